@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir/backend.h - two levels of backend; an instance implements either.
+ *
+ * Level A, stream: a request in, a token stream out. For remote providers, other engines, tests.
+ * Level B, step: the core owns sequences, batching, KV block allotment, prefix sharing and stop
+ * rules; the backend owns KV memory and arithmetic.
+ */
+#ifndef WEIR_BACKEND_H
+#define WEIR_BACKEND_H
+
+#include <weir/plugin.h>
+#include <weir/stream.h>
+
+#define WEIR_BACKEND_STREAM "weir.backend.stream/1"
+struct weir_backend_stream {
+	uint32_t size, reserved;
+	/* OK: the backend owns one reference of req, and out, until it calls end(out). Error: the
+	 * host still owns both. [worker] */
+	weir_status (*submit)(struct weir_instance *, weir_request *req, weir_stream *out,
+			      struct weir_error *err);
+	/* Credit or cancellation of out changed: look again. A level-triggered hint; never blocks,
+	 * never emits from inside. May come at any time between submit() and end(). [any] */
+	void (*wake)(struct weir_instance *, weir_stream *out);
+};
+WEIR_FROZEN(struct weir_backend_stream, wake);
+
+#define WEIR_BACKEND_STEP "weir.backend.step/1"
+
+struct weir_model { /* filled by load(); text lives as long as the instance */
+	uint32_t size, flags;
+	uint32_t n_vocab;
+	uint32_t n_ctx;                   /* longest sequence, prompt + output */
+	uint32_t max_rows;                /* sequences in a step */
+	uint32_t max_tokens;              /* tokens in a step, over all rows */
+	uint32_t block_tokens;            /* positions in a KV block */
+	uint32_t n_blocks;                /* KV blocks in all */
+	uint64_t bytes_weights, bytes_kv; /* for status and planning */
+	const char *name;                 /* "weir-demo" */
+	const char *summary;              /* "llama 3.6M Q8_0" */
+};
+WEIR_FROZEN(struct weir_model, summary);
+
+struct weir_row {              /* one sequence's share of this step */
+	uint64_t seq;          /* a number that stays with the sequence, never reused */
+	uint32_t first, count; /* batch->tokens[first .. first+count) */
+	uint32_t pos;          /* position of the first of them; KV holds 0 .. pos-1 */
+	uint32_t n_blocks;
+	const uint32_t *blocks; /* its KV blocks in order: the core allots, the backend stores */
+	const struct weir_sampling *sampling; /* NULL: a prefill chunk, no output wanted */
+	const int32_t *history; /* the sequence's tokens so far: prompt, output, this row's */
+	uint32_t n_history, n_prompt;
+	uint64_t seed;             /* with sampling: the draw depends on (seed, n_history) alone */
+	const uint32_t *mask;      /* allowed tokens, bit t%32 of word t/32; NULL: all */
+	uint32_t no_end, reserved; /* 1: end tokens may not be drawn (min_tokens, ignore_end) */
+};
+WEIR_FROZEN(struct weir_row, reserved);
+
+struct weir_batch {              /* lent for the length of step() */
+	uint32_t size, row_size; /* row_size: stride of rows, so weir_row may grow */
+	uint32_t n_tokens, n_rows, n_gone, n_copies;
+	uint32_t want_logits, reserved; /* fill weir_step.logits: conformance and perplexity */
+	const int32_t *tokens;
+	const struct weir_row *rows;
+	const uint64_t *gone;   /* sequences ended or parked since the last step */
+	const uint32_t *copies; /* n_copies pairs (from, to) of KV blocks, copied before compute */
+};
+WEIR_FROZEN(struct weir_batch, copies);
+
+struct weir_top { /* alternatives of one row, most likely first; token -1 ends the list early */
+	int32_t token[20];
+	float logprob[20];
+};
+
+struct weir_step { /* host arrays of n_rows slots each; slots of rows without sampling stay as is */
+	uint32_t size, reserved;
+	int32_t *token;
+	float *logprob;       /* log-softmax of the unmodified logits at token; only if asked for */
+	struct weir_top *top; /* only for rows whose sampling asks for top_logprobs */
+	float *logits; /* n_rows * n_vocab, rows with sampling only; NULL unless want_logits */
+};
+WEIR_FROZEN(struct weir_step, logits);
+
+struct weir_backend_step {
+	uint32_t size, reserved;
+	/* Reads the model that the instance's options name. Slow; progress through the host.
+	 * [worker] */
+	weir_status (*load)(struct weir_instance *, struct weir_model *ret, struct weir_error *err);
+	/* One pass over the batch. Rows, blocks and positions are the core's and can be trusted in
+	 * shape, tokens are < n_vocab. An error fails every row of the step. [step] */
+	weir_status (*step)(struct weir_instance *, const struct weir_batch *,
+			    struct weir_step *ret, struct weir_error *err);
+	void (*interrupt)(
+		struct weir_instance *); /* a running step() returns CANCELLED soon. [any] */
+};
+WEIR_FROZEN(struct weir_backend_step, interrupt);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir/draft/device.h - level C (draft): a device = memory + programs of coarse, fused operations.
+ *
+ * backends/tensor builds one program for a model at load time: a list of tensors and a list of
+ * operations over them, with row counts left symbolic. The device compiles it once
+ * (program_new: choose kernels, lay out temporaries, decide in which form an activation is kept,
+ * record command buffers or graphs for shape buckets) and then runs it for each step on the batch
+ * that it is handed. Adding an operation never changes the vtable: supports() is asked.
+ *
+ * All numbers are little-endian; "row" is one token's (or one output's) vector, contiguous.
+ */
+#ifndef WEIR_DRAFT_DEVICE_H
+#define WEIR_DRAFT_DEVICE_H
+
+#include <weir/plugin.h>
+
+#define WEIR_DEVICE "weir.device/1"
+
+typedef struct weir_buffer weir_buffer;   /* device memory: a weight or a KV cache; opaque */
+typedef struct weir_program weir_program; /* compiled by one device; opaque */
+
+/* Element types: the ids of GGUF. Temporaries are F32 by contract: a device may keep one in any
+ * form that its consumers accept within the tolerances of the operation test. */
+enum weir_dtype {
+	WEIR_DTYPE_F32 = 0,
+	WEIR_DTYPE_F16 = 1,
+	WEIR_DTYPE_Q4_0 = 2,
+	WEIR_DTYPE_Q8_0 = 8,
+	WEIR_DTYPE_Q4_K = 12,
+	WEIR_DTYPE_Q6_K = 14,
+	WEIR_DTYPE_I32 = 26,
+	WEIR_DTYPE_BF16 = 30,
+};
+
+enum weir_tensor_kind {
+	WEIR_TENSOR_WEIGHT = 1, /* buffer from weight() */
+	WEIR_TENSOR_KV = 2,     /* buffer from kv() */
+	WEIR_TENSOR_TEMP = 3,   /* width x rows, F32, lives within a run; the device allocates */
+	WEIR_TENSOR_OUTPUT = 4, /* as TEMP, and readable by output() after the run */
+};
+
+enum weir_rows {                       /* how many rows a temporary has in a step */
+		 WEIR_ROWS_TOKENS = 1, /* batch.n_tokens */
+		 WEIR_ROWS_OUT = 2,    /* batch.n_out */
+};
+
+struct weir_tensor {
+	uint32_t kind, rows;
+	weir_buffer *buffer; /* WEIGHT, KV */
+	uint64_t width;      /* TEMP, OUTPUT: elements in a row */
+};
+
+#define WEIR_NO_TENSOR UINT32_MAX
+
+enum weir_op_code {
+	/* dst0[t] = f0 * table(src0)[token[t]] */
+	WEIR_OP_EMBED = 1,
+	/* dst0 = norm(src0) * src1 (+ src2). flags: WEIR_NORM_*; f0: epsilon; i0: width of the
+	 * group that is normed (0: the row; head size: each head by itself) */
+	WEIR_OP_NORM = 2,
+	/* For k < i0 (1..3): y_k = src0 . W_k^T (+ b_k), W_k = src[1+k], b_k = src[4+k] or none.
+	 * flags: WEIR_LINEAR_*. Without GLU: dst_k = y_k, or dst_k += y_k with ADD. With GLU (i0 =
+	 * 2): dst0 = act(y_0) * y_1. f0: multiplies the result (1), f1: softcap c > 0: c tanh(y /
+	 * c) */
+	WEIR_OP_LINEAR = 3,
+	/* Rotary embedding of q and k, then k and v go to the KV cache at batch.slot[t].
+	 * src0 q (in place), src1 k, src2 v, src3 K cache, src4 V cache, src5 q norm or none, src6
+	 * k norm or none (per head RMS before rope, epsilon f6), src7 frequency factors [rope/2] or
+	 * none i0 heads, i1 KV heads, i2 head size, i3 rope size, i4 WEIR_ROPE_*, i5 original
+	 * context f0 base, f1 frequency scale (1/factor), f2 yarn extrapolation, f3 attention
+	 * factor, f4 beta fast, f5 beta slow. Su et al. 2021; Peng et al. 2023 (YaRN) */
+	WEIR_OP_ROPE_KV = 4,
+	/* dst0 = softmax(f0 * q k^T (softcap f1)) v over the paged cache; src0 q, src1 K, src2 V.
+	 * i0 heads, i1 KV heads, i2 head size, i3 window (0: none). Causal by batch.pos */
+	WEIR_OP_ATTENTION = 5,
+	/* dst0[o] = src0[out_row[o]]: ROWS_TOKENS to ROWS_OUT */
+	WEIR_OP_GATHER = 6,
+};
+
+enum weir_op_flag {
+	WEIR_NORM_RMS = 0u,
+	WEIR_NORM_LAYER = 1u << 0, /* subtract the mean */
+	WEIR_LINEAR_ADD = 1u << 1,
+	WEIR_LINEAR_GLU = 1u << 2,
+	WEIR_ACT_SILU = 1u << 8,
+	WEIR_ACT_GELU_TANH = 1u << 9,
+	WEIR_ACT_RELU2 = 1u << 10,
+};
+
+enum weir_rope { WEIR_ROPE_NORM = 0, /* pairs (2i, 2i+1) */ WEIR_ROPE_NEOX = 1 /* (i, i+n/2) */ };
+
+struct weir_op { /* dst and src are indices into the program's tensors, or WEIR_NO_TENSOR */
+	uint32_t code, flags;
+	uint32_t dst[3], src[8];
+	float f[8];
+	int32_t i[8];
+	uint32_t reserved;
+};
+
+struct weir_program_desc { /* lent for program_new() */
+	uint32_t size, n_tensors, n_ops;
+	uint32_t max_tokens, max_rows, max_out; /* of any batch */
+	const struct weir_tensor *tensors;
+	const struct weir_op *ops;
+};
+WEIR_FROZEN(struct weir_program_desc, ops);
+
+/* One step, as the device sees it; host memory, lent for run(). Sequences are numbered 0..n_rows-1
+ * within the batch, tokens are grouped by sequence in ascending position. */
+struct weir_device_batch {
+	uint32_t size, n_tokens, n_rows, n_out;
+	uint32_t n_copies, block_stride; /* block_stride: entries of blocks per sequence */
+	const int32_t *token;            /* [n_tokens] */
+	const int32_t *pos;              /* [n_tokens] */
+	const int32_t *row;              /* [n_tokens] sequence of a token */
+	const uint32_t *slot;    /* [n_tokens] block * block_tokens + offset: where its K, V go */
+	const uint32_t *first;   /* [n_rows + 1] first token of a sequence */
+	const uint32_t *kv_len;  /* [n_rows] positions to attend to, this step's included */
+	const uint32_t *blocks;  /* [n_rows][block_stride] */
+	const uint32_t *out_row; /* [n_out] token index, ascending */
+	const uint32_t *copies;  /* [n_copies][2] KV blocks (from, to), before any operation */
+};
+WEIR_FROZEN(struct weir_device_batch, copies);
+
+enum weir_weight_use {
+	WEIR_WEIGHT_MATRIX = 1u << 0, /* operand of LINEAR */
+	WEIR_WEIGHT_TABLE = 1u << 1,  /* rows looked up by EMBED */
+	WEIR_WEIGHT_VECTOR = 1u << 2, /* norms, biases, factors; F32 after loading */
+};
+
+struct weir_device_info {
+	uint32_t size, n_threads;
+	uint64_t memory_total, memory_free; /* bytes */
+	char name[128];                     /* "AMD EPYC, AVX-512 VNNI, 2 threads" */
+};
+
+struct weir_device {
+	uint32_t size, reserved;
+	void (*info)(struct weir_instance *, struct weir_device_info *ret); /* [any] */
+	/* Is this operation possible with these tensors (types, sizes)? [any] */
+	bool (*supports)(struct weir_instance *, const struct weir_op *,
+			 const struct weir_tensor *);
+	/* A weight of n_out rows of n_in elements in GGUF's row-major form of `type`, converted to
+	 * the device's own layout. src stays valid until destroy(): a device may keep using it.
+	 * UNSUPPORTED: no kernel for the type. [worker] */
+	weir_status (*weight)(struct weir_instance *, uint32_t type, uint64_t n_in, uint64_t n_out,
+			      uint32_t use, const void *src, weir_buffer **ret,
+			      struct weir_error *);
+	/* K or V of one layer: n_blocks * block_tokens positions, n_heads * head_size each.
+	 * [worker] */
+	weir_status (*kv)(struct weir_instance *, uint32_t type, uint32_t n_blocks,
+			  uint32_t block_tokens, uint32_t n_heads, uint32_t head_size,
+			  weir_buffer **ret, struct weir_error *);
+	void (*buffer_free)(struct weir_instance *, weir_buffer *);
+	weir_status (*program_new)(struct weir_instance *, const struct weir_program_desc *,
+				   weir_program **ret, struct weir_error *); /* [worker] */
+	void (*program_free)(struct weir_instance *, weir_program *);
+	/* Queues one step; wait() ends it. CANCELLED after interrupt(). [step] */
+	weir_status (*run)(struct weir_instance *, weir_program *, const struct weir_device_batch *,
+			   struct weir_error *);
+	weir_status (*wait)(struct weir_instance *, weir_program *,
+			    struct weir_error *); /* [step] */
+	/* An OUTPUT tensor's rows after wait(); valid until the next run(). [step] */
+	const float *(*output)(struct weir_instance *, weir_program *, uint32_t tensor);
+	void (*interrupt)(struct weir_instance *); /* [any] */
+	/* Runs fn(data, i) for i < n on the device's host threads, and returns when all are done:
+	 * sampling and other host work of a step. NULL: none. [step] */
+	void (*parallel)(struct weir_instance *, uint32_t n, void (*fn)(void *data, uint32_t i),
+			 void *data);
+};
+WEIR_FROZEN(struct weir_device, parallel);
+
+#endif

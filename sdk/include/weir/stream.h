@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir/stream.h - requests and credit-controlled token streams. Both belong to the host.
+ *
+ * A stream has one producer (a backend, or the core for a step backend) and one consumer (a
+ * frontend). The consumer grants credit; an event takes one; emit() beyond credit takes nothing and
+ * says so. Whatever happens, the consumer sees exactly one end, as the last thing.
+ *
+ * Order of events on a stream:  STARTED?  (TOKEN | TEXT | REASONING | TOOL | JSON)*  end
+ * STARTED comes once validation, tokenising and admission have succeeded: a frontend may send its
+ * success head from then on. An end with an error and no STARTED before it is a refused request.
+ */
+#ifndef WEIR_STREAM_H
+#define WEIR_STREAM_H
+
+#include <weir/base.h>
+
+typedef struct weir_request weir_request; /* opaque, reference-counted */
+typedef struct weir_stream weir_stream;   /* opaque */
+
+struct weir_logit_bias {
+	int32_t token;
+	float bias; /* added to the logit; <= -100 bans the token, >= 100 forces it */
+};
+
+/* How to draw tokens. Filled by the frontend, checked there; a value that switches a step off is
+ * given in brackets. */
+struct weir_sampling {
+	uint32_t size;
+	uint32_t seed_set; /* 0: the host draws a seed */
+	uint64_t seed;
+	float temperature;     /* 0: greedy */
+	float top_p;           /* [1] nucleus sampling, Holtzman et al. 2020 */
+	float min_p;           /* [0] share of the most likely token's probability */
+	float typical_p;       /* [1] locally typical sampling, Meister et al. 2023 */
+	uint32_t top_k;        /* [0] */
+	int32_t repeat_last_n; /* window of the three penalties below; -1: all, prompt included */
+	float repetition_penalty; /* [1] CTRL, Keskar et al. 2019: logit / p if > 0, else * p */
+	float presence_penalty;   /* [0] OpenAI: minus once, for each token generated so far */
+	float frequency_penalty;  /* [0] OpenAI: minus count times */
+	uint32_t top_logprobs;    /* [0] alternatives to report with each token, at most 20 */
+	uint32_t n_logit_bias;
+	uint32_t logprobs;                        /* report the chosen token's log-probability */
+	const struct weir_logit_bias *logit_bias; /* owned by the request */
+};
+WEIR_FROZEN(struct weir_sampling, logit_bias);
+
+struct weir_limits { /* of one request */
+	uint32_t size;
+	uint32_t max_tokens; /* output; 0: as many as the context holds */
+	uint32_t min_tokens; /* no end token before */
+	uint32_t ignore_end; /* go on past end tokens */
+	uint32_t n;          /* choices, 1..; events carry their index */
+	int32_t priority;    /* higher first; 0 is usual */
+	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+};
+WEIR_FROZEN(struct weir_limits, deadline_ns);
+
+enum weir_event_type {
+	WEIR_EVENT_STARTED = 1,   /* admitted; value = prompt tokens */
+	WEIR_EVENT_TOKEN = 2,     /* one output token; text: what it adds, may be empty */
+	WEIR_EVENT_TEXT = 3,      /* text without token identity (remote, echo) */
+	WEIR_EVENT_REASONING = 4, /* text of a reasoning channel */
+	WEIR_EVENT_TOOL = 5,      /* a JSON fragment of a tool call (OpenAI's delta object) */
+	WEIR_EVENT_JSON = 6,      /* a whole result as JSON: tokenize, detokenize, embeddings */
+};
+
+struct weir_top_logprob {
+	int32_t token;
+	float logprob;
+	struct weir_str text;
+};
+
+/* Lent for the length of the call that passes it. */
+struct weir_event {
+	uint32_t size, type;
+	int32_t token;  /* id, or -1 */
+	uint32_t index; /* which of n choices */
+	float logprob;  /* natural logarithm; NaN: not asked for */
+	uint32_t n_top;
+	int64_t value;        /* see type */
+	uint64_t seq;         /* number of this event in its stream, from 0; set by the host */
+	struct weir_str text; /* whole UTF-8 runes only */
+	struct weir_str raw;  /* the token's own bytes; may be a part of a rune */
+	const struct weir_top_logprob *top; /* n_top, most likely first */
+};
+WEIR_FROZEN(struct weir_event, top);
+
+enum weir_finish {
+	WEIR_FINISH_NONE = 0,   /* ended with an error: see status */
+	WEIR_FINISH_STOP = 1,   /* an end token or a stop string */
+	WEIR_FINISH_LENGTH = 2, /* max_tokens or the context is full */
+	WEIR_FINISH_TOOL = 3,
+	WEIR_FINISH_FILTER = 4,
+};
+
+struct weir_choice_end { /* how one of the n choices ended */
+	uint32_t finish, n_output;
+};
+
+struct weir_end {
+	uint32_t size;
+	weir_status status;
+	uint32_t finish;                       /* of choice 0 */
+	uint32_t n_prompt, n_cached, n_output; /* tokens; n_output over all choices */
+	uint32_t retry_after_ms; /* with QUEUE_FULL, RATE_LIMITED, UNAVAILABLE: when to try again */
+	uint32_t n_choices;
+	const struct weir_choice_end *choices; /* n_choices, or NULL when n is 1 */
+	struct weir_str text;                  /* error text, or empty */
+	struct weir_str param;                 /* the request field that is at fault, or empty */
+};
+WEIR_FROZEN(struct weir_end, param);
+
+/*
+ * Fields of a request, UTF-8 text each; absent ones are {NULL, 0}:
+ *   kind      chat | completion | tokenize | detokenize | embed
+ *   id        the frontend's id of the request ("chatcmpl-..."), for logs
+ *   model     as the client named it
+ *   messages  chat: JSON array, OpenAI's shape (checked by the frontend)
+ *   tools     chat: JSON array; tool_choice: JSON; template_kwargs: JSON object
+ *   prompt    completion, tokenize: text;  tokens: detokenize, completion: JSON array of ids
+ *   options   tokenize: JSON object {add_special, parse_special, with_pieces}
+ *   stop      JSON array of strings
+ *   tenant    who pays: fairness, limits and the prefix cache's salt hang on it
+ *   header.<name>  a frontend's request header, name in lower case, when middleware may want it
+ */
+#define WEIR_HOST_REQUEST "weir.host.request/1"
+struct weir_request_api { /* all [any] except set_field: only inside middleware.request() */
+	uint32_t size, reserved;
+	weir_request *(*ref)(weir_request *);
+	void (*unref)(weir_request *);
+	/* Lent until the last unref, or the next set_field of that name. */
+	struct weir_str (*field)(const weir_request *, const char *name);
+	weir_status (*set_field)(weir_request *, const char *name, struct weir_str value);
+	const struct weir_sampling *(*sampling)(const weir_request *);
+	const struct weir_limits *(*limits)(const weir_request *);
+};
+WEIR_FROZEN(struct weir_request_api, limits);
+
+#define WEIR_HOST_STREAM "weir.host.stream/1"
+struct weir_stream_api {
+	uint32_t size, reserved;
+	/* Producer; one thread at a time. OK: taken. NO_CREDIT: not taken, wake() will tell when to
+	 * look again. CANCELLED: not taken, end now. */
+	weir_status (*emit)(weir_stream *, const struct weir_event *);
+	/* Producer; exactly once, always taken. The stream is gone for the producer after it. */
+	void (*end)(weir_stream *, const struct weir_end *);
+	uint32_t (*credit)(const weir_stream *); /* events that emit() will now take. [any] */
+	bool (*cancelled)(const weir_stream *);  /* [any] */
+	/* The producer's own pointer, for wake(). Set before submit() returns. */
+	void (*set_data)(weir_stream *, void *data);
+	void *(*get_data)(const weir_stream *);
+	/* Consumer. */
+	void (*grant)(weir_stream *, uint32_t n);       /* n more events are welcome. [any] */
+	void (*cancel)(weir_stream *, weir_status why); /* idempotent; the end still comes. [any] */
+};
+WEIR_FROZEN(struct weir_stream_api, cancel);
+
+#endif

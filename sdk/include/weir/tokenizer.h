@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir/tokenizer.h - text to tokens and back, offered by a level-B backend beside its step().
+ *
+ * The core counts, cuts and forwards tokens with it and knows no format. Usable after load() has
+ * succeeded; every call is thread-safe and pure. [worker]
+ */
+#ifndef WEIR_TOKENIZER_H
+#define WEIR_TOKENIZER_H
+
+#include <weir/plugin.h>
+
+#define WEIR_TOKENIZER "weir.tokenizer/1"
+
+enum weir_encode_flag {
+	WEIR_ENCODE_ADD_SPECIAL = 1u << 0,   /* begin/end tokens, as the model wants them */
+	WEIR_ENCODE_PARSE_SPECIAL = 1u << 1, /* control tokens in the text are recognised */
+};
+
+enum weir_piece_flag {
+	WEIR_PIECE_SPECIAL = 1u << 0, /* control tokens as their text instead of as nothing */
+	WEIR_PIECE_FIRST = 1u << 1,   /* the first token of a text: SPM drops its leading space */
+};
+
+struct weir_tokenizer {
+	uint32_t size, reserved;
+	uint32_t n_vocab;
+	int32_t bos, eos; /* -1: none */
+	uint32_t reserved2;
+	/* Tokens of text. *ret_n is the number there are; at most cap are written to out. When
+	 * *ret_n > cap the call still succeeds: give a larger array. */
+	weir_status (*encode)(struct weir_instance *, struct weir_str text, uint32_t flags,
+			      int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err);
+	/* Tokens of a conversation through the model's chat template. context is a JSON object
+	 * {messages, tools?, add_generation_prompt, ...template_kwargs}. Text from messages and
+	 * tools never becomes a control token. UNSUPPORTED: the model has no template. */
+	weir_status (*encode_chat)(struct weir_instance *, struct weir_str context, int32_t *out,
+				   size_t cap, size_t *ret_n, struct weir_error *err);
+	/* The bytes of one token, perhaps a part of a rune. Returns their number; at most cap are
+	 * written. 0 for tokens out of range. */
+	size_t (*piece)(struct weir_instance *, int32_t token, uint32_t flags, char *out,
+			size_t cap);
+	bool (*is_end)(struct weir_instance *,
+		       int32_t token); /* ends an answer: eos, end of turn */
+};
+WEIR_FROZEN(struct weir_tokenizer, is_end);
+
+#endif
