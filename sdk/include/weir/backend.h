@@ -74,12 +74,15 @@ struct weir_top { /* alternatives of one row, most likely first; token -1 ends t
 
 struct weir_step { /* host arrays of n_rows slots each; slots of rows without sampling stay as is */
 	uint32_t size, reserved;
-	int32_t *token;
+	int32_t *token;       /* -1: this row failed alone, see error */
 	float *logprob;       /* log-softmax of the unmodified logits at token; only if asked for */
 	struct weir_top *top; /* only for rows whose sampling asks for top_logprobs */
 	float *logits; /* n_rows * n_vocab, rows with sampling only; NULL unless want_logits */
+	/* Why no token could be drawn (every token banned, logits that are not numbers), for rows
+	 * whose token is -1; the other rows go on. NULL: such a row fails the whole step. */
+	struct weir_error *error;
 };
-WEIR_FROZEN(struct weir_step, logits);
+WEIR_FROZEN(struct weir_step, error);
 
 struct weir_backend_step {
 	uint32_t size, reserved;

@@ -68,8 +68,12 @@ enum weir_op_code {
 	 * src0 q (in place), src1 k, src2 v, src3 K cache, src4 V cache, src5 q norm or none, src6
 	 * k norm or none (per head RMS before rope, epsilon f6), src7 frequency factors [rope/2] or
 	 * none i0 heads, i1 KV heads, i2 head size, i3 rope size, i4 WEIR_ROPE_*, i5 original
-	 * context f0 base, f1 frequency scale (1/factor), f2 yarn extrapolation, f3 attention
-	 * factor, f4 beta fast, f5 beta slow. Su et al. 2021; Peng et al. 2023 (YaRN) */
+	 * context f0 base, f1 frequency scale (1/factor), f2 yarn extrapolation (0: plain),
+	 * f3 attention factor: multiplies cos and sin as it is (a model that scales by YaRN's 0.1
+	 * ln(factor) + 1 has it in here), f4 beta fast, f5 beta slow: with f2 > 0 the angle is
+	 * mixed, by a ramp over the pairs between floor and ceil of YaRN's correction range, from
+	 * scaled to unscaled. Factors divide the unscaled frequency. Su et al. 2021; Peng et al.
+	 * 2023 (YaRN) */
 	WEIR_OP_ROPE_KV = 4,
 	/* dst0 = softmax(f0 * q k^T (softcap f1)) v over the paged cache; src0 q, src1 K, src2 V.
 	 * i0 heads, i1 KV heads, i2 head size, i3 window (0: none). Causal by batch.pos */
