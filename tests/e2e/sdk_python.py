@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""The official OpenAI Python SDK, unmodified, against the demo model (003-09, 001-02, 001-03, 001-13..17)."""
+import sys
+
+try:
+    import openai
+except ImportError as error:
+    print(f"1..0 # SKIP {error}")
+    sys.exit(0)
+
+import tap
+from weir_server import Server
+
+server = None
+client = None
+POEM = [{"role": "user", "content": "Write a short poem about the sea"}]
+
+
+def raises(kind, text, call):
+    try:
+        call()
+    except kind as error:
+        assert text in str(error), f"{text!r} not in {error}"
+        return error
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def test_chat_has_content_and_usage():
+    answer = client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=128)
+    assert answer.object == "chat.completion" and answer.id.startswith("chatcmpl-")
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].message.content.strip()
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+
+
+def test_streaming_has_more_than_one_chunk():
+    chunks = list(client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=128, stream=True))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    texts = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+    assert len(texts) > 1
+    assert chunks[-1].choices[0].finish_reason in ("stop", "length")
+    assert all(c.usage is None for c in chunks)
+    assert len({c.id for c in chunks}) == 1
+
+
+def test_streaming_usage_when_asked():
+    chunks = list(client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=16, stream=True,
+                                                 stream_options={"include_usage": True}))
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens <= 16
+    assert chunks[-1].usage.total_tokens > chunks[-1].usage.completion_tokens > 0
+
+
+def test_stream_equals_answer():
+    ask = dict(model="weir-demo", messages=POEM, max_tokens=100, temperature=0.7, seed=11)
+    whole = client.chat.completions.create(**ask).choices[0].message.content
+    parts = client.chat.completions.create(**ask, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in parts if c.choices) == whole
+
+
+def test_models():
+    models = client.models.list().data
+    assert models and any(m.id == "weir-demo" for m in models)
+    assert client.models.retrieve("weir-demo").object == "model"
+
+
+def test_embeddings_are_optional():
+    try:
+        client.embeddings.create(model="weir-demo", input="hello")
+    except openai.APIStatusError as error:
+        raise tap.Skip(f"not supported by this model: {error.message}")
+
+
+def test_any_model_name_on_a_single_model_server():
+    with Server("default", "server.single_model=true") as single:
+        other = openai.OpenAI(base_url=single.url + "/v1", api_key="none", max_retries=0)
+        answer = other.chat.completions.create(model="gpt-4o", messages=POEM, max_tokens=8)
+        assert answer.choices[0].message.content
+
+
+def test_respond_with():
+    for text in ("Test successful", "Blue river", "It works!"):
+        answer = client.chat.completions.create(
+            model="weir-demo", messages=[{"role": "user", "content": f'Respond with: "{text}"'}],
+            max_tokens=50, temperature=0)
+        assert answer.choices[0].message.content.strip().strip('"') == text, answer.choices[0].message.content
+
+
+def test_multi_turn():
+    messages = [{"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": "My name is Ada."}]
+    first = client.chat.completions.create(model="weir-demo", messages=messages, max_tokens=60, temperature=0)
+    messages += [{"role": "assistant", "content": first.choices[0].message.content},
+                 {"role": "user", "content": "What is my name?"}]
+    second = client.chat.completions.create(model="weir-demo", messages=messages, max_tokens=60, temperature=0)
+    assert "Ada" in second.choices[0].message.content, second.choices[0].message.content
+
+
+def test_seed_repeats_and_differs():
+    def ask(seed):
+        return client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=60, temperature=1.2,
+                                              seed=seed).choices[0].message.content
+    assert ask(7) == ask(7)
+    assert len({ask(seed) for seed in range(6)}) > 1
+
+
+def test_max_tokens_and_stop():
+    cut = client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=3)
+    assert cut.choices[0].finish_reason == "length" and cut.usage.completion_tokens == 3
+    count = [{"role": "user", "content": "Count from 1 to 9."}]
+    full = client.chat.completions.create(model="weir-demo", messages=count, max_tokens=80, temperature=0)
+    assert "5" in full.choices[0].message.content, full.choices[0].message.content
+    cut = client.chat.completions.create(model="weir-demo", messages=count, max_tokens=80, temperature=0, stop=["5"])
+    assert cut.choices[0].finish_reason == "stop"
+    assert full.choices[0].message.content.startswith(cut.choices[0].message.content)
+    assert "5" not in cut.choices[0].message.content
+
+
+def test_n_choices():
+    answer = client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=20, n=3, temperature=1)
+    assert [c.index for c in answer.choices] == [0, 1, 2]
+    assert all(c.message.content for c in answer.choices)
+
+
+def test_logprobs():
+    answer = client.chat.completions.create(model="weir-demo", messages=POEM, max_tokens=5, temperature=0,
+                                            logprobs=True, top_logprobs=3)
+    content = answer.choices[0].logprobs.content
+    assert len(content) == 5
+    for token in content:
+        assert token.logprob <= 0 and len(token.top_logprobs) == 3
+        assert abs(token.top_logprobs[0].logprob - token.logprob) < 1e-4
+        assert bytes(token.bytes).decode(errors="replace") == token.token
+
+
+def test_logit_bias_bans():
+    ask = dict(model="weir-demo", messages=POEM, max_tokens=1, temperature=0)
+    first = client.chat.completions.create(**ask, logprobs=True).choices[0].logprobs.content[0].token
+    ids = server.post("/tokenize", {"model": "weir-demo", "prompt": first, "add_special_tokens": False})[1]["tokens"]
+    assert len(ids) == 1, (first, ids)
+    again = client.chat.completions.create(**ask, logprobs=True, logit_bias={str(ids[0]): -100})
+    assert again.choices[0].logprobs.content[0].token != first
+
+
+def test_completions():
+    answer = client.completions.create(model="weir-demo", prompt="Once upon a time", max_tokens=24)
+    assert answer.object == "text_completion" and answer.choices[0].text.strip()
+    many = client.completions.create(model="weir-demo", prompt=["Once upon a time", "The capital of France is"],
+                                     max_tokens=8)
+    assert [c.index for c in many.choices] == [0, 1]
+    chunks = list(client.completions.create(model="weir-demo", prompt="Once upon a time", max_tokens=8, stream=True))
+    assert "".join(c.choices[0].text for c in chunks if c.choices)
+
+
+def test_validation_texts():
+    def chat(**change):
+        return client.chat.completions.create(**{"model": "weir-demo", "messages": POEM, **change})
+    raises(openai.BadRequestError, "temperature must be between 0 and 2", lambda: chat(temperature=3.0))
+    raises(openai.BadRequestError, "top_p must be between 0 and 1", lambda: chat(top_p=1.5))
+    raises(openai.BadRequestError, "max_tokens must be between 1 and 2000000", lambda: chat(max_tokens=0))
+    raises(openai.BadRequestError, "model is required", lambda: chat(model=""))
+    error = raises(openai.NotFoundError, "model not found", lambda: chat(model="no-such-model"))
+    assert error.code == "model_not_found" and error.type == "invalid_request_error"
+    raises(openai.NotFoundError, "endpoint not found", lambda: client.get("/invalid", cast_to=object))
+
+
+def test_context_length():
+    text = "the sea and the ship " * 4000
+    error = raises(openai.BadRequestError, "maximum context length",
+                   lambda: client.chat.completions.create(model="weir-demo", messages=[{"role": "user", "content": text}]))
+    assert error.code == "context_length_exceeded"
+
+
+def main():
+    global server, client
+    with Server("default") as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0, timeout=60)
+        status = tap.run(sys.modules[__name__], "sdk-python")
+    if status == 0:
+        print("# All OpenAI SDK compatibility tests PASSED")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
