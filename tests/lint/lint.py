@@ -19,7 +19,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 C_STANDARD = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h"}
 # Core's floors, lowest first: a file includes its own floor and those below, never above.
 CORE_FLOORS = [
-    {"core", "log", "fail", "metrics", "metrics-render", "text-util"},
+    {"core", "log", "fail", "metrics", "metrics-series", "metrics-text", "text-util"},
     {"loop", "request", "blocks", "text", "nearest", "prefix", "tenants"},
     {"stream", "profile", "options"},
     {"chain", "sequence", "batch", "watchdog", "registry", "instance"},
