@@ -1,0 +1,255 @@
+/*
+ * backend.c - a GGUF file on a device, as a level-B backend; see backend.h.
+ *
+ * new and free on main, load on one worker, step on the step thread after load has succeeded,
+ * interrupt and ext on any. The extensions find their backend as the first member of what
+ * instance->data points to.
+ */
+#include "backend.h"
+#include "cache.h"
+#include "fail.h"
+#include "graph.h"
+#include "host-log.h"
+#include "options.h"
+#include "step.h"
+#include "weights.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB (1024.0 * 1024.0)
+
+struct weir_tensor_backend {
+	struct weir_instance *instance;
+	const struct weir_device *device;
+	struct weir_host_log log;
+	struct weir_tensor_conf conf;
+	/* From load() on, in the order in which they are made. */
+	struct weir_gguf *gguf;
+	struct weir_hparams hparams;
+	struct weir_weights *weights;
+	struct weir_cache_plan plan;
+	struct weir_cache *cache;
+	weir_program *program;
+	uint32_t logits;
+	struct weir_stepper *stepper;
+	char name[128], summary[96];
+	_Atomic bool loaded;
+};
+
+static struct weir_tensor_backend *self(struct weir_instance *instance)
+{
+	return *(struct weir_tensor_backend **)instance->data;
+}
+
+static weir_status make_cache(struct weir_tensor_backend *b, struct weir_error *err)
+{
+	struct weir_device_info info = { .size = sizeof(info) };
+	struct weir_cache_wish wish = { .n_ctx = b->conf.n_ctx,
+					.max_sequences = b->conf.max_sequences,
+					.block_tokens = b->conf.block_tokens,
+					.type = b->conf.kv_type,
+					.memory = b->conf.kv_memory };
+	weir_status s;
+
+	b->device->info(b->instance, &info);
+	wish.memory_free = info.memory_free;
+	s = weir_cache_plan(&b->hparams, &wish, &b->plan, err);
+	if (s != WEIR_OK)
+		return s;
+	if (b->conf.n_ctx > b->hparams.n_ctx)
+		weir_host_logf(&b->log, WEIR_LOG_WARNING,
+			       "context %u is longer than the %u tokens that the model was trained "
+			       "for: answers get worse beyond them",
+			       b->conf.n_ctx, b->hparams.n_ctx);
+	if (b->plan.n_ctx < b->hparams.n_ctx && b->conf.n_ctx == 0)
+		weir_host_logf(&b->log, WEIR_LOG_WARNING,
+			       "memory holds %u tokens of the model's %u: context is set to that",
+			       b->plan.n_ctx, b->hparams.n_ctx);
+	return weir_cache_new(&b->plan, &b->hparams, b->device, b->instance, &b->cache, err);
+}
+
+static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error *err)
+{
+	struct weir_graph_limits limits = { .max_tokens = b->conf.max_batch_tokens,
+					    .max_rows = b->conf.max_sequences,
+					    .max_out = b->conf.max_sequences };
+	struct weir_stepper_config c = { .device = b->device,
+					 .instance = b->instance,
+					 .n_vocab = b->hparams.n_vocab,
+					 .n_ctx = b->plan.n_ctx,
+					 .block_tokens = b->plan.block_tokens,
+					 .n_blocks = b->plan.n_blocks,
+					 .max_rows = b->conf.max_sequences,
+					 .max_tokens = b->conf.max_batch_tokens };
+	weir_status s;
+
+	s = weir_graph_build(&b->hparams, b->weights, b->cache, &limits, &b->program, &b->logits,
+			     err);
+	if (s != WEIR_OK)
+		return s;
+	c.program = b->program;
+	c.logits = b->logits;
+	return weir_stepper_new(&c, &b->stepper, err);
+}
+
+/* "dir/weir-demo.gguf" is weir-demo. */
+static void name_model(struct weir_tensor_backend *b)
+{
+	const char *base = strrchr(b->conf.model, '/');
+	const struct weir_gguf_type *type = weir_gguf_type(b->weights->main_type);
+	double n = (double)b->weights->n_params;
+	size_t len;
+
+	base = base ? base + 1 : b->conf.model;
+	len = strlen(base);
+	if (len > 5 && strcmp(base + len - 5, ".gguf") == 0)
+		len -= 5;
+	if (len >= sizeof(b->name))
+		len = sizeof(b->name) - 1;
+	memcpy(b->name, base, len);
+	b->name[len] = '\0';
+	snprintf(b->summary, sizeof(b->summary), "%s %.*f%c %s", b->hparams.arch->name,
+		 n >= 1e10 || (n >= 1e7 && n < 1e9) ? 0 : 1, n >= 1e9 ? n / 1e9 : n / 1e6,
+		 n >= 1e9 ? 'B' : 'M', type ? type->name : "?");
+}
+
+static void log_plan(const struct weir_tensor_backend *b)
+{
+	const struct weir_cache_plan *p = &b->plan;
+
+	weir_host_logf(
+		&b->log, WEIR_LOG_INFO,
+		"%s: %s, %u layers; weights %llu bytes (%.1f MiB); KV cache %llu bytes "
+		"(%.1f MiB) = %u blocks of %u tokens, %s; context %u, %u sequences and %u "
+		"tokens in a step%s",
+		b->name, b->summary, b->hparams.n_layers, (unsigned long long)b->weights->n_bytes,
+		(double)b->weights->n_bytes / MIB, (unsigned long long)p->bytes,
+		(double)p->bytes / MIB, p->n_blocks, p->block_tokens, weir_cache_type_name(p->type),
+		p->n_ctx, b->conf.max_sequences, b->conf.max_batch_tokens,
+		p->short_of_memory ? "; the cache does not hold all sequences at full length" : "");
+}
+
+static void unload(struct weir_tensor_backend *b)
+{
+	weir_stepper_free(b->stepper);
+	if (b->program)
+		b->device->program_free(b->instance, b->program);
+	weir_cache_free(b->cache);
+	weir_weights_free(b->weights);
+	weir_gguf_close(b->gguf);
+	b->stepper = NULL;
+	b->program = NULL;
+	b->cache = NULL;
+	b->weights = NULL;
+	b->gguf = NULL;
+}
+
+static weir_status load(struct weir_instance *instance, struct weir_model *ret,
+			struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+	uint32_t size = ret->size;
+	weir_status s;
+
+	if (size < sizeof(*ret))
+		return weir_fail(err, WEIR_E_INVALID, "load: a weir_model of another ABI");
+	if (b->loaded)
+		return weir_fail(err, WEIR_E_INVALID, "load: %s is loaded already", b->name);
+	s = weir_gguf_open(b->conf.model, &b->gguf, err);
+	if (s < 0) {
+		if (err)
+			snprintf(err->param, sizeof(err->param), "model");
+		return s;
+	}
+	if ((s = weir_hparams_read(b->gguf, &b->hparams, err)) ||
+	    (s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
+				   &b->weights, err)) ||
+	    (s = make_cache(b, err)) || (s = make_stepper(b, err))) {
+		weir_fail_prefix(err, b->conf.model);
+		unload(b);
+		return s;
+	}
+	name_model(b);
+	log_plan(b);
+	*ret = (struct weir_model){
+		.size = size,
+		.n_vocab = b->hparams.n_vocab,
+		.n_ctx = b->plan.n_ctx,
+		.max_rows = b->conf.max_sequences,
+		.max_tokens = b->conf.max_batch_tokens,
+		.block_tokens = b->plan.block_tokens,
+		.n_blocks = b->plan.n_blocks,
+		.bytes_weights = b->weights->n_bytes,
+		.bytes_kv = b->plan.bytes,
+		.name = b->name,
+		.summary = b->summary,
+	};
+	b->loaded = true;
+	return WEIR_OK;
+}
+
+static weir_status step(struct weir_instance *instance, const struct weir_batch *batch,
+			struct weir_step *ret, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return weir_fail(err, WEIR_E_UNAVAILABLE, "step: no model is loaded");
+	return weir_stepper_run(b->stepper, batch, ret, err);
+}
+
+static void interrupt(struct weir_instance *instance)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (b->loaded)
+		b->device->interrupt(instance);
+}
+
+static const struct weir_backend_step step_ext = {
+	.size = sizeof(step_ext),
+	.load = load,
+	.step = step,
+	.interrupt = interrupt,
+};
+
+weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_instance *instance,
+				    const struct weir_device *device, const struct weir_kv *conf,
+				    size_t n_conf, struct weir_tensor_backend **ret,
+				    struct weir_error *err)
+{
+	struct weir_tensor_backend *b = calloc(1, sizeof(*b));
+	weir_status s;
+
+	if (!b)
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for a backend");
+	s = weir_tensor_conf_read(conf, n_conf, &b->conf, err);
+	if (s != WEIR_OK) {
+		free(b);
+		return s;
+	}
+	b->instance = instance;
+	b->device = device;
+	b->log = weir_host_log_of(host);
+	*ret = b;
+	return WEIR_OK;
+}
+
+void weir_tensor_backend_free(struct weir_tensor_backend *b)
+{
+	if (!b)
+		return;
+	unload(b);
+	weir_tensor_conf_clear(&b->conf);
+	free(b);
+}
+
+const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *id)
+{
+	if (strcmp(id, WEIR_BACKEND_STEP) == 0)
+		return &step_ext;
+	return NULL;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graph.h - a model as a program for a device: the list of its operations over its tensors.
+ *
+ * Called once by backend.c's load, on a worker. Row counts stay symbolic: one program serves every
+ * batch. A layer is eight operations (norm, q k v, rope and cache, attention, output + residual,
+ * norm, gated feed-forward, down + residual); the last layer keeps only the rows whose logits are
+ * wanted from its attention on, since nothing later reads the others.
+ */
+#ifndef WEIR_TENSOR_GRAPH_H
+#define WEIR_TENSOR_GRAPH_H
+
+#include "cache.h"
+#include "weights.h"
+
+struct weir_graph_limits {
+	uint32_t max_tokens, max_rows, max_out;
+};
+
+/* Builds the list, asks the device whether it supports each operation, and compiles it. *ret_logits
+ * is the OUTPUT tensor of n_vocab for output(). Errors: UNSUPPORTED (names the operation and the
+ * layer), EXHAUSTED, and the device's own. */
+weir_status weir_graph_build(const struct weir_hparams *h, const struct weir_weights *w,
+			     const struct weir_cache *cache, const struct weir_graph_limits *limits,
+			     weir_program **ret_program, uint32_t *ret_logits,
+			     struct weir_error *err);
+
+#endif

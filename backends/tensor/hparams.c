@@ -1,0 +1,348 @@
+/*
+ * hparams.c - reads a model's numbers; see hparams.h. No state; called by load on a worker.
+ */
+#include "hparams.h"
+#include "fail.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct reader {
+	const struct weir_gguf *g;
+	struct weir_error *err;
+	struct weir_hparams h;
+	char key[96];
+};
+
+static const char *key_of(struct reader *r, const char *name)
+{
+	snprintf(r->key, sizeof(r->key), "%s.%s", r->h.arch->name, name);
+	return r->key;
+}
+
+/* One number per layer: fine when all are equal. */
+static weir_status uniform_u32(struct reader *r, const char *key, uint64_t *ret)
+{
+	struct weir_gguf_array a;
+	weir_status s = weir_gguf_get_array(r->g, key, WEIR_GGUF_ARRAY_OF_INTEGERS, &a, NULL);
+	int64_t first;
+
+	if (s != WEIR_OK || a.n == 0)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is not an integer", key);
+	first = weir_gguf_array_i64(&a, 0);
+	for (uint64_t i = 1; i < a.n; i++) {
+		if (weir_gguf_array_i64(&a, i) != first)
+			return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+					 "%s differs between layers (%lld in layer 0, %lld in "
+					 "layer %llu): only models whose layers have one shape "
+					 "are supported",
+					 key, (long long)first,
+					 (long long)weir_gguf_array_i64(&a, i),
+					 (unsigned long long)i);
+	}
+	if (first < 0)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %lld", key, (long long)first);
+	*ret = (uint64_t)first;
+	return WEIR_OK;
+}
+
+/* An integer in min..max; absent: *ret stays, or an error when required. */
+static weir_status read_u32(struct reader *r, const char *name, bool required, uint32_t min,
+			    uint32_t max, uint32_t *ret)
+{
+	const char *key = key_of(r, name);
+	uint64_t v = 0;
+	weir_status s;
+
+	if (!weir_gguf_has(r->g, key)) {
+		if (!required)
+			return WEIR_OK;
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "the file lacks %s: it is damaged, or was written by a converter "
+				 "that does not follow the GGUF specification",
+				 key);
+	}
+	s = weir_gguf_u64(r->g, key, &v, NULL);
+	if (s != WEIR_OK)
+		s = uniform_u32(r, key, &v);
+	if (s != WEIR_OK)
+		return s;
+	if (v < min || v > max)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %llu, it must be %u to %u", key,
+				 (unsigned long long)v, min, max);
+	*ret = (uint32_t)v;
+	return WEIR_OK;
+}
+
+static weir_status read_f32(struct reader *r, const char *name, float min, float max, float *ret)
+{
+	const char *key = key_of(r, name);
+	float v;
+	weir_status s;
+
+	if (!weir_gguf_has(r->g, key))
+		return WEIR_OK;
+	s = weir_gguf_f32(r->g, key, &v, r->err);
+	if (s != WEIR_OK)
+		return s;
+	if (!(v >= min && v <= max))
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %g, it must be %g to %g", key,
+				 (double)v, (double)min, (double)max);
+	*ret = v;
+	return WEIR_OK;
+}
+
+static weir_status find_arch(struct reader *r)
+{
+	struct weir_str name;
+	weir_status s;
+
+	if (!weir_gguf_has(r->g, "general.architecture"))
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "the file lacks general.architecture: it holds no model");
+	s = weir_gguf_string(r->g, "general.architecture", &name, r->err);
+	if (s != WEIR_OK)
+		return s;
+	r->h.arch = weir_arch_find(name);
+	if (!r->h.arch)
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "architecture '%s' is not supported; supported: %s",
+				 weir_quote(name).text, weir_arch_names());
+	return WEIR_OK;
+}
+
+static weir_status read_sizes(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	weir_status s;
+
+	if ((s = read_u32(r, "block_count", true, 1, WEIR_MAX_LAYERS, &h->n_layers)) ||
+	    (s = read_u32(r, "embedding_length", true, 1, WEIR_MAX_EMBD, &h->n_embd)) ||
+	    (s = read_u32(r, "feed_forward_length", true, 1, WEIR_MAX_FF, &h->n_ff)) ||
+	    (s = read_u32(r, "context_length", true, 1, WEIR_MAX_CTX, &h->n_ctx)) ||
+	    (s = read_u32(r, "attention.sliding_window", false, 0, WEIR_MAX_CTX, &h->window)))
+		return s;
+	if (h->window >= h->n_ctx)
+		h->window = 0;
+	return WEIR_OK;
+}
+
+static weir_status read_heads(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	uint32_t value_size;
+	weir_status s;
+
+	if ((s = read_u32(r, "attention.head_count", true, 1, WEIR_MAX_HEADS, &h->n_heads)))
+		return s;
+	h->n_kv_heads = h->n_heads;
+	if ((s = read_u32(r, "attention.head_count_kv", false, 1, WEIR_MAX_HEADS, &h->n_kv_heads)))
+		return s;
+	if (h->n_heads % h->n_kv_heads != 0)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "%s: %u heads cannot share %u key/value heads evenly",
+				 key_of(r, "attention.head_count_kv"), h->n_heads, h->n_kv_heads);
+	if (!weir_gguf_has(r->g, key_of(r, "attention.key_length"))) {
+		if (h->n_embd % h->n_heads != 0)
+			return weir_fail(r->err, WEIR_E_INVALID,
+					 "an embedding of %u cannot be split into %u heads, and "
+					 "%s is absent",
+					 h->n_embd, h->n_heads, r->key);
+		h->head_size = h->n_embd / h->n_heads;
+		if (h->head_size > WEIR_MAX_HEAD_SIZE)
+			return weir_fail(r->err, WEIR_E_INVALID,
+					 "a head size of %u is above the limit of %u", h->head_size,
+					 WEIR_MAX_HEAD_SIZE);
+	}
+	if ((s = read_u32(r, "attention.key_length", false, 1, WEIR_MAX_HEAD_SIZE, &h->head_size)))
+		return s;
+	value_size = h->head_size;
+	if ((s = read_u32(r, "attention.value_length", false, 1, WEIR_MAX_HEAD_SIZE, &value_size)))
+		return s;
+	if (value_size != h->head_size)
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "heads whose keys (%u) and values (%u) differ in size are not "
+				 "supported",
+				 h->head_size, value_size);
+	return WEIR_OK;
+}
+
+static weir_status read_floats(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	weir_status s;
+
+	h->norm_eps = -1;
+	if ((s = read_f32(r, h->arch->norm_eps_key, 0, 1, &h->norm_eps)))
+		return s;
+	if (h->norm_eps < 0)
+		return weir_fail(r->err, WEIR_E_INVALID, "the file lacks %s",
+				 key_of(r, h->arch->norm_eps_key));
+	h->embed_scale = h->arch->flags & WEIR_ARCH_EMBED_SQRT ? sqrtf((float)h->n_embd) : 1.0f;
+	h->attn_scale = 1.0f / sqrtf((float)h->head_size);
+	if ((s = read_f32(r, "attention.scale", 0, 1e6f, &h->attn_scale)) ||
+	    (s = read_f32(r, "attn_logit_softcapping", 0, 1e6f, &h->attn_softcap)) ||
+	    (s = read_f32(r, "final_logit_softcapping", 0, 1e6f, &h->output_softcap)))
+		return s;
+	if (h->attn_scale == 0) /* written by converters for "the usual" */
+		h->attn_scale = 1.0f / sqrtf((float)h->head_size);
+	return WEIR_OK;
+}
+
+/* YaRN (Peng et al. 2023): the magnitude is 0.1 ln(factor) + 1 unless the file overrides it. */
+static weir_status read_yarn(struct reader *r, float factor)
+{
+	struct weir_hparams *h = &r->h;
+	float attn = 1.0f, ext = 1.0f;
+	weir_status s;
+
+	h->rope.orig_ctx = h->n_ctx;
+	h->rope.beta_fast = 32;
+	h->rope.beta_slow = 1;
+	if ((s = read_u32(r, "rope.scaling.original_context_length", false, 1, WEIR_MAX_CTX,
+			  &h->rope.orig_ctx)) ||
+	    (s = read_f32(r, "rope.scaling.yarn_ext_factor", -1, 1, &ext)) ||
+	    (s = read_f32(r, "rope.scaling.yarn_beta_fast", 0, 1e6f, &h->rope.beta_fast)) ||
+	    (s = read_f32(r, "rope.scaling.yarn_beta_slow", 0, 1e6f, &h->rope.beta_slow)) ||
+	    (s = read_f32(r, "rope.scaling.attn_factor", 0, 1e3f, &attn)) ||
+	    (s = read_f32(r, "rope.scaling.yarn_attn_factor", 0, 1e3f, &attn)))
+		return s;
+	if (weir_gguf_has(r->g, key_of(r, "rope.scaling.yarn_log_multiplier")))
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED, "%s is not supported", r->key);
+	if (attn == 0)
+		attn = 1;
+	h->rope.ext = ext < 0 ? 1.0f : ext;
+	if (h->rope.ext > 0)
+		attn *= 1.0f + 0.1f * logf(factor);
+	h->rope.attn = attn;
+	return WEIR_OK;
+}
+
+static bool is(struct weir_str s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+
+static weir_status read_rope(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	struct weir_str type = { "none", 4 };
+	float factor = 1.0f;
+	weir_status s;
+
+	h->rope.size = h->head_size;
+	h->rope.base = 10000.0f;
+	h->rope.scale = 1.0f;
+	h->rope.attn = 1.0f;
+	h->rope.orig_ctx = h->n_ctx;
+	h->rope.beta_fast = 32;
+	h->rope.beta_slow = 1;
+	if ((s = read_u32(r, "rope.dimension_count", false, 2, h->head_size, &h->rope.size)) ||
+	    (s = read_f32(r, "rope.freq_base", 1.0f, 1e12f, &h->rope.base)))
+		return s;
+	if (h->rope.size % 2 != 0)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %u, it must be even",
+				 key_of(r, "rope.dimension_count"), h->rope.size);
+	if (weir_gguf_has(r->g, key_of(r, "rope.scaling.type")) &&
+	    (s = weir_gguf_string(r->g, r->key, &type, r->err)))
+		return s;
+	if ((s = read_f32(r, "rope.scaling.factor", 0, 1e6f, &factor)))
+		return s;
+	if (factor == 0) /* "unset" */
+		factor = 1.0f;
+	if (factor < 1e-3f)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %g, it must be 0.001 to 1e6",
+				 key_of(r, "rope.scaling.factor"), (double)factor);
+	if (is(type, "none"))
+		return WEIR_OK;
+	h->rope.scale = 1.0f / factor;
+	if (is(type, "linear"))
+		return WEIR_OK;
+	if (is(type, "yarn"))
+		return read_yarn(r, factor);
+	return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+			 "rope scaling '%s' is not supported; supported: none, linear, yarn, and "
+			 "frequency factors in rope_freqs.weight",
+			 weir_quote(type).text);
+}
+
+/* The embedding's rows are the vocabulary; whatever else counts it must agree. */
+static weir_status read_vocab(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	const struct weir_gguf_tensor *t = weir_gguf_tensor(r->g, "token_embd.weight");
+	struct weir_gguf_array tokens;
+	uint32_t size;
+	weir_status s;
+
+	if (!t)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "tensor 'token_embd.weight' is missing: the file holds a "
+				 "vocabulary only, or is damaged");
+	if (t->ne[1] > WEIR_MAX_VOCAB)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "tensor 'token_embd.weight' has %llu rows, the limit is %u",
+				 (unsigned long long)t->ne[1], WEIR_MAX_VOCAB);
+	h->n_vocab = (uint32_t)t->ne[1];
+	size = h->n_vocab;
+	if ((s = read_u32(r, "vocab_size", false, 1, WEIR_MAX_VOCAB, &size)))
+		return s;
+	if (size != h->n_vocab)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "%s is %u, but tensor 'token_embd.weight' has %u rows",
+				 key_of(r, "vocab_size"), size, h->n_vocab);
+	if (weir_gguf_has(r->g, "tokenizer.ggml.tokens")) {
+		s = weir_gguf_get_array(r->g, "tokenizer.ggml.tokens", WEIR_GGUF_ARRAY_OF_STRINGS,
+					&tokens, r->err);
+		if (s != WEIR_OK)
+			return s;
+		if (tokens.n != h->n_vocab)
+			return weir_fail(r->err, WEIR_E_INVALID,
+					 "tokenizer.ggml.tokens has %llu tokens, but tensor "
+					 "'token_embd.weight' has %u rows",
+					 (unsigned long long)tokens.n, h->n_vocab);
+	}
+	h->tied = !weir_gguf_tensor(r->g, "output.weight");
+	return WEIR_OK;
+}
+
+/* What would give wrong answers rather than none if it were ignored. */
+static weir_status refuse_unknown(struct reader *r)
+{
+	uint32_t experts = 0;
+	bool causal = true;
+	weir_status s;
+
+	if ((s = read_u32(r, "expert_count", false, 0, UINT32_MAX, &experts)))
+		return s;
+	if (experts > 1)
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "the model is a mixture of %u experts; only dense models are "
+				 "supported",
+				 experts);
+	if (weir_gguf_has(r->g, key_of(r, "attention.causal")) &&
+	    (s = weir_gguf_boolean(r->g, r->key, &causal, r->err)))
+		return s;
+	if (!causal)
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "the model's attention is not causal: it cannot generate text");
+	if (weir_gguf_has(r->g, key_of(r, "attention.sliding_window_pattern")))
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "%s: layers with different windows are not supported", r->key);
+	return WEIR_OK;
+}
+
+weir_status weir_hparams_read(const struct weir_gguf *g, struct weir_hparams *ret,
+			      struct weir_error *err)
+{
+	struct reader r = { .g = g, .err = err };
+	weir_status s;
+
+	if ((s = find_arch(&r)) || (s = refuse_unknown(&r)) || (s = read_sizes(&r)) ||
+	    (s = read_heads(&r)) || (s = read_floats(&r)) || (s = read_rope(&r)) ||
+	    (s = read_vocab(&r)))
+		return s;
+	*ret = r.h;
+	return WEIR_OK;
+}

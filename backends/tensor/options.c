@@ -1,0 +1,158 @@
+/*
+ * options.c - the options that every tensor backend shares; see options.h. No state.
+ */
+#include "options.h"
+#include "backend.h"
+#include "fail.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTION(...)                                                                                \
+	&(const struct weir_option)                                                                \
+	{                                                                                          \
+		.size = sizeof(struct weir_option), __VA_ARGS__                                    \
+	}
+
+const struct weir_option *const weir_tensor_options[] = {
+	OPTION(.type = WEIR_OPTION_PATH, .flags = WEIR_OPTION_REQUIRED, .key = "model",
+	       .help = "The GGUF file to serve."),
+	OPTION(.type = WEIR_OPTION_INT, .key = "context", .fallback = "0", .max = 134217728,
+	       .help = "Longest sequence, prompt and output, in tokens; 0: what the model was "
+		       "trained for, or less when memory is short."),
+	OPTION(.type = WEIR_OPTION_INT, .key = "max_sequences", .fallback = "8", .min = 1,
+	       .max = 1024, .help = "How many sequences are computed in one step."),
+	OPTION(.type = WEIR_OPTION_INT, .key = "max_batch_tokens", .fallback = "512", .min = 1,
+	       .max = 65536,
+	       .help = "How many tokens, prompts included, are computed in one step."),
+	OPTION(.type = WEIR_OPTION_CHOICE, .key = "kv_type", .fallback = "f16",
+	       .choices = "f16|bf16|q8_0|f32", .help = "Number format of the KV cache."),
+	OPTION(.type = WEIR_OPTION_SIZE, .key = "kv_memory",
+	       .help = "Bytes for the KV cache; unset: context for max_sequences, but no more than "
+		       "half of the free memory.",
+	       .min = 1024, .max = 1e15),
+	OPTION(.type = WEIR_OPTION_INT, .key = "block_tokens", .fallback = "32", .min = 8,
+	       .max = 512, .help = "Positions in a block of the KV cache; a power of two."),
+	NULL,
+};
+
+static weir_status bad(struct weir_error *err, const char *key, const char *value, const char *want)
+{
+	struct weir_str text = { value, strlen(value) };
+	weir_status s = weir_fail(err, WEIR_E_INVALID, "%s is '%s', it must be %s", key,
+				  weir_quote(text).text, want);
+
+	if (err) {
+		strncpy(err->param, key, sizeof(err->param) - 1);
+		err->param[sizeof(err->param) - 1] = '\0';
+	}
+	return s;
+}
+
+static weir_status read_u64(const struct weir_kv *kv, uint64_t min, uint64_t max, const char *want,
+			    uint64_t *ret, struct weir_error *err)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(kv->value, &end, 10);
+	if (errno != 0 || end == kv->value || *end != '\0' || kv->value[0] == '-' || v < min ||
+	    v > max)
+		return bad(err, kv->key, kv->value, want);
+	*ret = v;
+	return WEIR_OK;
+}
+
+static weir_status read_u32(const struct weir_kv *kv, uint32_t min, uint32_t max, const char *want,
+			    uint32_t *ret, struct weir_error *err)
+{
+	uint64_t v;
+	weir_status s = read_u64(kv, min, max, want, &v, err);
+
+	if (s == WEIR_OK)
+		*ret = (uint32_t)v;
+	return s;
+}
+
+static weir_status read_type(const struct weir_kv *kv, uint32_t *ret, struct weir_error *err)
+{
+	static const struct {
+		const char *name;
+		uint32_t type;
+	} types[] = { { "f16", WEIR_DTYPE_F16 },
+		      { "bf16", WEIR_DTYPE_BF16 },
+		      { "q8_0", WEIR_DTYPE_Q8_0 },
+		      { "f32", WEIR_DTYPE_F32 } };
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (strcmp(kv->value, types[i].name) == 0) {
+			*ret = types[i].type;
+			return WEIR_OK;
+		}
+	}
+	return bad(err, kv->key, kv->value, "f16, bf16, q8_0 or f32");
+}
+
+static weir_status read_one(const struct weir_kv *kv, struct weir_tensor_conf *c,
+			    struct weir_error *err)
+{
+	const char *key = kv->key;
+
+	if (strcmp(key, "model") == 0) {
+		free(c->model);
+		c->model = strdup(kv->value);
+		if (!c->model)
+			return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+		return WEIR_OK;
+	}
+	if (strcmp(key, "context") == 0)
+		return read_u32(kv, 0, 1u << 27, "0 to 134217728", &c->n_ctx, err);
+	if (strcmp(key, "max_sequences") == 0)
+		return read_u32(kv, 1, 1024, "1 to 1024", &c->max_sequences, err);
+	if (strcmp(key, "max_batch_tokens") == 0)
+		return read_u32(kv, 1, 65536, "1 to 65536", &c->max_batch_tokens, err);
+	if (strcmp(key, "kv_type") == 0)
+		return read_type(kv, &c->kv_type, err);
+	if (strcmp(key, "kv_memory") == 0)
+		return read_u64(kv, 1024, 1000000000000000, "1 KiB to 1 PB", &c->kv_memory, err);
+	if (strcmp(key, "block_tokens") == 0) {
+		weir_status s = read_u32(kv, 8, 512, "8 to 512", &c->block_tokens, err);
+
+		if (s == WEIR_OK && (c->block_tokens & (c->block_tokens - 1)) != 0)
+			return bad(err, key, kv->value, "a power of two");
+		return s;
+	}
+	return WEIR_OK;
+}
+
+weir_status weir_tensor_conf_read(const struct weir_kv *conf, size_t n_conf,
+				  struct weir_tensor_conf *ret, struct weir_error *err)
+{
+	struct weir_tensor_conf c = { .max_sequences = 8,
+				      .max_batch_tokens = 512,
+				      .block_tokens = 32,
+				      .kv_type = WEIR_DTYPE_F16 };
+	weir_status s = WEIR_OK;
+
+	for (size_t i = 0; i < n_conf && s == WEIR_OK; i++)
+		s = read_one(&conf[i], &c, err);
+	if (s == WEIR_OK && !c.model)
+		s = bad(err, "model", "", "the path of a GGUF file");
+	if (s != WEIR_OK) {
+		weir_tensor_conf_clear(&c);
+		return s;
+	}
+	/* Every running sequence must find room in a step. */
+	if (c.max_batch_tokens < c.max_sequences)
+		c.max_batch_tokens = c.max_sequences;
+	*ret = c;
+	return WEIR_OK;
+}
+
+void weir_tensor_conf_clear(struct weir_tensor_conf *conf)
+{
+	free(conf->model);
+	conf->model = NULL;
+}

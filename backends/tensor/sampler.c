@@ -1,0 +1,379 @@
+/*
+ * sampler.c - draws one token from one row of logits; see sampler.h. One thread per struct.
+ */
+#include "sampler.h"
+#include "fail.h"
+#include "philox.h"
+#include "select.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens whose probability is below e^-60 of the largest one's lie beneath the resolution of the
+ * draw, even all together. */
+#define NEGLIGIBLE -60.0f
+
+#define MAX_TOP 20
+
+struct weir_sampler {
+	uint32_t n_vocab;
+	float *logit;    /* [n_vocab] the row, as it is being changed */
+	uint32_t *count; /* [n_vocab] all zero between draws */
+	uint8_t *mark;   /* [n_vocab] all zero between draws */
+	/* Candidates, ascending by id. */
+	size_t n;
+	int32_t *id;
+	float *x;   /* logit over temperature, the largest of all being 0 */
+	double *p;  /* e^x */
+	double sum; /* of p */
+	struct weir_ranked *ranked;
+};
+
+weir_status weir_sampler_new(uint32_t n_vocab, struct weir_sampler **ret, struct weir_error *err)
+{
+	struct weir_sampler *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for sampling");
+	s->n_vocab = n_vocab;
+	s->logit = calloc(n_vocab, sizeof(*s->logit));
+	s->count = calloc(n_vocab, sizeof(*s->count));
+	s->mark = calloc(n_vocab, sizeof(*s->mark));
+	s->id = calloc(n_vocab, sizeof(*s->id));
+	s->x = calloc(n_vocab, sizeof(*s->x));
+	s->p = calloc(n_vocab, sizeof(*s->p));
+	s->ranked = calloc(n_vocab, sizeof(*s->ranked));
+	if (!s->logit || !s->count || !s->mark || !s->id || !s->x || !s->p || !s->ranked) {
+		weir_sampler_free(s);
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for sampling");
+	}
+	*ret = s;
+	return WEIR_OK;
+}
+
+void weir_sampler_free(struct weir_sampler *s)
+{
+	if (!s)
+		return;
+	free(s->logit);
+	free(s->count);
+	free(s->mark);
+	free(s->id);
+	free(s->x);
+	free(s->p);
+	free(s->ranked);
+	free(s);
+}
+
+static bool known(const struct weir_sampler *s, int32_t token)
+{
+	return token >= 0 && (uint32_t)token < s->n_vocab;
+}
+
+static weir_status copy_logits(struct weir_sampler *s, const float *logits, struct weir_error *err)
+{
+	bool bad = false;
+
+	for (uint32_t i = 0; i < s->n_vocab; i++) {
+		bad |= !(logits[i] <= FLT_MAX);
+		s->logit[i] = logits[i];
+	}
+	for (uint32_t i = 0; bad && i < s->n_vocab; i++) {
+		if (!(logits[i] <= FLT_MAX))
+			return weir_fail(err, WEIR_E_INTERNAL,
+					 "sampling: the logit of token %u is %s: the model's "
+					 "arithmetic failed",
+					 i, isnan(logits[i]) ? "not a number" : "infinite");
+	}
+	return WEIR_OK;
+}
+
+static void apply_mask(struct weir_sampler *s, const struct weir_draw *d)
+{
+	for (uint32_t i = 0; d->mask && i < s->n_vocab; i++) {
+		if (!(d->mask[i / 32] >> (i % 32) & 1))
+			s->logit[i] = -INFINITY;
+	}
+	for (uint32_t i = 0; i < d->n_end; i++) {
+		if (known(s, d->end_tokens[i]))
+			s->logit[d->end_tokens[i]] = -INFINITY;
+	}
+}
+
+static uint32_t window_start(const struct weir_draw *d)
+{
+	int32_t last_n = d->sampling->repeat_last_n;
+
+	if (last_n < 0 || (uint32_t)last_n >= d->n_history)
+		return 0;
+	return d->n_history - (uint32_t)last_n;
+}
+
+static float clamped(float x, float min, float max)
+{
+	return x < min ? min : x > max ? max : x;
+}
+
+static void repetition(struct weir_sampler *s, const struct weir_draw *d, uint32_t start)
+{
+	float p = d->sampling->repetition_penalty;
+
+	if (!(p > 0) || p == 1)
+		return;
+	p = clamped(p, 1e-3f, 1e3f);
+	for (uint32_t i = start; i < d->n_history; i++) {
+		int32_t t = d->history[i];
+
+		if (!known(s, t) || s->mark[t])
+			continue;
+		s->mark[t] = 1;
+		s->logit[t] = s->logit[t] > 0 ? s->logit[t] / p : s->logit[t] * p;
+	}
+	for (uint32_t i = start; i < d->n_history; i++) {
+		if (known(s, d->history[i]))
+			s->mark[d->history[i]] = 0;
+	}
+}
+
+static void presence_frequency(struct weir_sampler *s, const struct weir_draw *d, uint32_t start)
+{
+	float presence = d->sampling->presence_penalty, frequency = d->sampling->frequency_penalty;
+
+	presence = isfinite(presence) ? clamped(presence, -100, 100) : 0;
+	frequency = isfinite(frequency) ? clamped(frequency, -100, 100) : 0;
+	if (presence == 0 && frequency == 0)
+		return;
+	if (start < d->n_prompt)
+		start = d->n_prompt;
+	for (uint32_t i = start; i < d->n_history; i++) {
+		if (known(s, d->history[i]))
+			s->count[d->history[i]]++;
+	}
+	for (uint32_t i = start; i < d->n_history; i++) {
+		int32_t t = d->history[i];
+
+		if (!known(s, t) || s->count[t] == 0)
+			continue;
+		s->logit[t] -= presence + frequency * (float)s->count[t];
+		s->count[t] = 0;
+	}
+}
+
+static void apply_bias(struct weir_sampler *s, const struct weir_sampling *sampling)
+{
+	bool forced = false;
+
+	for (uint32_t i = 0; sampling->logit_bias && i < sampling->n_logit_bias; i++) {
+		struct weir_logit_bias b = sampling->logit_bias[i];
+
+		if (!known(s, b.token) || isnan(b.bias))
+			continue;
+		if (b.bias <= -100)
+			s->logit[b.token] = -INFINITY;
+		else if (b.bias < 100)
+			s->logit[b.token] += b.bias;
+		else
+			s->mark[b.token] = 1;
+		forced |= b.bias >= 100;
+	}
+	if (!forced)
+		return;
+	for (uint32_t i = 0; i < s->n_vocab; i++) {
+		if (!s->mark[i])
+			s->logit[i] = -INFINITY;
+		s->mark[i] = 0;
+	}
+}
+
+static int32_t most_likely(const float *logit, uint32_t n)
+{
+	int32_t best = -1;
+	float max = -INFINITY;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (logit[i] > max) {
+			max = logit[i];
+			best = (int32_t)i;
+		}
+	}
+	return best;
+}
+
+static void weigh(struct weir_sampler *s)
+{
+	s->sum = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		s->p[i] = (double)expf(s->x[i]);
+		s->sum += s->p[i];
+	}
+}
+
+/* Keeps the candidates whose index is the id of one of ranked[0..n). */
+static void keep_ranked(struct weir_sampler *s, size_t n)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < n; i++)
+		s->mark[s->ranked[i].id] = 1;
+	s->sum = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		if (!s->mark[i])
+			continue;
+		s->mark[i] = 0;
+		s->id[to] = s->id[i];
+		s->x[to] = s->x[i];
+		s->p[to] = s->p[i];
+		s->sum += s->p[to++];
+	}
+	s->n = to;
+}
+
+static void top_k(struct weir_sampler *s, uint32_t k)
+{
+	if (k == 0 || k >= s->n)
+		return;
+	keep_ranked(s, weir_select_top(s->x, s->n, k, s->ranked));
+}
+
+/* Meister et al. 2023: nearest to the expected information first. */
+static void typical_p(struct weir_sampler *s, float p)
+{
+	double log_sum = log(s->sum), entropy = log_sum;
+
+	if (!(p < 1))
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		entropy -= s->p[i] * (double)s->x[i] / s->sum;
+	for (size_t i = 0; i < s->n; i++) {
+		double far = fabs(log_sum - (double)s->x[i] - entropy);
+
+		s->ranked[i] = (struct weir_ranked){ .key = (float)-far,
+						     .id = (int32_t)i,
+						     .weight = s->p[i] };
+	}
+	keep_ranked(s, weir_select_head(s->ranked, s->n, (double)p * s->sum));
+}
+
+/* Holtzman et al. 2020. All candidates below (1 - p) / n together cannot reach 1 - p: they lie
+ * outside of the nucleus and need not be ranked. */
+static void top_p(struct weir_sampler *s, float p)
+{
+	double least = (1.0 - (double)p) / (double)s->n * s->sum;
+	size_t n = 0;
+
+	if (!(p < 1))
+		return;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->p[i] < least && s->x[i] < 0)
+			continue;
+		s->ranked[n++] =
+			(struct weir_ranked){ .key = s->x[i], .id = (int32_t)i, .weight = s->p[i] };
+	}
+	if (n > 0)
+		keep_ranked(s, weir_select_head(s->ranked, n, (double)p * s->sum));
+}
+
+static void min_p(struct weir_sampler *s, float p)
+{
+	double max = 0;
+	size_t n = 0;
+
+	if (!(p > 0))
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		max = s->p[i] > max ? s->p[i] : max;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->p[i] >= max * (double)clamped(p, 0, 1))
+			s->ranked[n++].id = (int32_t)i;
+	}
+	keep_ranked(s, n);
+}
+
+static int32_t draw(struct weir_sampler *s, int32_t best, const struct weir_draw *d)
+{
+	const struct weir_sampling *sampling = d->sampling;
+	float max = fminf(s->logit[best], FLT_MAX);
+	double target, sum = 0;
+
+	s->n = 0;
+	for (uint32_t i = 0; i < s->n_vocab; i++) {
+		float x = (fminf(s->logit[i], FLT_MAX) - max) / sampling->temperature;
+
+		if (x >= NEGLIGIBLE) {
+			s->id[s->n] = (int32_t)i;
+			s->x[s->n++] = x;
+		}
+	}
+	/* top_k looks at x alone: don't weigh what it drops. */
+	top_k(s, sampling->top_k);
+	weigh(s);
+	typical_p(s, sampling->typical_p);
+	top_p(s, sampling->top_p);
+	min_p(s, sampling->min_p);
+	target = weir_philox_uniform(d->seed, d->n_history) * s->sum;
+	for (size_t i = 0; i < s->n; i++) {
+		sum += s->p[i];
+		if (sum > target)
+			return s->id[i];
+	}
+	return s->n > 0 ? s->id[s->n - 1] : best;
+}
+
+/* Alternatives and the chosen token's probability, as the model saw them. */
+static void report(struct weir_sampler *s, const struct weir_draw *d, struct weir_drawn *ret)
+{
+	const struct weir_sampling *sampling = d->sampling;
+	uint32_t n_top = sampling->top_logprobs < MAX_TOP ? sampling->top_logprobs : MAX_TOP;
+	struct weir_ranked top[MAX_TOP];
+	float max = -INFINITY;
+	double sum = 0, log_sum;
+
+	for (uint32_t i = 0; i < s->n_vocab; i++)
+		max = fmaxf(max, d->logits[i]);
+	for (uint32_t i = 0; i < s->n_vocab; i++)
+		sum += (double)expf(d->logits[i] - max);
+	log_sum = (double)max + log(sum);
+	ret->logprob = (float)((double)d->logits[ret->token] - log_sum);
+	n_top = (uint32_t)weir_select_top(d->logits, s->n_vocab, n_top, top);
+	for (uint32_t i = 0; i < n_top; i++) {
+		uint32_t at = i;
+
+		for (uint32_t k = i + 1; k < n_top; k++)
+			at = weir_ranked_before(&top[k], &top[at]) ? k : at;
+		ret->top.token[i] = top[at].id;
+		ret->top.logprob[i] = (float)((double)top[at].key - log_sum);
+		top[at] = top[i];
+	}
+}
+
+weir_status weir_sampler_draw(struct weir_sampler *s, const struct weir_draw *d,
+			      struct weir_drawn *ret, struct weir_error *err)
+{
+	const struct weir_sampling *sampling = d->sampling;
+	struct weir_drawn drawn = { .logprob = NAN };
+	weir_status status = copy_logits(s, d->logits, err);
+	uint32_t start = window_start(d);
+
+	if (status != WEIR_OK)
+		return status;
+	apply_mask(s, d);
+	repetition(s, d, start);
+	presence_frequency(s, d, start);
+	apply_bias(s, sampling);
+	drawn.token = most_likely(s->logit, s->n_vocab);
+	if (drawn.token < 0)
+		return weir_fail(err, WEIR_E_INVALID,
+				 "sampling: no token is allowed: the mask, logit_bias and "
+				 "min_tokens together ban all %u",
+				 s->n_vocab);
+	if (sampling->temperature > 0)
+		drawn.token = draw(s, drawn.token, d);
+	for (int i = 0; i < MAX_TOP; i++)
+		drawn.top.token[i] = -1;
+	if (sampling->logprobs || sampling->top_logprobs)
+		report(s, d, &drawn);
+	*ret = drawn;
+	return WEIR_OK;
+}

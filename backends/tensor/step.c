@@ -1,0 +1,328 @@
+/*
+ * step.c - turns the core's batch into the device's, runs it, samples; see step.h.
+ */
+#include "step.h"
+#include "fail.h"
+#include "sampler.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* More threads than this gain nothing in sampling, and each has its scratch memory. */
+#define MAX_SAMPLERS 32
+
+struct weir_stepper {
+	struct weir_stepper_config c;
+	uint32_t block_stride;
+	int32_t *token, *pos, *row;        /* [max_tokens] */
+	uint32_t *slot;                    /* [max_tokens] */
+	uint32_t *first, *kv_len, *blocks; /* [max_rows + 1], [max_rows], [..][stride] */
+	uint32_t *out_row, *out_of;        /* [max_rows]; out_of: row of the batch */
+	struct weir_sampler *sampler[MAX_SAMPLERS];
+	uint32_t n_samplers;
+};
+
+/* What the sampling threads share. */
+struct sampling {
+	struct weir_stepper *s;
+	const struct weir_batch *batch;
+	const float *logits;
+	uint32_t n_out;
+	struct weir_step *ret;
+	bool may_fail_alone;
+	_Atomic uint32_t next;
+	_Atomic bool failed; /* whoever sets it first writes error */
+	struct weir_error error;
+};
+
+static void *array(size_t n, size_t size)
+{
+	return calloc(n ? n : 1, size);
+}
+
+weir_status weir_stepper_new(const struct weir_stepper_config *config, struct weir_stepper **ret,
+			     struct weir_error *err)
+{
+	struct weir_device_info info = { .size = sizeof(info) };
+	struct weir_stepper *s = calloc(1, sizeof(*s));
+	weir_status status;
+
+	if (!s)
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
+	s->c = *config;
+	s->block_stride = (config->n_ctx + config->block_tokens - 1) / config->block_tokens;
+	s->token = array(config->max_tokens, sizeof(*s->token));
+	s->pos = array(config->max_tokens, sizeof(*s->pos));
+	s->row = array(config->max_tokens, sizeof(*s->row));
+	s->slot = array(config->max_tokens, sizeof(*s->slot));
+	s->first = array((size_t)config->max_rows + 1, sizeof(*s->first));
+	s->kv_len = array(config->max_rows, sizeof(*s->kv_len));
+	s->blocks = array(config->max_rows, sizeof(*s->blocks) * s->block_stride);
+	s->out_row = array(config->max_rows, sizeof(*s->out_row));
+	s->out_of = array(config->max_rows, sizeof(*s->out_of));
+	if (!s->token || !s->pos || !s->row || !s->slot || !s->first || !s->kv_len || !s->blocks ||
+	    !s->out_row || !s->out_of) {
+		status = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
+		goto fail;
+	}
+	config->device->info(config->instance, &info);
+	s->n_samplers = info.n_threads < config->max_rows ? info.n_threads : config->max_rows;
+	if (s->n_samplers > MAX_SAMPLERS)
+		s->n_samplers = MAX_SAMPLERS;
+	if (s->n_samplers == 0 || !WEIR_HAS(struct weir_device, config->device, parallel))
+		s->n_samplers = 1;
+	for (uint32_t i = 0; i < s->n_samplers; i++) {
+		status = weir_sampler_new(config->n_vocab, &s->sampler[i], err);
+		if (status != WEIR_OK)
+			goto fail;
+	}
+	*ret = s;
+	return WEIR_OK;
+fail:
+	weir_stepper_free(s);
+	return status;
+}
+
+void weir_stepper_free(struct weir_stepper *s)
+{
+	if (!s)
+		return;
+	for (uint32_t i = 0; i < s->n_samplers; i++)
+		weir_sampler_free(s->sampler[i]);
+	free(s->token);
+	free(s->pos);
+	free(s->row);
+	free(s->slot);
+	free(s->first);
+	free(s->kv_len);
+	free(s->blocks);
+	free(s->out_row);
+	free(s->out_of);
+	free(s);
+}
+
+/* rows may be larger than the struct that we know: they are row_size bytes apart. */
+static const struct weir_row *row_at(const struct weir_batch *b, uint32_t i)
+{
+	return (const struct weir_row *)((const char *)b->rows + (size_t)i * b->row_size);
+}
+
+static weir_status check_batch(const struct weir_stepper *s, const struct weir_batch *b,
+			       const struct weir_step *ret, struct weir_error *err)
+{
+	if (b->size < sizeof(*b) || b->row_size < sizeof(struct weir_row) ||
+	    b->row_size % _Alignof(struct weir_row) != 0)
+		return weir_fail(err, WEIR_E_INVALID, "step: a batch of another ABI");
+	if (b->n_rows > s->c.max_rows)
+		return weir_fail(err, WEIR_E_INVALID, "step: %u sequences, the limit is %u",
+				 b->n_rows, s->c.max_rows);
+	if (b->n_tokens > s->c.max_tokens)
+		return weir_fail(err, WEIR_E_INVALID, "step: %u tokens, the limit is %u",
+				 b->n_tokens, s->c.max_tokens);
+	if (b->want_logits && !WEIR_HAS(struct weir_step, ret, logits))
+		return weir_fail(err, WEIR_E_INVALID, "step: logits are wanted, but no room given");
+	for (size_t i = 0; i < 2 * (size_t)b->n_copies; i++) {
+		if (b->copies[i] >= s->c.n_blocks)
+			return weir_fail(err, WEIR_E_INVALID, "step: copy %zu names block %u of %u",
+					 i / 2, b->copies[i], s->c.n_blocks);
+	}
+	return WEIR_OK;
+}
+
+static weir_status check_row(const struct weir_stepper *s, const struct weir_batch *b, uint32_t i,
+			     uint32_t n_tokens, const struct weir_step *ret, struct weir_error *err)
+{
+	const struct weir_row *r = row_at(b, i);
+	uint64_t end = (uint64_t)r->pos + r->count;
+
+	if (r->count == 0 || (uint64_t)r->first + r->count > b->n_tokens ||
+	    r->count > s->c.max_tokens - n_tokens)
+		return weir_fail(err, WEIR_E_INVALID,
+				 "step: row %u has tokens %u to %llu of %u, the limit is %u", i,
+				 r->first, (unsigned long long)r->first + r->count, b->n_tokens,
+				 s->c.max_tokens);
+	if (end > s->c.n_ctx)
+		return weir_fail(err, WEIR_E_OUT_OF_RANGE,
+				 "step: row %u reaches position %llu of a context of %u", i,
+				 (unsigned long long)end, s->c.n_ctx);
+	if ((uint64_t)r->n_blocks * s->c.block_tokens < end || !r->blocks)
+		return weir_fail(err, WEIR_E_INVALID,
+				 "step: row %u has %u KV blocks for %llu positions", i, r->n_blocks,
+				 (unsigned long long)end);
+	if (r->sampling && (!WEIR_HAS(struct weir_step, ret, token) ||
+			    (r->n_history > 0 && !r->history) || r->n_prompt > r->n_history ||
+			    (r->sampling->logprobs && !WEIR_HAS(struct weir_step, ret, logprob)) ||
+			    (r->sampling->top_logprobs && !WEIR_HAS(struct weir_step, ret, top))))
+		return weir_fail(err, WEIR_E_INVALID,
+				 "step: row %u wants a token without history or room for it", i);
+	return WEIR_OK;
+}
+
+/* One row's tokens into the device's arrays from n_tokens on. */
+static weir_status lay_out_row(struct weir_stepper *s, const struct weir_batch *b, uint32_t i,
+			       uint32_t n_tokens, struct weir_error *err)
+{
+	const struct weir_row *r = row_at(b, i);
+	uint32_t bt = s->c.block_tokens, end = r->pos + r->count;
+	uint32_t *blocks = s->blocks + (size_t)i * s->block_stride;
+	uint32_t n_blocks = (end + bt - 1) / bt;
+
+	for (uint32_t k = 0; k < n_blocks; k++) {
+		if (r->blocks[k] >= s->c.n_blocks)
+			return weir_fail(err, WEIR_E_INVALID, "step: row %u names block %u of %u",
+					 i, r->blocks[k], s->c.n_blocks);
+		blocks[k] = r->blocks[k];
+	}
+	memset(blocks + n_blocks, 0, (s->block_stride - n_blocks) * sizeof(*blocks));
+	for (uint32_t k = 0; k < r->count; k++) {
+		int32_t token = b->tokens[r->first + k];
+		uint32_t pos = r->pos + k, at = n_tokens + k;
+
+		if (token < 0 || (uint32_t)token >= s->c.n_vocab)
+			return weir_fail(err, WEIR_E_INVALID,
+					 "step: row %u holds token %d, the vocabulary has %u", i,
+					 token, s->c.n_vocab);
+		s->token[at] = token;
+		s->pos[at] = (int32_t)pos;
+		s->row[at] = (int32_t)i;
+		s->slot[at] = blocks[pos / bt] * bt + pos % bt;
+	}
+	s->first[i] = n_tokens;
+	s->kv_len[i] = end;
+	return WEIR_OK;
+}
+
+static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
+			   const struct weir_step *ret, struct weir_device_batch *ret_batch,
+			   struct weir_error *err)
+{
+	uint32_t n_tokens = 0, n_out = 0;
+	weir_status status = check_batch(s, b, ret, err);
+
+	if (status != WEIR_OK)
+		return status;
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		const struct weir_row *r = row_at(b, i);
+
+		if ((status = check_row(s, b, i, n_tokens, ret, err)) ||
+		    (status = lay_out_row(s, b, i, n_tokens, err)))
+			return status;
+		n_tokens += r->count;
+		if (r->sampling) {
+			s->out_row[n_out] = n_tokens - 1;
+			s->out_of[n_out++] = i;
+		}
+	}
+	s->first[b->n_rows] = n_tokens;
+	*ret_batch = (struct weir_device_batch){
+		.size = sizeof(*ret_batch),
+		.n_tokens = n_tokens,
+		.n_rows = b->n_rows,
+		.n_out = n_out,
+		.n_copies = b->n_copies,
+		.block_stride = s->block_stride,
+		.token = s->token,
+		.pos = s->pos,
+		.row = s->row,
+		.slot = s->slot,
+		.first = s->first,
+		.kv_len = s->kv_len,
+		.blocks = s->blocks,
+		.out_row = s->out_row,
+		.copies = b->copies,
+	};
+	return WEIR_OK;
+}
+
+static void sample_row(struct sampling *g, struct weir_sampler *sampler, uint32_t out)
+{
+	const struct weir_stepper *s = g->s;
+	uint32_t i = s->out_of[out];
+	const struct weir_row *r = row_at(g->batch, i);
+	const float *logits = g->logits + (size_t)out * s->c.n_vocab;
+	struct weir_draw d = { .logits = logits,
+			       .sampling = r->sampling,
+			       .history = r->history,
+			       .n_history = r->n_history,
+			       .n_prompt = r->n_prompt,
+			       .seed = r->seed,
+			       .mask = r->mask,
+			       .end_tokens = s->c.end_tokens,
+			       .n_end = r->no_end ? s->c.n_end : 0 };
+	struct weir_drawn drawn;
+	struct weir_error error;
+	weir_status status = weir_sampler_draw(sampler, &d, &drawn, &error);
+
+	if (g->batch->want_logits)
+		memcpy(g->ret->logits + (size_t)i * s->c.n_vocab, logits,
+		       s->c.n_vocab * sizeof(*logits));
+	if (status != WEIR_OK) {
+		g->ret->token[i] = -1;
+		if (g->may_fail_alone)
+			g->ret->error[i] = error;
+		else if (!atomic_exchange(&g->failed, true))
+			g->error = error;
+		return;
+	}
+	g->ret->token[i] = drawn.token;
+	if (r->sampling->logprobs)
+		g->ret->logprob[i] = drawn.logprob;
+	if (r->sampling->top_logprobs)
+		g->ret->top[i] = drawn.top;
+}
+
+static void sample_some(void *data, uint32_t worker)
+{
+	struct sampling *g = data;
+
+	for (;;) {
+		uint32_t out = atomic_fetch_add(&g->next, 1);
+
+		if (out >= g->n_out)
+			return;
+		sample_row(g, g->s->sampler[worker], out);
+	}
+}
+
+static weir_status sample(struct weir_stepper *s, const struct weir_batch *b, uint32_t n_out,
+			  struct weir_step *ret, struct weir_error *err)
+{
+	struct sampling g = { .s = s, .batch = b, .n_out = n_out, .ret = ret };
+	uint32_t n = n_out < s->n_samplers ? n_out : s->n_samplers;
+
+	if (n_out == 0)
+		return WEIR_OK;
+	g.may_fail_alone = WEIR_HAS(struct weir_step, ret, error);
+	g.logits = s->c.device->output(s->c.instance, s->c.program, s->c.logits);
+	if (!g.logits)
+		return weir_fail(err, WEIR_E_INTERNAL, "step: the device returned no logits");
+	if (n > 1)
+		s->c.device->parallel(s->c.instance, n, sample_some, &g);
+	else
+		sample_some(&g, 0);
+	if (!g.failed)
+		return WEIR_OK;
+	if (err)
+		*err = g.error;
+	return g.error.code;
+}
+
+weir_status weir_stepper_run(struct weir_stepper *s, const struct weir_batch *b,
+			     struct weir_step *ret, struct weir_error *err)
+{
+	struct weir_device_batch batch;
+	weir_status status = lay_out(s, b, ret, &batch, err);
+
+	if (status != WEIR_OK)
+		return status;
+	if (batch.n_tokens == 0 && batch.n_copies == 0)
+		return WEIR_OK;
+	status = s->c.device->run(s->c.instance, s->c.program, &batch, err);
+	if (status < 0)
+		return status;
+	status = s->c.device->wait(s->c.instance, s->c.program, err);
+	if (status < 0)
+		return status;
+	return sample(s, b, batch.n_out, ret, err);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weights.h - a model's tensors, found by name, checked, and given to the device.
+ *
+ * Called by backend.c's load and by free, on a worker; read by graph.c. The mapped file stays open
+ * as long as the weights live: a device may keep using its bytes.
+ */
+#ifndef WEIR_TENSOR_WEIGHTS_H
+#define WEIR_TENSOR_WEIGHTS_H
+
+#include "hparams.h"
+#include "host-log.h"
+
+/* The tensors of a layer; the file calls them blk.<layer>.<name>. */
+enum weir_layer_tensor {
+	WEIR_LAYER_ATTN_NORM,
+	WEIR_LAYER_Q,
+	WEIR_LAYER_K,
+	WEIR_LAYER_V,
+	WEIR_LAYER_O,
+	WEIR_LAYER_Q_BIAS,
+	WEIR_LAYER_K_BIAS,
+	WEIR_LAYER_V_BIAS,
+	WEIR_LAYER_O_BIAS,
+	WEIR_LAYER_Q_NORM,
+	WEIR_LAYER_K_NORM,
+	WEIR_LAYER_FFN_NORM,
+	WEIR_LAYER_GATE,
+	WEIR_LAYER_UP,
+	WEIR_LAYER_DOWN,
+	WEIR_LAYER_GATE_BIAS,
+	WEIR_LAYER_UP_BIAS,
+	WEIR_LAYER_DOWN_BIAS,
+	WEIR_LAYER_N,
+};
+
+struct weir_layer {
+	weir_buffer *tensor[WEIR_LAYER_N]; /* NULL: the model has none */
+};
+
+struct weir_weights {
+	const struct weir_device *device;
+	struct weir_instance *instance;
+	uint32_t n_layers;
+	struct weir_layer *layers;
+	weir_buffer *token_embd, *output_norm;
+	weir_buffer *output;     /* token_embd when the two are tied */
+	weir_buffer *rope_freqs; /* or NULL */
+	uint64_t n_params, n_bytes;
+	uint32_t main_type; /* the matrices' most frequent type, by bytes: WEIR_DTYPE_* */
+};
+
+/* Checks all tensors first, then hands them over one by one, with progress in the log. Errors:
+ * INVALID (missing, of another shape: name, expected and found), UNSUPPORTED (a tensor that this
+ * architecture does not have here, or a type that the device cannot take), and the device's own.
+ * On failure nothing stays behind. */
+weir_status weir_weights_load(const struct weir_gguf *g, const struct weir_hparams *h,
+			      const struct weir_device *device, struct weir_instance *instance,
+			      const struct weir_host_log *log, struct weir_weights **ret,
+			      struct weir_error *err);
+
+void weir_weights_free(struct weir_weights *w); /* NULL is fine */
+
+#endif
