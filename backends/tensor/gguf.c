@@ -443,7 +443,7 @@ static weir_status check_counts(const struct cursor *c, uint64_t n_tensors, uint
 static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 {
 	struct cursor c = { .g = g, .at = 4, .err = err, .what = "header" };
-	uint64_t n_tensors, n_keys, *offsets = NULL;
+	uint64_t n_tensors = 0, n_keys = 0, *offsets = NULL;
 	weir_status status;
 
 	if (!begins_with(g, "GGUF"))
