@@ -100,7 +100,8 @@ static void name_model(struct weir_tensor_backend *b)
 {
 	const char *base = strrchr(b->conf.model, '/');
 	const struct weir_gguf_type *type = weir_gguf_type(b->weights->main_type);
-	double n = (double)b->weights->n_params;
+	double n = (double)b->weights->n_params / 1000;
+	int unit = 0;
 	size_t len;
 
 	base = base ? base + 1 : b->conf.model;
@@ -111,9 +112,12 @@ static void name_model(struct weir_tensor_backend *b)
 		len = sizeof(b->name) - 1;
 	memcpy(b->name, base, len);
 	b->name[len] = '\0';
-	snprintf(b->summary, sizeof(b->summary), "%s %.*f%c %s", b->hparams.arch->name,
-		 n >= 1e10 || (n >= 1e7 && n < 1e9) ? 0 : 1, n >= 1e9 ? n / 1e9 : n / 1e6,
-		 n >= 1e9 ? 'B' : 'M', type ? type->name : "?");
+	while (n >= 1000 && unit < 2) {
+		n /= 1000;
+		unit++;
+	}
+	snprintf(b->summary, sizeof(b->summary), "%s %.*f%c %s", b->hparams.arch->name, n < 10, n,
+		 "KMB"[unit], type ? type->name : "?");
 }
 
 static void log_plan(const struct weir_tensor_backend *b)
@@ -168,7 +172,9 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	    (s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
 				   &b->weights, err)) ||
 	    (s = make_cache(b, err)) || (s = make_stepper(b, err))) {
-		weir_fail_prefix(err, b->conf.model);
+		/* The reader of the file names it itself. */
+		if (err && strncmp(err->text, b->conf.model, strlen(b->conf.model)) != 0)
+			weir_fail_prefix(err, b->conf.model);
 		unload(b);
 		return s;
 	}

@@ -1,0 +1,280 @@
+/*
+ * model-writer.c - small random llama models as GGUF files; see model-writer.h. For tests.
+ */
+#include "model-writer.h"
+#include "gguf-writer.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+const struct model_spec model_small = { .n_layers = 2,
+					.n_embd = 32,
+					.n_heads = 4,
+					.n_kv_heads = 2,
+					.n_ff = 48,
+					.n_vocab = 50,
+					.n_ctx = 128,
+					.seed = 1 };
+
+struct key {
+	char *name;
+	guint32 type;
+	GByteArray *value;
+};
+
+struct tensor {
+	char *name;
+	guint64 ne[2];
+	guint32 n_dims, type;
+	GByteArray *data;
+};
+
+struct model {
+	GPtrArray *keys, *tensors;
+	GRand *rand;
+};
+
+static void key_free(gpointer data)
+{
+	struct key *k = data;
+
+	g_free(k->name);
+	g_byte_array_unref(k->value);
+	g_free(k);
+}
+
+static void tensor_free(gpointer data)
+{
+	struct tensor *t = data;
+
+	g_free(t->name);
+	g_byte_array_unref(t->data);
+	g_free(t);
+}
+
+static struct key *find_key(struct model *m, const char *name)
+{
+	for (guint i = 0; i < m->keys->len; i++) {
+		struct key *k = m->keys->pdata[i];
+
+		if (strcmp(k->name, name) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+static struct tensor *find_tensor(struct model *m, const char *name)
+{
+	for (guint i = 0; i < m->tensors->len; i++) {
+		struct tensor *t = m->tensors->pdata[i];
+
+		if (strcmp(t->name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+static GByteArray *set_key(struct model *m, const char *name, guint32 type)
+{
+	struct key *k = find_key(m, name);
+
+	if (!k) {
+		k = g_new0(struct key, 1);
+		k->name = g_strdup(name);
+		k->value = g_byte_array_new();
+		g_ptr_array_add(m->keys, k);
+	}
+	k->type = type;
+	g_byte_array_set_size(k->value, 0);
+	return k->value;
+}
+
+void model_set_u32(struct model *m, const char *key, guint32 x)
+{
+	put_u32(set_key(m, key, 4), x);
+}
+
+void model_set_f32(struct model *m, const char *key, float x)
+{
+	guint32 bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	put_u32(set_key(m, key, 6), bits);
+}
+
+void model_set_string(struct model *m, const char *key, const char *x)
+{
+	put_string(set_key(m, key, 8), x);
+}
+
+void model_set_bool(struct model *m, const char *key, gboolean x)
+{
+	put_int(set_key(m, key, 7), x ? 1 : 0, 1);
+}
+
+void model_set_u32s(struct model *m, const char *key, const guint32 *x, guint n)
+{
+	GByteArray *v = set_key(m, key, 9);
+
+	put_u32(v, 4);
+	put_u64(v, n);
+	for (guint i = 0; i < n; i++)
+		put_u32(v, x[i]);
+}
+
+void model_set_strings(struct model *m, const char *key, const char *const *x, guint n)
+{
+	GByteArray *v = set_key(m, key, 9);
+
+	put_u32(v, 8);
+	put_u64(v, n);
+	for (guint i = 0; i < n; i++)
+		put_string(v, x[i]);
+}
+
+void model_drop_key(struct model *m, const char *key)
+{
+	g_ptr_array_remove(m->keys, find_key(m, key));
+}
+
+void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1)
+{
+	struct tensor *t = find_tensor(m, name);
+	gboolean is_norm = strstr(name, "norm") || strstr(name, "rope_freqs");
+
+	if (!t) {
+		t = g_new0(struct tensor, 1);
+		t->name = g_strdup(name);
+		t->data = g_byte_array_new();
+		g_ptr_array_add(m->tensors, t);
+	}
+	t->n_dims = ne1 ? 2 : 1;
+	t->ne[0] = ne0;
+	t->ne[1] = ne1 ? ne1 : 1;
+	t->type = 0;
+	g_byte_array_set_size(t->data, 0);
+	for (guint64 i = 0; i < ne0 * t->ne[1]; i++) {
+		float x = (float)g_rand_double_range(m->rand, -0.3, 0.3) + (is_norm ? 1 : 0);
+
+		g_byte_array_append(t->data, (const guint8 *)&x, sizeof(x));
+	}
+}
+
+void model_set_type(struct model *m, const char *name, guint32 type)
+{
+	find_tensor(m, name)->type = type;
+}
+
+void model_drop_tensor(struct model *m, const char *name)
+{
+	g_ptr_array_remove(m->tensors, find_tensor(m, name));
+}
+
+static void layer_tensor(struct model *m, guint32 layer, const char *what, guint64 ne0, guint64 ne1)
+{
+	g_autofree char *name = g_strdup_printf("blk.%u.%s", layer, what);
+
+	model_set_tensor(m, name, ne0, ne1);
+}
+
+static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i)
+{
+	guint64 kv = (guint64)s->n_embd / s->n_heads * s->n_kv_heads;
+
+	layer_tensor(m, i, "attn_norm.weight", s->n_embd, 0);
+	layer_tensor(m, i, "attn_q.weight", s->n_embd, s->n_embd);
+	layer_tensor(m, i, "attn_k.weight", s->n_embd, kv);
+	layer_tensor(m, i, "attn_v.weight", s->n_embd, kv);
+	layer_tensor(m, i, "attn_output.weight", s->n_embd, s->n_embd);
+	layer_tensor(m, i, "ffn_norm.weight", s->n_embd, 0);
+	layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
+	layer_tensor(m, i, "ffn_up.weight", s->n_embd, s->n_ff);
+	layer_tensor(m, i, "ffn_down.weight", s->n_ff, s->n_embd);
+	if (!s->biases)
+		return;
+	layer_tensor(m, i, "attn_q.bias", s->n_embd, 0);
+	layer_tensor(m, i, "attn_k.bias", kv, 0);
+	layer_tensor(m, i, "attn_v.bias", kv, 0);
+	layer_tensor(m, i, "attn_output.bias", s->n_embd, 0);
+	layer_tensor(m, i, "ffn_gate.bias", s->n_ff, 0);
+	layer_tensor(m, i, "ffn_up.bias", s->n_ff, 0);
+	layer_tensor(m, i, "ffn_down.bias", s->n_embd, 0);
+}
+
+struct model *model_new(const struct model_spec *s)
+{
+	struct model *m = g_new0(struct model, 1);
+
+	m->keys = g_ptr_array_new_with_free_func(key_free);
+	m->tensors = g_ptr_array_new_with_free_func(tensor_free);
+	m->rand = g_rand_new_with_seed(s->seed);
+	model_set_string(m, "general.architecture", "llama");
+	model_set_u32(m, "llama.block_count", s->n_layers);
+	model_set_u32(m, "llama.context_length", s->n_ctx);
+	model_set_u32(m, "llama.embedding_length", s->n_embd);
+	model_set_u32(m, "llama.feed_forward_length", s->n_ff);
+	model_set_u32(m, "llama.attention.head_count", s->n_heads);
+	model_set_u32(m, "llama.attention.head_count_kv", s->n_kv_heads);
+	model_set_f32(m, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+	model_set_u32(m, "llama.vocab_size", s->n_vocab);
+	model_set_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab);
+	for (guint32 i = 0; i < s->n_layers; i++)
+		layer_tensors(m, s, i);
+	model_set_tensor(m, "output_norm.weight", s->n_embd, 0);
+	if (!s->tied)
+		model_set_tensor(m, "output.weight", s->n_embd, s->n_vocab);
+	if (s->factors)
+		model_set_tensor(m, "rope_freqs.weight", s->n_embd / s->n_heads / 2, 0);
+	return m;
+}
+
+void model_free(struct model *m)
+{
+	g_ptr_array_unref(m->keys);
+	g_ptr_array_unref(m->tensors);
+	g_rand_free(m->rand);
+	g_free(m);
+}
+
+GByteArray *model_bytes(struct model *m)
+{
+	GByteArray *f = g_byte_array_new();
+	guint64 offset = 0;
+
+	put_head(f, 3, m->tensors->len, m->keys->len);
+	for (guint i = 0; i < m->keys->len; i++) {
+		struct key *k = m->keys->pdata[i];
+
+		put_key(f, k->name, k->type);
+		g_byte_array_append(f, k->value->data, k->value->len);
+	}
+	for (guint i = 0; i < m->tensors->len; i++) {
+		struct tensor *t = m->tensors->pdata[i];
+
+		put_tensor(f, t->name, t->n_dims, t->ne, t->type, offset);
+		offset += (t->data->len + 31) / 32 * 32;
+	}
+	put_padding(f, 32);
+	for (guint i = 0; i < m->tensors->len; i++) {
+		struct tensor *t = m->tensors->pdata[i];
+
+		g_byte_array_append(f, t->data->data, t->data->len);
+		put_padding(f, 32);
+	}
+	return f;
+}
+
+char *model_write(struct model *m)
+{
+	GByteArray *f = model_bytes(m);
+	g_autoptr(GError) error = NULL;
+	char *path = NULL;
+	int fd = g_file_open_tmp("weir-XXXXXX.gguf", &path, &error);
+
+	g_assert_no_error(error);
+	close(fd);
+	g_file_set_contents(path, (const char *)f->data, (gssize)f->len, &error);
+	g_assert_no_error(error);
+	g_byte_array_unref(f);
+	return path;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model-writer.h - small random llama models as GGUF files, for tests: right ones, and wrong ones
+ * made by changing a right one. The same seed gives the same weights. F32.
+ */
+#ifndef WEIR_TEST_MODEL_WRITER_H
+#define WEIR_TEST_MODEL_WRITER_H
+
+#include <glib.h>
+
+struct model_spec {
+	guint32 n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_vocab, n_ctx;
+	gboolean tied, biases, factors; /* factors: rope_freqs.weight */
+	guint32 seed;
+};
+
+extern const struct model_spec model_small; /* 2 layers, 4 heads of 8 over 2, 50 tokens, 128 ctx */
+
+struct model;
+
+struct model *model_new(const struct model_spec *spec);
+void model_free(struct model *m);
+
+/* Set or replace a key. */
+void model_set_u32(struct model *m, const char *key, guint32 x);
+void model_set_f32(struct model *m, const char *key, float x);
+void model_set_string(struct model *m, const char *key, const char *x);
+void model_set_bool(struct model *m, const char *key, gboolean x);
+void model_set_u32s(struct model *m, const char *key, const guint32 *x, guint n);
+void model_set_strings(struct model *m, const char *key, const char *const *x, guint n);
+void model_drop_key(struct model *m, const char *key);
+
+/* Replace or add a tensor of random numbers; ne1 0: a vector. */
+void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1);
+void model_set_type(struct model *m, const char *name, guint32 type); /* keeps the bytes */
+void model_drop_tensor(struct model *m, const char *name);
+
+/* The file's bytes; a file of its own in the temporary folder, to be unlinked and freed. */
+GByteArray *model_bytes(struct model *m);
+char *model_write(struct model *m);
+
+#endif
