@@ -261,6 +261,20 @@ void weir_metric_observe(weir_metric *metric, double value)
 		add_double(&metric->value, value);
 }
 
+double weir_metric_set_sum(const struct weir_metric_set *set, const char *name)
+{
+	struct weir_metric_set *self = (struct weir_metric_set *)set;
+	double sum = 0;
+	pthread_mutex_lock(&self->lock);
+	const struct weir_metric_family *family = g_hash_table_lookup(set->by_name, name);
+	for (unsigned i = 0; family && i < family->series->len; i++) {
+		const struct weir_metric *metric = g_ptr_array_index(family->series, i);
+		sum += atomic_load_explicit(&metric->value, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&self->lock);
+	return sum;
+}
+
 static struct weir_metric_set *set_of(const struct weir_host *host)
 {
 	const struct weir_core *core = host->data;

@@ -23,6 +23,9 @@ void weir_metric_add(weir_metric *, double by);
 void weir_metric_set_value(weir_metric *, double value);
 void weir_metric_observe(weir_metric *, double value);
 
+/* The sum of a counter's or gauge's series, 0 if there is none. [any] */
+double weir_metric_set_sum(const struct weir_metric_set *, const char *name);
+
 /* Text exposition format 0.0.4, families in order of creation, values and label text escaped.
  * The name is given without "_total"; counters get it on the wire. free() the result. [any] */
 char *weir_metric_set_prometheus(const struct weir_metric_set *);

@@ -20,12 +20,14 @@ C_STANDARD = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h"}
 # Core's floors, lowest first: a file includes its own floor and those below, never above.
 CORE_FLOORS = [
     {"core", "log", "fail", "metrics", "metrics-series", "metrics-text", "text-util"},
-    {"loop", "request", "blocks", "text", "nearest", "prefix", "tenants"},
-    {"stream", "profile", "options"},
-    {"chain", "sequence", "batch", "watchdog", "registry", "instance"},
-    {"scheduler", "host"},
+    {"loop", "request", "blocks", "text", "nearest", "prefix", "tenants", "problems", "ini",
+     "options"},
+    {"stream"},
+    {"chain", "sequence", "batch", "watchdog", "registry", "plugin-validate"},
+    {"scheduler"},
     {"gateway", "router"},
-    {"server", "status"},
+    {"server", "status", "host", "instance", "profile"},
+    {"signals"},
     {"main", "inspect", "check", "commands", "serve", "help"},
 ]
 

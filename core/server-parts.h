@@ -1,0 +1,35 @@
+/*
+ * core/server-parts.h - what server.c and server-reload.c share.
+ */
+#ifndef WEIR_CORE_SERVER_PARTS_H
+#define WEIR_CORE_SERVER_PARTS_H
+
+#include <stdatomic.h>
+
+#include "server.h"
+
+struct weir_server {
+	struct weir_core *core;
+	struct weir_profile *profile; /* what runs */
+	struct weir_server_options options;
+	GPtrArray *backends, *middleware; /* struct weir_part, in the profile's order */
+	GPtrArray *frontends;
+	GPtrArray *retired; /* frontends that a reload replaced: drained, to be stopped */
+	int64_t retired_until_us;
+	int64_t started_us;
+	size_t n_backends;
+	uint32_t max_queue, max_concurrent;
+	bool has_auth, router_runs, announced;
+	int bell; /* eventfd */
+	atomic_uint quits;
+	atomic_bool reload, draining;
+};
+
+weir_status weir_server_create_part(struct weir_server *, const struct weir_profile_part *,
+				    GPtrArray *to, struct weir_error *err);
+/* Reads the profile again. A bad one is refused whole and changes nothing. */
+void weir_server_reload(struct weir_server *);
+/* Ends replaced frontends whose time has come, or all of them. True while some are left. */
+bool weir_server_reap(struct weir_server *, bool all);
+
+#endif

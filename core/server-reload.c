@@ -1,0 +1,183 @@
+/*
+ * core/server-reload.c - SIGHUP, and whoever asks for it: reads the profile again.
+ *
+ * [main]. What changes at once: log levels and format, drain_timeout, frontends (new ones start,
+ * replaced ones drain and stop). What waits for a restart, and is named in the log: backends,
+ * middleware and the limits of the router. A bad profile changes nothing.
+ */
+#include <string.h>
+
+#include "gateway.h"
+#include "instance.h"
+#include "log.h"
+#include "server-parts.h"
+
+#define TOPIC "reload"
+
+static const struct weir_profile_part *find_plan(const GPtrArray *plans, const char *section)
+{
+	for (unsigned i = 0; i < plans->len; i++) {
+		const struct weir_profile_part *plan = g_ptr_array_index(plans, i);
+		if (!strcmp(plan->section, section))
+			return plan;
+	}
+	return NULL;
+}
+
+static struct weir_part *take_part(GPtrArray *parts, const char *section)
+{
+	for (unsigned i = 0; i < parts->len; i++) {
+		struct weir_part *part = g_ptr_array_index(parts, i);
+		if (!strcmp(part->section, section))
+			return g_ptr_array_remove_index(parts, i);
+	}
+	return NULL;
+}
+
+static void wait_for_restart(struct weir_server *server, const char *what)
+{
+	weir_logf(server->core->log, WEIR_LOG_WARNING, TOPIC,
+		  "%s changed; that waits for a restart", what);
+}
+
+static bool same_plans(const GPtrArray *a, const GPtrArray *b)
+{
+	if (a->len != b->len)
+		return false;
+	for (unsigned i = 0; i < a->len; i++) {
+		const struct weir_profile_part *x = g_ptr_array_index(a, i);
+		const struct weir_profile_part *y = g_ptr_array_index(b, i);
+		if (strcmp(x->section, y->section) || !weir_profile_part_equal(x, y))
+			return false;
+	}
+	return true;
+}
+
+static void swap_plans(GPtrArray **a, GPtrArray **b)
+{
+	GPtrArray *old = *a;
+	*a = *b;
+	*b = old;
+}
+
+static void retire(struct weir_server *server, struct weir_part *part)
+{
+	weir_part_drain(part);
+	g_ptr_array_add(server->retired, part);
+	server->retired_until_us =
+		g_get_monotonic_time() + server->profile->settings.drain_timeout_ms * 1000;
+}
+
+bool weir_server_reap(struct weir_server *server, bool all)
+{
+	if (server->retired->len == 0)
+		return false;
+	bool due = all || g_get_monotonic_time() >= server->retired_until_us ||
+		   weir_router_active(server->core->router) == 0;
+	while (due && server->retired->len > 0)
+		weir_part_destroy(
+			g_ptr_array_remove_index(server->retired, server->retired->len - 1));
+	return server->retired->len > 0;
+}
+
+/* The old one closes its sockets first: the new one mostly wants the same port. If the new one
+ * fails, one like the old takes its place. */
+static bool replace_frontend(struct weir_server *server, const struct weir_profile_part *plan,
+			     const struct weir_profile_part *old_plan)
+{
+	struct weir_error err;
+	struct weir_part *old = take_part(server->frontends, plan->section);
+	if (old)
+		retire(server, old);
+	for (int attempt = 0; attempt < 2; attempt++) {
+		const struct weir_profile_part *now = attempt == 0 ? plan : old_plan;
+		weir_status status =
+			now ? weir_server_create_part(server, now, server->frontends, &err)
+			    : WEIR_E_NOT_FOUND;
+		if (status == WEIR_OK) {
+			struct weir_part *part =
+				g_ptr_array_index(server->frontends, server->frontends->len - 1);
+			status = weir_part_start(part, &err);
+			if (status == WEIR_OK)
+				return attempt == 0;
+			g_ptr_array_set_size(server->frontends, (int)server->frontends->len - 1);
+			weir_part_destroy(part);
+		}
+		if (now)
+			weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s%s", err.text,
+				  attempt == 0 && old_plan ? "; going back to the old settings"
+							   : "");
+	}
+	return false;
+}
+
+static void reload_frontends(struct weir_server *server, struct weir_profile *next)
+{
+	GPtrArray *old = server->profile->frontends;
+	for (unsigned i = 0; i < old->len; i++) {
+		const struct weir_profile_part *plan = g_ptr_array_index(old, i);
+		if (find_plan(next->frontends, plan->section))
+			continue;
+		struct weir_part *part = take_part(server->frontends, plan->section);
+		if (part)
+			retire(server, part);
+		weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s is gone", plan->section);
+	}
+	for (unsigned i = 0; i < next->frontends->len; i++) {
+		const struct weir_profile_part *plan = g_ptr_array_index(next->frontends, i);
+		const struct weir_profile_part *before = find_plan(old, plan->section);
+		if (before && weir_profile_part_equal(before, plan))
+			continue;
+		if (replace_frontend(server, plan, before))
+			weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s is new",
+				  plan->section);
+	}
+	swap_plans(&server->profile->frontends, &next->frontends);
+}
+
+static void reload_settings(struct weir_server *server, struct weir_settings *next)
+{
+	struct weir_settings *now = &server->profile->settings;
+	const char *environment = g_getenv("WEIR_LOG");
+	struct weir_error err;
+	if (!environment &&
+	    weir_logger_set_levels(server->core->log, next->log_level, &err) != WEIR_OK)
+		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s", err.text);
+	weir_logger_set_json(server->core->log, next->log_json);
+	now->drain_timeout_ms = next->drain_timeout_ms;
+	if (now->max_queue != next->max_queue || now->max_concurrent != next->max_concurrent ||
+	    now->park_after_ms != next->park_after_ms ||
+	    now->cancel_grace_ms != next->cancel_grace_ms || now->workers != next->workers ||
+	    now->single_model != next->single_model)
+		wait_for_restart(server, "[server] limits");
+}
+
+void weir_server_reload(struct weir_server *server)
+{
+	const char *path = server->profile->path;
+	struct weir_problems *problems = weir_problems_new();
+	struct weir_ini *ini = weir_profile_read(path, server->options.sets, problems);
+	struct weir_profile *next = NULL;
+	if (ini)
+		next = weir_profile_check(ini, path, server->options.registry, server->core,
+					  problems);
+	if (!next) {
+		const char *line;
+		for (size_t i = 0; (line = weir_problems_line(problems, i)); i++)
+			weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s", line);
+		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC,
+			  "%zu problems: the profile is refused, the old one goes on",
+			  weir_problems_count(problems));
+	} else {
+		reload_settings(server, &next->settings);
+		if (!same_plans(server->profile->backends, next->backends))
+			wait_for_restart(server, "a [backend]");
+		if (!same_plans(server->profile->middleware, next->middleware))
+			wait_for_restart(server, "the chain");
+		reload_frontends(server, next);
+		weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s was read again", path);
+	}
+	weir_profile_free(next);
+	weir_ini_free(ini);
+	weir_problems_free(problems);
+}
