@@ -7,6 +7,7 @@
  */
 #include "fail.h"
 #include "gguf-internal.h"
+#include "unicode-tables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #define MAX_KEY     65535u
 #define MAX_NAME    64u
 #define MAX_DEPTH   4u
+#define MAX_LABEL   200u
 
 #define SMALLEST_KEY    14u /* 8 + 1 name, 4 type, 1 value */
 #define SMALLEST_TENSOR 25u /* 8 + 1 name, 4 dimensions, 4 type, 8 offset */
@@ -461,15 +463,40 @@ static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 	return status;
 }
 
+/* A path as it stands in messages: they hold 448 bytes of valid UTF-8, and the reason matters. */
+static char *label(const char *path)
+{
+	size_t len = strlen(path), at = len > MAX_LABEL ? len - MAX_LABEL : 0, n = 0, rune_len;
+	char *text = malloc(len - at + 4);
+
+	if (!text)
+		return NULL;
+	if (at > 0) {
+		memcpy(text, "...", 3);
+		n = 3;
+		while (((unsigned char)path[at] & 0xc0) == 0x80)
+			at++;
+	}
+	for (; at < len; at += rune_len, n += rune_len) {
+		uint32_t rune = weir_rune_at(path + at, path + len, &rune_len);
+
+		memcpy(text + n, path + at, rune_len);
+		if (rune < 0x20 || rune == 0x7f || rune == WEIR_RUNE_INVALID)
+			text[n] = '?';
+	}
+	text[n] = '\0';
+	return text;
+}
+
 static weir_status new_gguf(const char *path, struct weir_gguf **ret, struct weir_error *err)
 {
 	struct weir_gguf *g = calloc(1, sizeof(*g));
 
 	if (g)
-		g->path = strdup(path);
+		g->path = label(path);
 	if (!g || !g->path) {
 		free(g);
-		return weir_fail(err, WEIR_E_EXHAUSTED, "%s: no memory", path);
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory to open a model file");
 	}
 	*ret = g;
 	return WEIR_OK;
@@ -516,19 +543,19 @@ static weir_status map_file(struct weir_gguf *g, int fd, struct weir_error *err)
 
 weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir_error *err)
 {
-	struct weir_gguf *g = NULL;
-	weir_status status;
-	/* Non-blocking, so that a FIFO is refused instead of waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct weir_gguf *g;
+	weir_status status = new_gguf(path, &g, err);
+	int fd;
 
-	if (fd < 0)
-		return refuse_open(err, path, errno);
-	status = new_gguf(path, &g, err);
-	if (status == WEIR_OK)
-		status = map_file(g, fd, err);
+	if (status < 0)
+		return status;
+	/* Non-blocking, so that a FIFO is refused instead of waited for. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	status = fd < 0 ? refuse_open(err, g->path, errno) : map_file(g, fd, err);
+	if (fd >= 0)
+		close(fd);
 	if (status == WEIR_OK)
 		status = parse(g, err);
-	close(fd);
 	if (status < 0) {
 		weir_gguf_close(g);
 		return status;

@@ -13,7 +13,8 @@
  * past the end, unknown value or tensor types, private types of forks, duplicate names, shapes that
  * overflow or do not fill whole blocks, data outside of the file. What was accepted can be read
  * without further checks of bounds: data .. data + n_bytes of each tensor is mapped. Memory taken
- * besides the map is at most about twice the size of the header.
+ * besides the map is about 100 bytes for each key and tensor (a million of each at most) and 8 for
+ * each string in an array; a header may have 256 MiB.
  * What no check can catch: another process that shortens the file while it is mapped. Touching
  * pages that are gone raises SIGBUS; replace a model by rename(), never by writing into it.
  *
@@ -91,8 +92,9 @@ struct weir_gguf_type {
 };
 
 /* A tensor as the file describes it. ne[0] is the row length (contiguous), a multiple of the type's
- * block size; dimensions past n_dims are 1; none is 0. data is aligned to the file's alignment
- * (32 unless it says otherwise, 8 at least) when the file was mapped by weir_gguf_open(). */
+ * block size; dimensions past n_dims are 1 (all of them when n_dims is 0: one number); none is 0.
+ * data is aligned to the file's alignment (32 unless it says otherwise, 8 at least) when the file
+ * was mapped by weir_gguf_open(). */
 struct weir_gguf_tensor {
 	struct weir_str name;
 	uint32_t type;
@@ -131,8 +133,10 @@ weir_status weir_gguf_open_memory(const void *data, size_t len, struct weir_gguf
 /* Accepts NULL. Unmaps: every pointer that came out of g is dead after it. */
 void weir_gguf_close(struct weir_gguf *g);
 
-/* What open() was given, for messages ("memory" for open_memory), and the mapped bytes. */
+/* The path for messages: of a long one the end, unprintable bytes as '?'; "memory" for open_memory.
+ */
 const char *weir_gguf_path(const struct weir_gguf *g);
+/* The mapped bytes of the whole file. */
 const void *weir_gguf_map(const struct weir_gguf *g, size_t *ret_len);
 uint32_t weir_gguf_version(const struct weir_gguf *g);
 

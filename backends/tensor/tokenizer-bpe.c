@@ -192,7 +192,8 @@ weir_status vocab_load_bpe(struct weir_vocab *v, const struct weir_gguf *g, stru
 		if (v->tokens[i].type == WEIR_VOCAB_NORMAL && v->tokens[i].piece.len > 0)
 			weir_name_map_add(&v->piece_map, (uint32_t)i);
 	for (size_t i = 0; i < v->n_tokens; i++)
-		if (v->tokens[i].type == WEIR_VOCAB_USER_DEFINED && v->tokens[i].piece.len > 1)
+		if (v->tokens[i].type == WEIR_VOCAB_USER_DEFINED && !v->tokens[i].is_guarded &&
+		    v->tokens[i].piece.len > 1)
 			weir_name_map_add(&v->piece_map, (uint32_t)i);
 	for (unsigned b = 0; b < 256; b++) {
 		char byte = (char)b;

@@ -46,7 +46,8 @@ weir_status vocab_load_spm(struct weir_vocab *v, const struct weir_gguf *g, stru
 			return weir_fail(err, WEIR_E_INVALID,
 					 "%s: the score of token %zu is not a number",
 					 weir_gguf_path(g), i);
-		if (t->type == WEIR_VOCAB_NORMAL || t->type == WEIR_VOCAB_USER_DEFINED) {
+		if (t->type == WEIR_VOCAB_NORMAL ||
+		    (t->type == WEIR_VOCAB_USER_DEFINED && !t->is_guarded)) {
 			t->piece = t->text;
 			if (t->piece.len > 0)
 				weir_name_map_add(&v->piece_map, (uint32_t)i);

@@ -8,8 +8,8 @@
  * sentence.
  *
  * A struct weir_vocab never changes after load and needs the GGUF file no longer; every function
- * but free is [any] thread-safe. Time is O(n log n) in the text whatever the text is, memory
- * about 60 bytes for each byte of the longest word.
+ * but free is [any] thread-safe. Time is O(n log n) in the text whatever the text is (a long one
+ * takes a while: keep it off a loop); memory about 40 bytes for each byte of the longest word.
  *
  * Text may hold any bytes. What is no UTF-8 becomes byte tokens where the vocabulary has them.
  */

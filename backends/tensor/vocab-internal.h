@@ -42,7 +42,7 @@ struct weir_vocab {
 	size_t n_tokens;
 	char *arena;                    /* all text and bytes of the tokens */
 	struct weir_name_map text_map;  /* every token, by text */
-	struct weir_name_map piece_map; /* normal and user-defined tokens, by piece */
+	struct weir_name_map piece_map; /* normal and unguarded user-defined ones, by piece */
 	int32_t byte_tokens[256];       /* -1: none */
 	int32_t *specials;              /* sorted by text: tokens that are recognised in text */
 	size_t n_specials;

@@ -556,6 +556,16 @@ static void test_files(void)
 
 	assert_open_fails(path, WEIR_E_NOT_FOUND, "No such file");
 	assert_open_fails(dir, WEIR_E_INVALID, "directory");
+	{ /* A long path leaves room for the reason. */
+		g_autofree char *name = g_strnfill(250, 'x');
+		g_autofree char *deep = g_strdup_printf("/%s/\xff\n%s/m.gguf", name, name);
+
+		g_assert_cmpint(weir_gguf_open(deep, &g, &err), ==, WEIR_E_NOT_FOUND);
+		g_assert_nonnull(strstr(err.text, "No such file"));
+		g_assert_true(g_str_has_prefix(err.text, "...xxx"));
+		g_assert_cmpint(weir_gguf_open("/a\xff\n.gguf", &g, &err), ==, WEIR_E_NOT_FOUND);
+		g_assert_true(g_str_has_prefix(err.text, "/a??.gguf: "));
+	}
 	g_assert_true(g_file_set_contents(path, "", 0, NULL));
 	assert_open_fails(path, WEIR_E_INVALID, "empty");
 	g_assert_true(g_file_set_contents(path, "key = value\n", -1, NULL));

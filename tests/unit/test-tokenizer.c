@@ -306,12 +306,18 @@ struct small_token {
 	float score;
 };
 
-static GByteArray *small_file(const char *model, const struct small_token *tokens, gsize n,
-			      const char *const *merges, gsize n_merges)
+static GByteArray *small_file_with(const char *model, const struct small_token *tokens, gsize n,
+				   const char *const *merges, gsize n_merges,
+				   const char *const *flags)
 {
 	GByteArray *f = g_byte_array_new();
+	guint n_flags = flags ? g_strv_length((char **)flags) : 0;
 
-	put_head(f, 3, 0, merges ? 6 : 5);
+	put_head(f, 3, 0, 5 + (merges != NULL) + n_flags);
+	for (guint i = 0; i < n_flags; i++) {
+		put_key(f, flags[i] + 1, 7);
+		put_int(f, flags[i][0] == '+', 1);
+	}
 	put_key_string(f, "tokenizer.ggml.model", model);
 	put_key_string(f, "tokenizer.ggml.pre", "gpt-2");
 	put_array(f, "tokenizer.ggml.tokens", 8, n);
@@ -329,6 +335,12 @@ static GByteArray *small_file(const char *model, const struct small_token *token
 			put_string(f, merges[i]);
 	}
 	return f;
+}
+
+static GByteArray *small_file(const char *model, const struct small_token *tokens, gsize n,
+			      const char *const *merges, gsize n_merges)
+{
+	return small_file_with(model, tokens, n, merges, n_merges, NULL);
 }
 
 static const struct small_token bpe_tokens[] = {
@@ -494,6 +506,38 @@ static void test_small_spm(void)
 	weir_vocab_free(v);
 }
 
+/* What the file says of bos, eos and the space in front. */
+static void test_flags(void)
+{
+	static const struct small_token tokens[] = {
+		{ "<unk>", 2, 0 }, { "<s>", 3, 0 }, { "</s>", 3, 0 },   { SPACE, 1, -1 },
+		{ "a", 1, -1 },    { "|>", 1, -1 }, { "<|x|>", 4, -1 }, { "<|x", 1, -1 },
+		{ "<|", 1, -1 },   { "<", 1, -1 },  { "|", 1, -1 },     { "x", 1, -1 },
+		{ ">", 1, -1 },
+	};
+	static const char *const flags[] = { "-tokenizer.ggml.add_space_prefix",
+					     "-tokenizer.ggml.add_bos_token",
+					     "+tokenizer.ggml.add_eos_token", NULL };
+	const guint both = WEIR_VOCAB_ADD_SPECIAL | WEIR_VOCAB_PARSE_SPECIAL;
+	g_autoptr(GByteArray) f =
+		small_file_with("llama", tokens, G_N_ELEMENTS(tokens), NULL, 0, flags);
+	struct weir_vocab *v = load(f, WEIR_OK, NULL);
+	char piece[4];
+
+	assert_ids(encode(v, "a", 0), "4");
+	assert_ids(encode(v, " a", 0), "3 4");
+	assert_round_trip(v, " a", 2);
+	g_assert_cmpuint(weir_vocab_piece(v, 3, WEIR_VOCAB_PIECE_FIRST, piece, 4), ==, 1);
+	assert_ids(encode(v, "a", WEIR_VOCAB_ADD_SPECIAL), "4 2");
+	assert_ids(encode(v, "a</s>", both), "4 2");
+	g_assert_false(weir_vocab_adds_bos(v));
+	g_assert_true(weir_vocab_adds_eos(v));
+	/* A guarded marker is no piece that merging could end in. */
+	assert_ids(encode(v, "<|x|>", WEIR_VOCAB_PARSE_SPECIAL), "6");
+	assert_ids(encode(v, "<|x|>", 0), "7 5");
+	weir_vocab_free(v);
+}
+
 /* ---- files that are refused ---- */
 
 static void test_refused(void)
@@ -639,6 +683,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tokenizer/specials", test_specials);
 	g_test_add_func("/tokenizer/spans", test_spans);
 	g_test_add_func("/tokenizer/small-spm", test_small_spm);
+	g_test_add_func("/tokenizer/flags", test_flags);
 	g_test_add_func("/tokenizer/refused", test_refused);
 	g_test_add_func("/tokenizer/hostile", test_hostile);
 	return g_test_run();
