@@ -26,6 +26,7 @@ struct weir_backend_binding {
 	const char *name;               /* section name: "backend.main" */
 	struct weir_instance *instance; /* created; start() has succeeded */
 	const char *const *serves;      /* NULL-terminated: "weir-demo", "openrouter/" + "*" */
+	const char *component;          /* "cpu", for the status; NULL: unknown */
 };
 
 /* core->log and core->metrics must be there. */

@@ -143,7 +143,9 @@ struct weir_stream_api {
 	/* Producer; one thread at a time. OK: taken. NO_CREDIT: not taken, wake() will tell when to
 	 * look again. CANCELLED: not taken, end now. */
 	weir_status (*emit)(weir_stream *, const struct weir_event *);
-	/* Producer; exactly once, always taken. The stream is gone for the producer after it. */
+	/* Producer; exactly once, always taken. The stream is gone for the producer after it: no
+	 * wake() runs or begins once end() has returned. It waits for one that is running: hold no
+	 * lock that your wake() takes. */
 	void (*end)(weir_stream *, const struct weir_end *);
 	uint32_t (*credit)(const weir_stream *); /* events that emit() will now take. [any] */
 	bool (*cancelled)(const weir_stream *);  /* [any] */

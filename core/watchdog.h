@@ -1,0 +1,17 @@
+/*
+ * core/watchdog.h - a thread that keeps deadlines: requests whose time is up are cancelled with
+ * WEIR_E_DEADLINE, producers that do not end after a cancel are detached and reported.
+ */
+#ifndef WEIR_CORE_WATCHDOG_H
+#define WEIR_CORE_WATCHDOG_H
+
+#include "stream.h"
+
+struct weir_watchdog;
+
+/* UNAVAILABLE: no thread could be started. streams must outlive it. */
+weir_status weir_watchdog_new(struct weir_streams *streams, int64_t cancel_grace_ms,
+			      struct weir_watchdog **ret, struct weir_error *err);
+void weir_watchdog_free(struct weir_watchdog *); /* joins; NULL: nothing */
+
+#endif
