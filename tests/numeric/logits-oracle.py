@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Weir's logits against transformers' on the same small random models, end to end through a plugin.
+
+For each model one script of steps runs: a prompt whole, the same in pieces, sequences of several
+lengths mixed in batches, decoding alone and in company. Every row's logits are held against the
+reference at that position. Tolerances: reference/compute.md 6.5 (see LIMITS).
+
+Environment: WEIR_BUILD_ROOT; WEIR_TEST_PYTHON, an interpreter with torch, transformers and gguf.
+Exit: 0 all right, 1 wrong, 77 skipped with a reason.
+"""
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+
+if os.environ.get("WEIR_TEST_PYTHON") and not os.environ.get("WEIR_ORACLE_CHILD"):
+    os.environ["WEIR_ORACLE_CHILD"] = "1"
+    os.execvp(os.environ["WEIR_TEST_PYTHON"], [os.environ["WEIR_TEST_PYTHON"]] + sys.argv)
+
+try:
+    import numpy as np
+    import torch
+
+    from tiny_llama import TinyLlama
+except ImportError as missing:
+    print(f"skipped: {missing}; set WEIR_TEST_PYTHON to a Python with torch, transformers, gguf")
+    sys.exit(77)
+
+BUILD = os.environ.get("WEIR_BUILD_ROOT", "build")
+TOOL = os.path.join(BUILD, "tests/numeric/logits-tool")
+
+# What a model's logits may differ by. std is that of the reference's logits.
+#   f32: everything in f32;  half: f16 or bf16 somewhere;  int8: activations quantised to 8 bits
+LIMITS = {
+    "f32": {"max": 1e-4, "kld": 1e-5},
+    "half": {"max_of_std": 2e-2, "cosine": 0.9999, "kld": 1e-4},
+    "int8": {"cosine": 0.9999, "kld": 1e-3},
+}
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64}
+
+# device, model, its kv_type, which limits
+CASES = [
+    ("scalar", dict(name="plain", embd=64, ff=96), "f32", "f32"),
+    ("scalar", dict(name="bias", embd=64, ff=96, kv_heads=2, bias=True, tied=True), "f32", "f32"),
+    ("scalar", dict(name="yarn", embd=64, ff=96, rope=YARN), "f32", "f32"),
+    ("scalar", dict(name="llama3", embd=64, ff=96, rope=LLAMA3), "f32", "f32"),
+    ("cpu", dict(name="plain"), "f32", "f32"),
+    ("cpu", dict(name="gqa-2", kv_heads=2, base=500000.0), "f32", "f32"),
+    ("cpu", dict(name="mqa-tied", heads=8, kv_heads=1, tied=True), "f32", "f32"),
+    ("cpu", dict(name="wide-heads", heads=3, kv_heads=3, head_dim=48, embd=96, ff=200, vocab=77),
+     "f32", "f32"),
+    ("cpu", dict(name="bias", bias=True, kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="linear", rope={"rope_type": "linear", "factor": 4.0}), "f32", "f32"),
+    ("cpu", dict(name="yarn", rope=YARN), "f32", "f32"),
+    ("cpu", dict(name="llama3", rope=LLAMA3, base=500000.0), "f32", "f32"),
+    ("cpu", dict(name="one-layer", layers=1), "f32", "f32"),
+    ("cpu", dict(name="kv-f16"), "f16", "half"),
+    ("cpu", dict(name="f16", kind="F16", kv_heads=2), "f16", "half"),
+    ("cpu", dict(name="bf16", kind="BF16", kv_heads=2), "f16", "half"),
+    ("cpu", dict(name="q8_0", kind="Q8_0", kv_heads=2), "f16", "int8"),
+    ("cpu", dict(name="q4_0", kind="Q4_0", kv_heads=2), "f16", "int8"),
+    ("cpu", dict(name="q4_k", kind="Q4_K", kv_heads=2), "f16", "int8"),
+    ("cpu", dict(name="q6_k", kind="Q6_K", kv_heads=2, tied=True), "f16", "int8"),
+]
+
+
+def plugin(device):
+    where = {"cpu": "backends/cpu/*.so", "scalar": "tests/numeric/*scalar*.so"}[device]
+    found = sorted(glob.glob(os.path.join(BUILD, where)))
+    return found[0] if found else None
+
+
+def script(vocab):
+    """Sequences and steps: (tokens of each, lines)."""
+    rng = np.random.default_rng(9)
+    long = rng.integers(0, vocab, 70).tolist()
+    seqs = [long[:60], long[:60], long[:60], rng.integers(0, vocab, 9).tolist(), long,
+            rng.integers(0, vocab, 37).tolist()]
+    steps = ["0:50"]                                        # whole
+    steps += [f"1:{n}" for n in (1, 31, 1, 2, 15)]          # in pieces, across block borders
+    steps += ["2:50"] + ["0:1"] * 10                        # 0 decodes alone
+    steps += ["3:4 4:33 5:12", "3:1 4:1 5:25", "4:36"]      # mixed lengths
+    steps += ["2:1 1:1 3:1"] * 4 + ["2:1 1:1"] * 6          # 2 decodes in company
+    lines = ["seq " + " ".join(map(str, s)) for s in seqs] + ["step " + s for s in steps]
+    return seqs, "\n".join(lines) + "\n"
+
+
+def run(device, path, kv_type, text, folder):
+    out = os.path.join(folder, "logits.bin")
+    done = subprocess.run([TOOL, plugin(device), device, out, f"model={path}", f"kv_type={kv_type}",
+                           "max_batch_tokens=96", "max_sequences=8", "context=256"],
+                          input=text, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise RuntimeError(f"logits-tool ended with {done.returncode}:\n{done.stderr}")
+    rows = [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("row ")]
+    logits = np.fromfile(out, dtype=np.float32).reshape(len(rows), -1)
+    return [(int(seq), int(end)) for seq, end in rows], logits
+
+
+def measure(got, want):
+    p, q = torch.log_softmax(want, 1), torch.log_softmax(got, 1)
+    std = want.std().item()
+    worst = (got - want).abs().max().item()
+    return {"max": worst, "max_of_std": worst / std, "std": std,
+            "cosine": torch.nn.functional.cosine_similarity(got, want, 1).min().item(),
+            "kld": (p.exp() * (p - q)).sum(1).mean().item(),
+            "greedy": (got.argmax(1) == want.argmax(1)).float().mean().item()}
+
+
+def check(device, spec, kv_type, kind, folder):
+    model = TinyLlama(**spec).build()
+    path = os.path.join(folder, "model.gguf")
+    model.write(path)
+    seqs, text = script(model.vocab)
+    rows, got = run(device, path, kv_type, text, folder)
+    with torch.no_grad():
+        reference = model.reference()
+        full = [reference(torch.tensor([s])).logits[0].double() for s in seqs]
+    want = torch.stack([full[seq][end - 1] for seq, end in rows])
+    m = measure(torch.from_numpy(got).double(), want)
+    wrong = [k for k, limit in LIMITS[kind].items()
+             if not (m[k] >= limit if k == "cosine" else m[k] <= limit)]
+    # Decoding alone and in a batch, from prompts computed alike: the same bits.
+    at = {row: i for i, row in enumerate(rows)}
+    if any(got[at[0, end]].tobytes() != got[at[2, end]].tobytes() for end in range(51, 61)):
+        wrong.append("batch")
+    print(f"{'not ok' if wrong else 'ok'} {device} {model.name}: max {m['max']:.2e} "
+          f"(std {m['std']:.2f}), cosine {m['cosine']:.7f}, kld {m['kld']:.2e}, "
+          f"greedy {m['greedy']:.3f}" + (f"  WRONG: {', '.join(wrong)}" if wrong else ""), flush=True)
+    return not wrong
+
+
+def main():
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    wanted = sys.argv[1:]
+    right = ran = 0
+    for device, spec, kv_type, kind in CASES:
+        if wanted and device not in wanted and spec["name"] not in wanted:
+            continue
+        if plugin(device) is None:
+            print(f"# {device} {spec['name']}: no plugin in this build")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            ran += 1
+            right += check(device, spec, kv_type, kind, folder)
+    print(f"{right} of {ran} right")
+    if ran == 0:
+        sys.exit(77)
+    sys.exit(0 if right == ran else 1)
+
+
+main()

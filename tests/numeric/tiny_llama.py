@@ -1,0 +1,168 @@
+"""Small seeded llama models, twice: as a GGUF file and as transformers' LlamaForCausalLM.
+
+Used by logits-oracle.py. Both get the same weights: those that the GGUF file's blocks stand for.
+"""
+import math
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from gguf import quants
+
+F32, F16, BF16 = (gguf.GGMLQuantizationType[n] for n in ("F32", "F16", "BF16"))
+
+
+def permute(w, n_heads):
+    """transformers' half-split rotary order to GGUF's adjacent pairs, along the rows."""
+    half = w.shape[0] // n_heads // 2
+    return w.reshape(n_heads, 2, half, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def unpermute(w, n_heads):
+    half = w.shape[0] // n_heads // 2
+    return w.reshape(n_heads, half, 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def random_q4_k(rng, rows, cols, std):
+    """Q4_K blocks of random bits; scale and minimum agree, so that weights are centred."""
+    n = rows * cols // 256
+    s = rng.integers(20, 64, (n, 8), dtype=np.uint8)
+    lo, hi = s[:, :4], s[:, 4:]
+    scales = np.concatenate([lo | (hi >> 4 << 6), lo | (hi >> 4 << 6), (hi & 15) | (hi & 15) << 4],
+                            axis=1)
+    d = np.full((n, 1), std / (4.6 * 42), dtype=np.float16)
+    dmin = (d.astype(np.float32) * 7.5).astype(np.float16)
+    qs = rng.integers(0, 256, (n, 128), dtype=np.uint8)
+    blocks = np.concatenate([d.view(np.uint8), dmin.view(np.uint8), scales, qs], axis=1)
+    return blocks.reshape(rows, -1)
+
+
+def random_q6_k(rng, rows, cols, std):
+    n = rows * cols // 256
+    bits = rng.integers(0, 256, (n, 192), dtype=np.uint8)
+    scales = rng.integers(-127, 128, (n, 16), dtype=np.int8).view(np.uint8)
+    d = np.full((n, 1), std / (18.5 * 73), dtype=np.float16).view(np.uint8)
+    return np.concatenate([bits, scales, d], axis=1).reshape(rows, -1)
+
+
+class TinyLlama:
+    def __init__(self, name, kind="F32", layers=2, embd=256, heads=4, kv_heads=4, ff=512, vocab=320,
+                 head_dim=None, tied=False, bias=False, rope=None, base=10000.0, context=256, seed=1):
+        self.name, self.heads, self.kv_heads, self.vocab = name, heads, kv_heads, vocab
+        self.kind = gguf.GGMLQuantizationType[kind]
+        self.layers, self.embd, self.ff, self.context = layers, embd, ff, context
+        self.head_dim = head_dim or embd // heads
+        self.tied, self.bias, self.rope, self.base = tied, bias, rope or {}, base
+        self.rng = np.random.default_rng(seed)
+        self.tensors = {}  # GGUF name: (bytes or f32 array, type, f32 values)
+
+    def matrix(self, name, rows, cols, std=None):
+        std = std or 1.0 / math.sqrt(cols)
+        if self.kind.name == "Q4_K":
+            data = random_q4_k(self.rng, rows, cols, std)
+        elif self.kind.name == "Q6_K":
+            data = random_q6_k(self.rng, rows, cols, std)
+        else:
+            w = self.rng.normal(0, std, (rows, cols)).astype(np.float32)
+            data = w if self.kind == F32 else quants.quantize(w, self.kind)
+        values = data if self.kind == F32 else quants.dequantize(data, self.kind)
+        self.tensors[name] = (data, self.kind, np.ascontiguousarray(values, dtype=np.float32))
+
+    def vector(self, name, n, mean, std):
+        w = self.rng.normal(mean, std, n).astype(np.float32)
+        self.tensors[name] = (w, F32, w)
+
+    def build(self):
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        self.matrix("token_embd.weight", self.vocab, self.embd, 1.0)
+        for i in range(self.layers):
+            b = f"blk.{i}."
+            self.vector(b + "attn_norm.weight", self.embd, 1, 0.2)
+            self.vector(b + "ffn_norm.weight", self.embd, 1, 0.2)
+            for what, rows, cols in (("attn_q", q, self.embd), ("attn_k", kv, self.embd),
+                                     ("attn_v", kv, self.embd), ("attn_output", self.embd, q),
+                                     ("ffn_gate", self.ff, self.embd), ("ffn_up", self.ff, self.embd),
+                                     ("ffn_down", self.embd, self.ff)):
+                self.matrix(f"{b}{what}.weight", rows, cols)
+                if self.bias:
+                    self.vector(f"{b}{what}.bias", rows, 0, 0.3)
+        self.vector("output_norm.weight", self.embd, 1, 0.2)
+        if not self.tied:
+            self.matrix("output.weight", self.vocab, self.embd)
+        if self.rope.get("rope_type") == "llama3":
+            self.tensors["rope_freqs.weight"] = (self.llama3_factors(), F32, None)
+        return self
+
+    def llama3_factors(self):
+        """What divides each frequency (Llama 3.1): long waves by factor, short ones not at all."""
+        r = self.rope
+        freq = 1.0 / self.base ** (np.arange(0, self.head_dim, 2) / self.head_dim)
+        wave = 2 * math.pi / freq
+        original = r["original_max_position_embeddings"]
+        smooth = (original / wave - r["low_freq_factor"]) / (r["high_freq_factor"] - r["low_freq_factor"])
+        smooth = np.clip(smooth, 0, 1)
+        return (1 / ((1 - smooth) / r["factor"] + smooth)).astype(np.float32)
+
+    def write(self, path):
+        w = gguf.GGUFWriter(path, "llama")
+        w.add_block_count(self.layers)
+        w.add_context_length(self.context)
+        w.add_embedding_length(self.embd)
+        w.add_feed_forward_length(self.ff)
+        w.add_head_count(self.heads)
+        w.add_head_count_kv(self.kv_heads)
+        w.add_key_length(self.head_dim)
+        w.add_value_length(self.head_dim)
+        w.add_layer_norm_rms_eps(1e-5)
+        w.add_rope_dimension_count(self.head_dim)
+        w.add_rope_freq_base(self.base)
+        if self.rope.get("rope_type") in ("linear", "yarn"):
+            w.add_string("llama.rope.scaling.type", self.rope["rope_type"])
+            w.add_rope_scaling_factor(self.rope["factor"])
+            if "original_max_position_embeddings" in self.rope:
+                w.add_rope_scaling_orig_ctx_len(self.rope["original_max_position_embeddings"])
+        for name, (data, kind, _) in self.tensors.items():
+            w.add_tensor(name, data, raw_dtype=None if kind == F32 else kind)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+
+    def config(self):
+        args = dict(vocab_size=self.vocab, hidden_size=self.embd, intermediate_size=self.ff,
+                    num_hidden_layers=self.layers, num_attention_heads=self.heads,
+                    num_key_value_heads=self.kv_heads, head_dim=self.head_dim, rms_norm_eps=1e-5,
+                    max_position_embeddings=self.context, tie_word_embeddings=self.tied,
+                    attention_bias=self.bias, mlp_bias=self.bias, hidden_act="silu",
+                    attn_implementation="eager")
+        if int(transformers.__version__.split(".")[0]) >= 5:
+            rope = {"rope_type": "default", **self.rope, "rope_theta": self.base}
+            return transformers.LlamaConfig(rope_parameters=rope, **args)
+        return transformers.LlamaConfig(rope_theta=self.base, rope_scaling=self.rope or None, **args)
+
+    def reference(self):
+        """transformers' model with these weights."""
+        model = transformers.LlamaForCausalLM(self.config()).float().eval()
+        names = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+                 "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+                 "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+                 "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
+        state = {}
+        for name, (_, _, values) in self.tensors.items():
+            if values is None:
+                continue
+            part = name.split(".")
+            if part[0] == "blk":
+                if part[2] in ("attn_q", "attn_k"):
+                    values = unpermute(values, self.heads if part[2] == "attn_q" else self.kv_heads)
+                name = f"model.layers.{part[1]}.{names[part[2]]}.{part[3]}"
+            else:
+                name = {"token_embd.weight": "model.embed_tokens.weight",
+                        "output_norm.weight": "model.norm.weight",
+                        "output.weight": "lm_head.weight"}[name]
+            state[name] = torch.from_numpy(np.ascontiguousarray(values))
+        if self.tied:
+            state["lm_head.weight"] = state["model.embed_tokens.weight"]
+        model.load_state_dict(state, strict=True)
+        return model
