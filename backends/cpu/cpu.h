@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu.h - what the files of the CPU device share: buffers, layouts, the table of kernels.
+ *
+ * A buffer never changes after it was made, KV caches excepted; an instance has one thread pool.
+ *
+ * Layout of a matrix (see repack.c): rows in groups of 16, one group after the other, padded with
+ * zero rows. Within a group, float types are [k][16]; quantised ones have a plane of codes, in
+ * 4-byte slices of k: [block][slice][row 0..15][4], and a plane of scales after it. So one 64-byte
+ * load feeds 16 rows, and sums stay in 16 lanes.
+ *
+ * Layout of activations ("forms"): tiles of up to 16 rows (nc of them in the last tile).
+ * Q8: per block of 32 one record of nc * WEIR_CPU_RECORD bytes: int8 [nc][32], then six arrays of
+ * nc words: scale d (f32), d * sum (f32), -8 * sum, -128 * sum, -32 * sum of the first and of the
+ * second half (int32). PACKED: float [k][nc].
+ */
+#ifndef WEIR_CPU_H
+#define WEIR_CPU_H
+
+#include <stdatomic.h>
+
+#include <weir/draft/device.h>
+
+#include "pool.h"
+
+#define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
+#define WEIR_CPU_RECORD 56u /* bytes of one block of one row in Q8 form */
+#define WEIR_CPU_ALIGN  64u
+
+/* Parameters of the last stage of LINEAR on a [nc][16] piece. */
+struct weir_cpu_finish {
+	const float *bias[2]; /* 16 floats at the piece's first row, or NULL */
+	float scale, softcap;
+	uint32_t flags; /* WEIR_LINEAR_*, WEIR_ACT_* */
+	uint32_t n;     /* valid rows of the piece, 1..16 */
+	size_t stride;  /* floats between two tokens of dst */
+};
+
+/* out[nc][16] = group (16 rows x k) times tile (nc rows x k). k: blocks of 32 for quantised types.
+ */
+typedef void (*weir_cpu_quant_fn)(const uint8_t *group, size_t n_blocks, const uint8_t *tile,
+				  unsigned nc, float *out);
+
+/* The same for float types: n_groups groups of 16 rows, group_stride bytes apart; k columns of 16,
+ * k_stride bytes apart; out is [group][nc][16], added to when `add`. */
+typedef void (*weir_cpu_float_fn)(const uint8_t *group, size_t n_groups, size_t group_stride,
+				  size_t k, size_t k_stride, const float *tile, unsigned nc,
+				  bool add, float *out);
+
+/* One block of keys of attention, as the softmax sees it. */
+struct weir_cpu_softmax {
+	float softcap; /* 0: none */
+	uint32_t nc, n_groups;
+	int32_t key0, end;           /* positions of the first key, and past the last */
+	const int32_t *first, *last; /* [nc] visible keys: first <= key <= last */
+};
+
+/* One ISA level. Every level computes the same bits: lanes, order and rounding are part of the
+ * contract of each function (tests/unit/test-cpu-ops.c compares). */
+struct weir_cpu_kernels {
+	const char *name;
+	weir_cpu_quant_fn q8_0, q4_0, q4_k, q6_k;
+	weir_cpu_float_fn f32, f16, bf16;
+	/* x[32 * n_blocks] to column c of a Q8 tile's records from block 0 of `tile` on */
+	void (*quantize)(const float *x, size_t n_blocks, uint8_t *tile, unsigned nc, unsigned c);
+	/* y = norm(x) * w (+ b), n wide; x and y may be the same */
+	void (*norm)(const float *x, const float *w, const float *b, size_t n, float eps,
+		     bool layer, float *y);
+	/* The last stage of LINEAR: dst (+)= ... from y0 (and y1 with GLU), both [nc][16] */
+	void (*finish)(const struct weir_cpu_finish *f, const float *y0, const float *y1,
+		       unsigned nc, float *dst);
+	/* Rotate x[2 * half] by cos, sin [half]; neox: pairs (i, i + half), else (2i, 2i + 1) */
+	void (*rope)(float *x, const float *cos, const float *sin, size_t half, bool neox);
+	/* f32 to F32, F16 or BF16 (weir_dtype), n values */
+	void (*convert)(const float *x, size_t n, uint32_t type, void *dst);
+	/* scores [group][nc][16] to weights p [key][nc]; updates m, l [nc] and scales
+	 * o [n_o][nc][16] by what the maximum moved */
+	void (*softmax)(const struct weir_cpu_softmax *s, float *scores, float *p, float *m,
+			float *l, float *o, size_t n_o);
+	/* (m, l, o) += (pm, pl, po), o: [n_o][nc][16] */
+	void (*merge)(unsigned nc, size_t n_o, float *m, float *l, float *o, const float *pm,
+		      const float *pl, const float *po);
+};
+
+enum weir_cpu_level {
+	WEIR_CPU_SCALAR = 0,
+	WEIR_CPU_AVX2 = 1,
+	WEIR_CPU_AVX512 = 2,
+	WEIR_CPU_VNNI = 3,
+	WEIR_CPU_N_LEVELS = 4,
+};
+
+extern const struct weir_cpu_kernels weir_cpu_scalar;
+extern const struct weir_cpu_kernels weir_cpu_avx2;
+extern const struct weir_cpu_kernels weir_cpu_avx512;
+extern const struct weir_cpu_kernels weir_cpu_vnni;
+
+/* The kernels of a level, or NULL when this processor lacks it. Pure. [any] */
+const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level);
+
+/* The best level here, or the one that the environment variable WEIR_ISA names (scalar, avx2,
+ * avx512, vnni). INVALID: no such name; UNSUPPORTED: this processor lacks it. [main] */
+weir_status weir_cpu_kernels_select(const struct weir_cpu_kernels **ret, struct weir_error *err);
+
+/* The processor's own name, e.g. "AMD EPYC 9454"; at most len - 1 bytes. [any] */
+void weir_cpu_brand(char *ret, size_t len);
+
+struct weir_buffer {
+	uint32_t type, use;   /* use 0: a KV cache */
+	uint64_t n_in, n_out; /* weights */
+	const uint8_t *src;   /* GGUF rows, for TABLE; not owned */
+	size_t src_row;       /* bytes of a GGUF row */
+	uint8_t *data;        /* MATRIX groups or KV blocks; owned */
+	size_t data_bytes;    /* as mapped */
+	size_t group_bytes;   /* MATRIX: one group of 16 rows */
+	size_t n_groups;      /* MATRIX */
+	float *vector;        /* VECTOR: n_in * n_out floats; owned */
+	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V [token][dim_stride]. */
+	uint32_t n_blocks, block_tokens, n_heads, head_size;
+	uint32_t key_stride, dim_stride; /* tokens, head size rounded up to 16 */
+	size_t head_bytes, block_bytes;
+};
+
+struct weir_cpu {
+	const struct weir_cpu_kernels *kernels;
+	struct weir_pool *pool;
+	atomic_int interrupted; /* set by interrupt(), cleared when a run begins */
+	bool huge_pages;
+	char name[128];
+};
+
+/* What backends/tensor calls `struct weir_instance *`: its data points to a struct that begins with
+ * the tensor backend's pointer and goes on with the device. */
+struct weir_cpu_instance {
+	void *tensor_backend;
+	struct weir_cpu *cpu;
+};
+
+static inline struct weir_cpu *weir_cpu_of(struct weir_instance *instance)
+{
+	return ((struct weir_cpu_instance *)instance->data)->cpu;
+}
+
+/* n_threads 0: physical cores that this process may run on. INVALID: WEIR_ISA; EXHAUSTED. [main] */
+weir_status weir_cpu_new(uint32_t n_threads, bool huge_pages, struct weir_cpu **ret,
+			 struct weir_error *err);
+void weir_cpu_free(struct weir_cpu *cpu);
+
+/* The vtable for WEIR_DEVICE; its instances' data is a struct weir_cpu_instance. */
+const struct weir_device *weir_cpu_device(void);
+
+/* buffer.c: the vtable's members of the same names. */
+weir_status weir_cpu_weight(struct weir_instance *instance, uint32_t type, uint64_t n_in,
+			    uint64_t n_out, uint32_t use, const void *src, weir_buffer **ret,
+			    struct weir_error *err);
+weir_status weir_cpu_kv(struct weir_instance *instance, uint32_t type, uint32_t n_blocks,
+			uint32_t block_tokens, uint32_t n_heads, uint32_t head_size,
+			weir_buffer **ret, struct weir_error *err);
+void weir_cpu_buffer_free(struct weir_instance *instance, weir_buffer *buffer);
+
+/* Anonymous zeroed memory, 64-byte aligned at least; NULL when there is none. bytes > 0. [any] */
+void *weir_cpu_map(size_t bytes, bool huge_pages);
+void weir_cpu_unmap(void *p, size_t bytes);
+
+/* program.c and run.c: the vtable's members of the same names. */
+bool weir_cpu_supports(struct weir_instance *instance, const struct weir_op *op,
+		       const struct weir_tensor *tensors);
+weir_status weir_cpu_program_new(struct weir_instance *instance,
+				 const struct weir_program_desc *desc, weir_program **ret,
+				 struct weir_error *err);
+void weir_cpu_program_free(struct weir_instance *instance, weir_program *program);
+weir_status weir_cpu_run(struct weir_instance *instance, weir_program *program,
+			 const struct weir_device_batch *batch, struct weir_error *err);
+const float *weir_cpu_output(struct weir_instance *instance, weir_program *program,
+			     uint32_t tensor);
+
+/* Fills err and returns code. */
+weir_status weir_cpu_fail(struct weir_error *err, weir_status code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * program.h - a compiled program: its steps and where everything lies in its one arena.
+ *
+ * Made by program.c; run by run.c and attention.c. Fixed after program_new() but for what a run
+ * writes: the arena, the counters, the batch.
+ */
+#ifndef WEIR_CPU_PROGRAM_H
+#define WEIR_CPU_PROGRAM_H
+
+#include <stdatomic.h>
+
+#include "cpu.h"
+
+#define WEIR_CPU_NOWHERE       SIZE_MAX
+#define WEIR_CPU_MAX_HEAD_SIZE 512u
+#define WEIR_CPU_KEYS          64u /* keys of one pass of attention, at most */
+
+enum weir_cpu_step_code {                           /* besides WEIR_OP_* */
+			  WEIR_CPU_STEP_COPY = 100, /* batch.copies */
+			  WEIR_CPU_STEP_ANGLES,     /* cos and sin of this batch's positions */
+			  WEIR_CPU_STEP_FORM, /* op.src[0] to the forms that its consumers want */
+};
+
+/* A temporary, and the forms besides float rows in which a LINEAR wants it; offsets in the arena.
+ */
+struct weir_cpu_temp {
+	uint32_t kind, rows;
+	uint64_t width;
+	weir_buffer *buffer;
+	size_t values, q8, packed;
+	uint32_t first, last, form_last; /* steps: written first, used last, as a form used last */
+};
+
+struct weir_cpu_step {
+	uint32_t code;
+	uint32_t angles, tiling;         /* ROPE_KV, ATTENTION: index into the program's */
+	bool emit_q8[3], emit_packed[3]; /* after writing dst[k], also write these forms of it */
+	struct weir_op op;
+};
+
+/* One set of rotary frequencies and the tables of this batch: [n_tokens][half] */
+struct weir_cpu_angles {
+	struct weir_op op; /* the first op that asked for it */
+	weir_buffer *factors;
+	size_t half;
+	float *frequency; /* [half] */
+	float *cos, *sin; /* [max_tokens][half] */
+};
+
+/* A run of at most `tokens` tokens of one sequence, which attention takes together. */
+struct weir_cpu_piece {
+	uint32_t row, first, count;
+};
+
+struct weir_cpu_tiling {
+	uint32_t tokens, n_pieces;
+	struct weir_cpu_piece *pieces; /* [max_tokens] */
+};
+
+struct weir_program {
+	struct weir_cpu *cpu;
+	uint32_t n_temps, n_steps, n_angles, n_tilings, n_caches;
+	uint32_t max_tokens, max_rows, max_out;
+	struct weir_cpu_temp *temps;
+	struct weir_cpu_step *steps;
+	struct weir_cpu_angles *angles;
+	struct weir_cpu_tiling *tilings;
+	weir_buffer **caches;
+	uint8_t *arena;
+	size_t arena_bytes;
+	atomic_uint *next;             /* [n_steps] work handed out */
+	size_t scratch, scratch_bytes; /* of thread t: at scratch + t * scratch_bytes */
+	size_t split, split_bytes;     /* partial results of split attention */
+	uint32_t split_units;          /* how many units may be split */
+	uint32_t chunk;                /* positions of one partial result */
+	uint32_t n_vocab;              /* smallest table of an EMBED, 0: none */
+	bool stop[2];
+	const struct weir_device_batch *batch; /* during a run */
+};
+
+static inline uint32_t weir_cpu_rows(const weir_program *p, const struct weir_cpu_temp *t)
+{
+	return t->rows == WEIR_ROWS_OUT ? p->batch->n_out : p->batch->n_tokens;
+}
+
+static inline float *weir_cpu_values(const weir_program *p, const struct weir_cpu_temp *t)
+{
+	return (float *)(p->arena + t->values);
+}
+
+static inline bool weir_cpu_interrupted(const weir_program *p)
+{
+	return atomic_load_explicit(&p->cpu->interrupted, memory_order_relaxed);
+}
+
+/* Columns of one attention tile: the heads of one KV head (at most 16 at a time) by tokens. */
+static inline uint32_t weir_cpu_attention_heads(const struct weir_op *op)
+{
+	uint32_t group = (uint32_t)(op->i[0] / op->i[1]);
+
+	return group < WEIR_CPU_TILE ? group : WEIR_CPU_TILE;
+}
+
+/* After rows of dst[k] were written: elements from .. from + n of row t, in the forms wanted.
+ * from and n are multiples of 32 where q8 is wanted. */
+void weir_cpu_emit(weir_program *p, const struct weir_cpu_step *step, unsigned k, uint32_t t,
+		   uint64_t from, uint64_t n);
+
+void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
+			  uint32_t thread, uint32_t n_threads);
+void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+			   uint32_t n_threads);
+void weir_cpu_step_attention(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
+			     uint32_t thread, uint32_t n_threads);
+
+/* Bytes of scratch of one thread, and of one unit's partial results, for an attention op. */
+size_t weir_cpu_attention_scratch(uint32_t head_size);
+size_t weir_cpu_attention_partial(uint32_t head_size);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - runs a program on a batch: every thread of the pool walks the steps, with a barrier after
+ * each; and the small steps (copies, angles, EMBED, NORM, GATHER, forms).
+ *
+ * Work is split by rows, so a row's result never depends on the number of threads.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "dequant.h"
+#include "program.h"
+
+/* Of n things, this thread's share: first .. end. */
+static void share(uint32_t n, uint32_t thread, uint32_t n_threads, uint32_t *ret_first,
+		  uint32_t *ret_end)
+{
+	*ret_first = (uint32_t)((uint64_t)n * thread / n_threads);
+	*ret_end = (uint32_t)((uint64_t)n * (thread + 1) / n_threads);
+}
+
+void weir_cpu_emit(weir_program *p, const struct weir_cpu_step *step, unsigned k, uint32_t t,
+		   uint64_t from, uint64_t n)
+{
+	const struct weir_cpu_temp *temp = &p->temps[step->op.dst[k]];
+	uint32_t n_rows = weir_cpu_rows(p, temp), tile = t & ~(WEIR_CPU_TILE - 1);
+	unsigned nc = n_rows - tile < WEIR_CPU_TILE ? n_rows - tile : WEIR_CPU_TILE, c = t - tile;
+	const float *x = weir_cpu_values(p, temp) + t * temp->width + from;
+
+	if (step->emit_q8[k])
+		p->cpu->kernels->quantize(x, n / 32,
+					  p->arena + temp->q8 +
+						  tile * (temp->width / 32) * WEIR_CPU_RECORD +
+						  from / 32 * nc * WEIR_CPU_RECORD,
+					  nc, c);
+	if (step->emit_packed[k] && n_rows > 1) {
+		float *y = (float *)(p->arena + temp->packed) + tile * temp->width + from * nc + c;
+
+		for (uint64_t i = 0; i < n; i++)
+			y[i * nc] = x[i];
+	}
+}
+
+static void step_copy(weir_program *p, uint32_t thread, uint32_t n_threads)
+{
+	const struct weir_device_batch *batch = p->batch;
+
+	for (uint32_t i = thread; i < p->n_caches; i += n_threads)
+		for (uint32_t c = 0; c < batch->n_copies; c++) {
+			weir_buffer *b = p->caches[i];
+
+			if (batch->copies[2 * c] != batch->copies[2 * c + 1])
+				memcpy(b->data + batch->copies[2 * c + 1] * b->block_bytes,
+				       b->data + batch->copies[2 * c] * b->block_bytes,
+				       b->block_bytes);
+		}
+}
+
+static void step_angles(weir_program *p, uint32_t thread, uint32_t n_threads)
+{
+	uint32_t first, end;
+
+	share(p->batch->n_tokens, thread, n_threads, &first, &end);
+	for (uint32_t a = 0; a < p->n_angles; a++) {
+		struct weir_cpu_angles *angles = &p->angles[a];
+		float factor = angles->op.f[3];
+
+		for (uint32_t t = first; t < end; t++)
+			for (size_t i = 0; i < angles->half; i++) {
+				float x = (float)p->batch->pos[t] * angles->frequency[i];
+
+				angles->cos[t * angles->half + i] = cosf(x) * factor;
+				angles->sin[t * angles->half + i] = sinf(x) * factor;
+			}
+	}
+}
+
+static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		       uint32_t n_threads)
+{
+	const struct weir_cpu_temp *dst = &p->temps[step->op.dst[0]];
+	const weir_buffer *table = p->temps[step->op.src[0]].buffer;
+	const struct weir_cpu_type *type = weir_cpu_type(table->type);
+	float factor = step->op.f[0];
+	uint32_t first, end;
+
+	share(p->batch->n_tokens, thread, n_threads, &first, &end);
+	for (uint32_t t = first; t < end; t++) {
+		float *x = weir_cpu_values(p, dst) + t * dst->width;
+
+		type->row(table->src + (size_t)p->batch->token[t] * table->src_row,
+			  (size_t)(table->n_in / type->block), x);
+		if (factor != 1.0f)
+			for (uint64_t i = 0; i < dst->width; i++)
+				x[i] *= factor;
+		weir_cpu_emit(p, step, 0, t, 0, dst->width);
+	}
+}
+
+static void step_norm(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		      uint32_t n_threads)
+{
+	const struct weir_op *op = &step->op;
+	const struct weir_cpu_temp *src = &p->temps[op->src[0]], *dst = &p->temps[op->dst[0]];
+	const weir_buffer *w = p->temps[op->src[1]].buffer;
+	const float *b = op->src[2] == WEIR_NO_TENSOR ? NULL : p->temps[op->src[2]].buffer->vector;
+	uint64_t group = op->i[0] ? (uint64_t)op->i[0] : src->width;
+	uint64_t stride = w->n_in * w->n_out == group ? 0 : group; /* weight: per group, or row */
+	uint32_t first, end;
+
+	share(weir_cpu_rows(p, src), thread, n_threads, &first, &end);
+	for (uint32_t t = first; t < end; t++) {
+		const float *x = weir_cpu_values(p, src) + t * src->width;
+		float *y = weir_cpu_values(p, dst) + t * dst->width;
+
+		for (uint64_t g = 0; g < src->width / group; g++)
+			p->cpu->kernels->norm(x + g * group, w->vector + g * stride,
+					      b ? b + g * stride : NULL, group, op->f[0],
+					      op->flags & WEIR_NORM_LAYER, y + g * group);
+		weir_cpu_emit(p, step, 0, t, 0, dst->width);
+	}
+}
+
+static void step_gather(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+			uint32_t n_threads)
+{
+	const struct weir_cpu_temp *src = &p->temps[step->op.src[0]];
+	const struct weir_cpu_temp *dst = &p->temps[step->op.dst[0]];
+	uint32_t first, end;
+
+	share(p->batch->n_out, thread, n_threads, &first, &end);
+	for (uint32_t o = first; o < end; o++) {
+		memcpy(weir_cpu_values(p, dst) + o * dst->width,
+		       weir_cpu_values(p, src) + p->batch->out_row[o] * src->width,
+		       dst->width * sizeof(float));
+		weir_cpu_emit(p, step, 0, o, 0, dst->width);
+	}
+}
+
+static void step_form(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		      uint32_t n_threads)
+{
+	const struct weir_cpu_temp *src = &p->temps[step->op.src[0]];
+	uint32_t first, end;
+
+	share(weir_cpu_rows(p, src), thread, n_threads, &first, &end);
+	for (uint32_t t = first; t < end; t++)
+		weir_cpu_emit(p, step, 0, t, 0, src->width);
+}
+
+static void walk(void *data, uint32_t thread, uint32_t n_threads)
+{
+	weir_program *p = data;
+
+	for (uint32_t i = 0; i < p->n_steps; i++) {
+		const struct weir_cpu_step *step = &p->steps[i];
+
+		switch (step->code) {
+		case WEIR_CPU_STEP_COPY:
+			step_copy(p, thread, n_threads);
+			break;
+		case WEIR_CPU_STEP_ANGLES:
+			step_angles(p, thread, n_threads);
+			break;
+		case WEIR_CPU_STEP_FORM:
+			step_form(p, step, thread, n_threads);
+			break;
+		case WEIR_OP_EMBED:
+			step_embed(p, step, thread, n_threads);
+			break;
+		case WEIR_OP_NORM:
+			step_norm(p, step, thread, n_threads);
+			break;
+		case WEIR_OP_LINEAR:
+			weir_cpu_step_linear(p, step, &p->next[i], thread, n_threads);
+			break;
+		case WEIR_OP_ROPE_KV:
+			weir_cpu_step_rope_kv(p, step, thread, n_threads);
+			break;
+		case WEIR_OP_ATTENTION:
+			weir_cpu_step_attention(p, step, &p->next[i], thread, n_threads);
+			break;
+		case WEIR_OP_GATHER:
+			step_gather(p, step, thread, n_threads);
+			break;
+		}
+		/* All must agree on whether to go on: one thread looks, the barrier publishes. Two
+		 * slots, since a slow reader may still be at the last one. */
+		if (thread == 0)
+			p->stop[i & 1] = weir_cpu_interrupted(p);
+		weir_pool_barrier(p->cpu->pool);
+		if (p->stop[i & 1])
+			return;
+	}
+}
+
+/* Shapes are the caller's word; indices into memory are looked at once more. */
+static weir_status check_batch(const weir_program *p, const struct weir_device_batch *b,
+			       struct weir_error *err)
+{
+	uint32_t n_blocks = p->n_caches ? p->caches[0]->n_blocks : 0;
+	uint32_t block_tokens = p->n_caches ? p->caches[0]->block_tokens : 1;
+
+	if (b->size < sizeof(*b) || !b->n_tokens || b->n_tokens > p->max_tokens ||
+	    b->n_out > p->max_out || !b->n_rows || b->n_rows > b->n_tokens)
+		return weir_cpu_fail(err, WEIR_E_INVALID,
+				     "batch: %u tokens of %u, %u outputs of %u, %u sequences",
+				     b->n_tokens, p->max_tokens, b->n_out, p->max_out, b->n_rows);
+	for (uint32_t t = 0; t < b->n_tokens; t++) {
+		if (p->n_vocab && (b->token[t] < 0 || (uint32_t)b->token[t] >= p->n_vocab))
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: token %d of %u",
+					     b->token[t], p->n_vocab);
+		if (p->n_caches && b->slot[t] / block_tokens >= n_blocks)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: slot %u of %u blocks",
+					     b->slot[t], n_blocks);
+		if (b->pos[t] < 0)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: position %d", b->pos[t]);
+	}
+	for (uint32_t o = 0; o < b->n_out; o++)
+		if (b->out_row[o] >= b->n_tokens)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: output of token %u",
+					     b->out_row[o]);
+	for (uint32_t c = 0; c < 2 * b->n_copies; c++)
+		if (b->copies[c] >= n_blocks)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: copy of block %u of %u",
+					     b->copies[c], n_blocks);
+	if (b->first[0] != 0 || b->first[b->n_rows] != b->n_tokens)
+		return weir_cpu_fail(err, WEIR_E_INVALID, "batch: sequences do not cover it");
+	for (uint32_t r = 0; r < b->n_rows; r++) {
+		uint32_t end = b->first[r + 1], used;
+
+		if (end <= b->first[r] || end > b->n_tokens)
+			return weir_cpu_fail(err, WEIR_E_INVALID,
+					     "batch: sequence %u has no tokens", r);
+		if (!p->n_caches)
+			continue;
+		used = (uint32_t)b->pos[end - 1] / block_tokens + 1;
+		if ((uint32_t)b->pos[end - 1] >= b->kv_len[r] || used > b->block_stride)
+			return weir_cpu_fail(err, WEIR_E_INVALID,
+					     "batch: sequence %u is at %d, past its %u positions",
+					     r, b->pos[end - 1], b->kv_len[r]);
+		for (uint32_t i = 0; i < used; i++)
+			if (b->blocks[(size_t)r * b->block_stride + i] >= n_blocks)
+				return weir_cpu_fail(err, WEIR_E_INVALID,
+						     "batch: sequence %u has block %u of %u", r,
+						     b->blocks[(size_t)r * b->block_stride + i],
+						     n_blocks);
+	}
+	return WEIR_OK;
+}
+
+static void cut_pieces(struct weir_cpu_tiling *tiling, const struct weir_device_batch *batch)
+{
+	tiling->n_pieces = 0;
+	for (uint32_t r = 0; r < batch->n_rows; r++)
+		for (uint32_t t = batch->first[r]; t < batch->first[r + 1]; t += tiling->tokens) {
+			uint32_t left = batch->first[r + 1] - t;
+
+			tiling->pieces[tiling->n_pieces++] = (struct weir_cpu_piece){
+				r, t, left < tiling->tokens ? left : tiling->tokens
+			};
+		}
+}
+
+weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
+			 const struct weir_device_batch *batch, struct weir_error *err)
+{
+	weir_status status = check_batch(p, batch, err);
+
+	if (status)
+		return status;
+	atomic_store(&p->cpu->interrupted, 0);
+	p->batch = batch;
+	for (uint32_t i = 0; i < p->n_steps; i++)
+		atomic_store_explicit(&p->next[i], 0, memory_order_relaxed);
+	for (uint32_t t = 0; t < p->n_tilings; t++)
+		cut_pieces(&p->tilings[t], batch);
+	weir_pool_run(p->cpu->pool, walk, p);
+	p->batch = NULL;
+	if (weir_cpu_interrupted(p))
+		return weir_cpu_fail(err, WEIR_E_CANCELLED, "the step was interrupted");
+	return WEIR_OK;
+}
+
+const float *weir_cpu_output(struct weir_instance *instance, weir_program *program, uint32_t tensor)
+{
+	if (tensor >= program->n_temps || program->temps[tensor].values == WEIR_CPU_NOWHERE)
+		return NULL;
+	return weir_cpu_values(program, &program->temps[tensor]);
+}

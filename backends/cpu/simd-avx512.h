@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * simd-avx512.h - the vector types of kernel-*.h on AVX-512 (F, BW, VL, DQ), with VNNI's dot
+ * product when the file that includes it is built for it. See simd-scalar.h for what each name
+ * means.
+ */
+#ifndef WEIR_CPU_SIMD_AVX512_H
+#define WEIR_CPU_SIMD_AVX512_H
+
+#include <immintrin.h>
+
+#include "float16.h"
+
+#define INLINE   static inline __attribute__((always_inline))
+#define LANES    16
+#define MAX_COLS 16
+
+typedef __m512 hf;
+typedef __m512i hi;
+typedef __m512 v16;
+
+INLINE hf hf_zero(void)
+{
+	return _mm512_setzero_ps();
+}
+
+INLINE hf hf_set1(float x)
+{
+	return _mm512_set1_ps(x);
+}
+
+INLINE hf hf_load(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+
+INLINE void hf_store(float *p, hf x)
+{
+	_mm512_storeu_ps(p, x);
+}
+
+INLINE hf hf_mul(hf a, hf b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+INLINE hf hf_fma(hf a, hf b, hf c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE hf hf_fnma(hf a, hf b, hf c)
+{
+	return _mm512_fnmadd_ps(a, b, c);
+}
+
+INLINE hf hf_from_int(hi x)
+{
+	return _mm512_cvtepi32_ps(x);
+}
+
+INLINE hf hf_load_f16(const uint8_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE hf hf_load_bf16(const uint8_t *p)
+{
+	__m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+
+	return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+}
+
+INLINE hf hf_load_u8(const uint8_t *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+INLINE hf hf_load_i8(const uint8_t *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+INLINE hi hi_set1(int32_t x)
+{
+	return _mm512_set1_epi32(x);
+}
+
+INLINE hi hi_load(const uint8_t *p)
+{
+	return _mm512_loadu_si512(p);
+}
+
+INLINE hi hi_low(hi x)
+{
+	return _mm512_and_si512(x, _mm512_set1_epi8(15));
+}
+
+INLINE hi hi_high(hi x)
+{
+	return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+}
+
+INLINE hi hi_with_bits(hi low, hi bits, int j)
+{
+	__m512i x = j == 0   ? _mm512_slli_epi16(bits, 4)
+		    : j == 1 ? _mm512_slli_epi16(bits, 2)
+		    : j == 2 ? bits
+			     : _mm512_srli_epi16(bits, 2);
+
+	/* low | (x & 0x30) */
+	return _mm512_ternarylogic_epi32(low, x, _mm512_set1_epi8(0x30), 0xf8);
+}
+
+INLINE hi four(const uint8_t *a)
+{
+	int32_t x;
+
+	memcpy(&x, a, sizeof(x));
+	return _mm512_set1_epi32(x);
+}
+
+#ifdef __AVX512VNNI__
+
+INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
+{
+	hi sum = hi_set1(init);
+
+#pragma GCC unroll 8
+	for (int s = 0; s < 8; s++)
+		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
+	return sum;
+}
+
+INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
+{
+	hi sum = hi_set1(init);
+
+#pragma GCC unroll 4
+	for (int s = 0; s < 4; s++)
+		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
+	return sum;
+}
+
+INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
+{
+	return dot_low(init, w, a);
+}
+
+#else
+
+INLINE hi pairs(hi w, const uint8_t *a)
+{
+	return _mm512_maddubs_epi16(w, four(a));
+}
+
+/* 8 pairs of at most 2 * 15 * 127: 30480 fits. */
+INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
+{
+	hi sum = pairs(w[0], a);
+
+#pragma GCC unroll 8
+	for (int s = 1; s < 8; s++)
+		sum = _mm512_add_epi16(sum, pairs(w[s], a + 4 * s));
+	return _mm512_add_epi32(hi_set1(init), _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+}
+
+/* 2 pairs of at most 2 * 63 * 127: 32004 fits. */
+INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
+{
+	hi one = _mm512_set1_epi16(1);
+	hi x = _mm512_add_epi16(pairs(w[0], a), pairs(w[1], a + 4));
+	hi y = _mm512_add_epi16(pairs(w[2], a + 8), pairs(w[3], a + 12));
+
+	return _mm512_add_epi32(_mm512_add_epi32(hi_set1(init), _mm512_madd_epi16(x, one)),
+				_mm512_madd_epi16(y, one));
+}
+
+/* |w - 128| * a with the sign of w - 128: at most 2 * 128 * 127 = 32512. */
+INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
+{
+	hi sum = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
+
+#pragma GCC unroll 8
+	for (int s = 0; s < 8; s++) {
+		hi x = _mm512_xor_si512(w[s], _mm512_set1_epi8(-128)), y = four(a + 4 * s);
+
+		y = _mm512_mask_sub_epi8(y, _mm512_movepi8_mask(x), _mm512_setzero_si512(), y);
+		sum = _mm512_add_epi32(
+			sum, _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_abs_epi8(x), y), one));
+	}
+	return sum;
+}
+
+#endif
+
+INLINE void split_scales(const uint8_t *p, uint8_t *scales, uint8_t *mins)
+{
+	__m512i x = _mm512_loadu_si512(p), y = _mm512_loadu_si512(p + 64);
+	__m512i z = _mm512_loadu_si512(p + 128);
+	__m512i six = _mm512_set1_epi8(63), low = _mm512_set1_epi8(15), top = _mm512_set1_epi8(48);
+
+	_mm512_storeu_si512(scales, _mm512_and_si512(x, six));
+	_mm512_storeu_si512(mins, _mm512_and_si512(y, six));
+	x = _mm512_and_si512(_mm512_srli_epi16(x, 2), top);
+	y = _mm512_and_si512(_mm512_srli_epi16(y, 2), top);
+	_mm512_storeu_si512(scales + 64, _mm512_or_si512(x, _mm512_and_si512(z, low)));
+	z = _mm512_and_si512(_mm512_srli_epi16(z, 4), low);
+	_mm512_storeu_si512(mins + 64, _mm512_or_si512(y, z));
+}
+
+INLINE v16 v_set1(float x)
+{
+	return _mm512_set1_ps(x);
+}
+
+INLINE v16 v_load(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+
+INLINE v16 v_load_n(const float *p, size_t n)
+{
+	return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+INLINE void v_store(float *p, v16 x)
+{
+	_mm512_storeu_ps(p, x);
+}
+
+INLINE void v_store_n(float *p, v16 x, size_t n)
+{
+	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
+}
+
+INLINE v16 v_add(v16 a, v16 b)
+{
+	return _mm512_add_ps(a, b);
+}
+
+INLINE v16 v_sub(v16 a, v16 b)
+{
+	return _mm512_sub_ps(a, b);
+}
+
+INLINE v16 v_mul(v16 a, v16 b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+INLINE v16 v_div(v16 a, v16 b)
+{
+	return _mm512_div_ps(a, b);
+}
+
+INLINE v16 v_fma(v16 a, v16 b, v16 c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE v16 v_max(v16 a, v16 b)
+{
+	return _mm512_max_ps(a, b);
+}
+
+INLINE v16 v_min(v16 a, v16 b)
+{
+	return _mm512_min_ps(a, b);
+}
+
+INLINE v16 v_round(v16 a)
+{
+	return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE v16 v_power2(v16 n)
+{
+	__m512i i = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+
+	return _mm512_castsi512_ps(_mm512_slli_epi32(i, 23));
+}
+
+INLINE v16 v_if_less(v16 a, v16 b, v16 yes, v16 no)
+{
+	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
+
+INLINE v16 v_abs(v16 a)
+{
+	return _mm512_abs_ps(a);
+}
+
+INLINE v16 v_if_between(int32_t first, int32_t low, int32_t high, v16 yes, v16 no)
+{
+	__m512i i = _mm512_add_epi32(
+		_mm512_set1_epi32(first),
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+	__mmask16 in = _mm512_cmpge_epi32_mask(i, _mm512_set1_epi32(low)) &
+		       _mm512_cmple_epi32_mask(i, _mm512_set1_epi32(high));
+
+	return _mm512_mask_blend_ps(in, no, yes);
+}
+
+INLINE float v_sum(v16 x)
+{
+	__m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+	__m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+	b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+INLINE float v_top(v16 x)
+{
+	__m256 a = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+	__m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+	b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+	return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+INLINE uint32_t v_top_bits(v16 x, v16 y)
+{
+	return (uint32_t)_mm512_reduce_max_epi32(
+		_mm512_max_epi32(_mm512_castps_si512(v_abs(x)), _mm512_castps_si512(v_abs(y))));
+}
+
+INLINE int32_t v_store_i8(int8_t *p, v16 x)
+{
+	__m512i i = _mm512_cvtps_epi32(x);
+
+	_mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(i));
+	return _mm512_reduce_add_epi32(i);
+}
+
+INLINE void v_store_f16(uint16_t *p, v16 x)
+{
+	_mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+#endif
