@@ -1,0 +1,24 @@
+/*
+ * frontends/http/json-check.h - is this text JSON (RFC 8259), and not too deep?
+ *
+ * json-glib is lenient (comments, trailing commas) and recursive; a body passes here first. Errors
+ * name the place. Refused although it is JSON: the escape \u0000 (no field of ours can carry a NUL)
+ * and half of a surrogate pair (it is no character). Pure, iterative, one pass.
+ */
+#ifndef HTTP_JSON_CHECK_H
+#define HTTP_JSON_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define JSON_CHECK_MAX_DEPTH 64
+
+struct json_fault {
+	const char *what;      /* "a comma or a closing bracket is missing" */
+	size_t offset;         /* in bytes, from 0 */
+	unsigned line, column; /* from 1; column in bytes */
+};
+
+bool json_check(const char *text, size_t len, struct json_fault *ret_fault);
+
+#endif
