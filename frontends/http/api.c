@@ -1,0 +1,88 @@
+/*
+ * frontends/http/api.c - from a request of an API route to its call: the body is parsed here, or in
+ * the pool when it is large (a megabyte takes json-glib milliseconds).
+ */
+#include <string.h>
+
+#include "body.h"
+#include "call.h"
+#include "handlers.h"
+#include "routes.h"
+
+#define PARSE_HERE (64u << 10)
+
+struct parse_job {
+	struct plane_job job;
+	struct conn *conn; /* NULL: gone */
+	const struct http_config *config;
+	enum api_kind kind;
+	struct buf text;
+	struct api_body *body;
+	struct http_error_list errors;
+};
+
+static void parsed(struct conn *c, struct api_body *body, const struct http_error_list *errors)
+{
+	if (!body)
+		conn_respond_errors(c, errors->items, errors->n);
+	else
+		call_start(c, body);
+}
+
+static void run_job(struct plane_job *job)
+{
+	struct parse_job *j = (struct parse_job *)job;
+	j->body = api_body_parse(j->config, j->kind, j->text.data, j->text.len, &j->errors);
+}
+
+static void job_done(struct plane_job *job)
+{
+	struct parse_job *j = (struct parse_job *)job;
+	if (j->conn)
+		parsed(j->conn, g_steal_pointer(&j->body), &j->errors);
+	api_body_free(j->body);
+	buf_free(&j->text);
+	g_free(j);
+}
+
+static void job_gone(void *data)
+{
+	struct parse_job *j = data;
+	j->conn = NULL;
+}
+
+static const struct conn_waiter job_waiter = { .gone = job_gone };
+
+void handle_api(struct conn *c)
+{
+	static const struct {
+		const char *handler;
+		enum api_kind kind;
+	} kinds[] = { { "chat", API_KIND_CHAT },
+		      { "completions", API_KIND_COMPLETION },
+		      { "tokenize", API_KIND_TOKENIZE },
+		      { "detokenize", API_KIND_DETOKENIZE } };
+	const struct http_config *config = &c->plane->http->config;
+	struct buf *text = &c->req->body;
+	enum api_kind kind = API_KIND_CHAT;
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+		if (strcmp(c->route->handler, kinds[i].handler) == 0)
+			kind = kinds[i].kind;
+	if (text->len <= PARSE_HERE) {
+		struct http_error_list errors;
+		struct api_body *body =
+			api_body_parse(config, kind, text->data, text->len, &errors);
+		parsed(c, body, &errors);
+		return;
+	}
+	struct parse_job *j = g_new0(struct parse_job, 1);
+	j->job.run = run_job;
+	j->job.done = job_done;
+	j->conn = c;
+	j->config = config;
+	j->kind = kind;
+	j->text = *text;
+	*text = (struct buf){ NULL, 0, 0 };
+	conn_wait(c, &job_waiter, j);
+	plane_job_push(c->plane, &j->job);
+}

@@ -1,0 +1,372 @@
+/*
+ * frontends/http/body.c - see body.h.
+ */
+#include "body.h"
+
+#include <string.h>
+
+#include "json-check.h"
+
+#define MAX_MODEL 256
+#define MAX_STOP  16
+#define MAX_BIAS  4096
+
+static const uint32_t kinds[] = {
+	[API_KIND_CHAT] = PARAM_KIND_CHAT,
+	[API_KIND_COMPLETION] = PARAM_KIND_COMPLETION,
+	[API_KIND_TOKENIZE] = PARAM_KIND_TOKENIZE,
+	[API_KIND_DETOKENIZE] = PARAM_KIND_TOKENIZE,
+};
+
+static JsonNode *member(JsonObject *o, const char *name)
+{
+	JsonNode *node = json_object_get_member(o, name);
+	return node && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
+}
+
+static bool is_string(JsonNode *node)
+{
+	return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
+}
+
+static bool is_id(JsonNode *node)
+{
+	return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64 &&
+	       json_node_get_int(node) >= 0 && json_node_get_int(node) <= G_MAXINT32;
+}
+
+static void read_model(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	bool needed = b->kind == API_KIND_CHAT || b->kind == API_KIND_COMPLETION;
+	JsonNode *node = member(o, "model");
+	if (node && !is_string(node)) {
+		http_error_field(errors, NULL, "model", "model must be a string");
+		return;
+	}
+	const char *name = node ? json_node_get_string(node) : "";
+	if (!name[0] && needed)
+		http_error_missing(errors, "model");
+	else if (strlen(name) > MAX_MODEL)
+		http_error_field(errors, NULL, "model", "model must have at most %d bytes",
+				 MAX_MODEL);
+	else if (name[0])
+		b->model = g_strdup(name);
+}
+
+static bool ids_only(JsonArray *a)
+{
+	for (guint i = 0; i < json_array_get_length(a); i++)
+		if (!is_id(json_array_get_element(a, i)))
+			return false;
+	return json_array_get_length(a) > 0;
+}
+
+static bool read_prompt(struct api_prompt *p, JsonNode *node)
+{
+	if (is_string(node)) {
+		p->text = g_strdup(json_node_get_string(node));
+		return true;
+	}
+	if (!JSON_NODE_HOLDS_ARRAY(node) || !ids_only(json_node_get_array(node)))
+		return false;
+	p->text = json_to_string(node, FALSE);
+	p->is_tokens = true;
+	return true;
+}
+
+static void read_prompts(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "prompt");
+	if (!node) {
+		http_error_missing(errors, "prompt");
+		return;
+	}
+	JsonArray *list = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+	bool one = !list || ids_only(list);
+	guint n = one ? 1 : json_array_get_length(list);
+	if (n == 0 || n > API_MAX_PROMPTS) {
+		http_error_field(errors, NULL, "prompt", "prompt must have 1 to %d elements",
+				 API_MAX_PROMPTS);
+		return;
+	}
+	b->prompts = g_new0(struct api_prompt, n);
+	b->n_prompts = n;
+	for (guint i = 0; i < n; i++)
+		if (!read_prompt(&b->prompts[i], one ? node : json_array_get_element(list, i))) {
+			http_error_field(errors, NULL, "prompt",
+					 "prompt must be a string, an array of strings, or one or "
+					 "more arrays of token ids");
+			return;
+		}
+}
+
+static void read_tokenize(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "prompt");
+	if (!node && member(o, "messages")) {
+		http_error_field(errors, "unsupported_value", "messages",
+				 "messages cannot be tokenized here: give prompt");
+		return;
+	}
+	b->n_prompts = 1;
+	b->prompts = g_new0(struct api_prompt, 1);
+	if (!node)
+		http_error_missing(errors, "prompt");
+	else if (!is_string(node))
+		http_error_field(errors, NULL, "prompt", "prompt must be a string");
+	else
+		b->prompts[0].text = g_strdup(json_node_get_string(node));
+}
+
+static void read_detokenize(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "tokens");
+	b->n_prompts = 1;
+	b->prompts = g_new0(struct api_prompt, 1);
+	bool empty = node && JSON_NODE_HOLDS_ARRAY(node) &&
+		     json_array_get_length(json_node_get_array(node)) == 0;
+	if (!node)
+		http_error_missing(errors, "tokens");
+	else if (!empty && (!JSON_NODE_HOLDS_ARRAY(node) || !ids_only(json_node_get_array(node))))
+		http_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
+	else
+		b->prompts[0] = (struct api_prompt){ json_to_string(node, FALSE), true };
+}
+
+static void read_stop(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "stop");
+	if (!node)
+		return;
+	g_autoptr(JsonArray) list = json_array_new();
+	bool ok = is_string(node) || JSON_NODE_HOLDS_ARRAY(node);
+	if (is_string(node)) {
+		json_array_add_string_element(list, json_node_get_string(node));
+	} else if (ok) {
+		JsonArray *given = json_node_get_array(node);
+		ok = json_array_get_length(given) <= MAX_STOP;
+		for (guint i = 0; ok && i < json_array_get_length(given); i++) {
+			JsonNode *s = json_array_get_element(given, i);
+			ok = is_string(s);
+			if (ok)
+				json_array_add_string_element(list, json_node_get_string(s));
+		}
+	}
+	for (guint i = 0; ok && i < json_array_get_length(list); i++)
+		ok = json_array_get_string_element(list, i)[0] != 0;
+	if (!ok) {
+		http_error_field(errors, NULL, "stop",
+				 "stop must be a non-empty string or an array of at most %d of "
+				 "them",
+				 MAX_STOP);
+		return;
+	}
+	if (json_array_get_length(list) == 0)
+		return;
+	g_autoptr(JsonNode) out = json_node_init_array(json_node_alloc(), list);
+	b->stop = json_to_string(out, FALSE);
+}
+
+static void read_bias(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "logit_bias");
+	if (!node)
+		return;
+	JsonObject *map = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+	if (!map || json_object_get_size(map) > MAX_BIAS) {
+		http_error_field(errors, NULL, "logit_bias",
+				 "logit_bias must be an object with at most %d members", MAX_BIAS);
+		return;
+	}
+	b->bias = g_new0(struct weir_logit_bias, MAX(json_object_get_size(map), 1));
+	JsonObjectIter it;
+	const char *key;
+	JsonNode *value;
+	json_object_iter_init(&it, map);
+	while (json_object_iter_next(&it, &key, &value)) {
+		guint64 token;
+		bool number = JSON_NODE_HOLDS_VALUE(value) &&
+			      (json_node_get_value_type(value) == G_TYPE_INT64 ||
+			       json_node_get_value_type(value) == G_TYPE_DOUBLE);
+		double bias = number ? json_node_get_double(value) : 0;
+		if (!g_ascii_string_to_unsigned(key, 10, 0, G_MAXINT32, &token, NULL) || !number) {
+			http_error_field(errors, NULL, "logit_bias",
+					 "logit_bias must map token ids to numbers");
+			return;
+		}
+		if (!(bias >= -100 && bias <= 100)) {
+			http_error_field(errors, NULL, "logit_bias",
+					 "logit_bias must be between -100 and 100");
+			return;
+		}
+		b->bias[b->params.sampling.n_logit_bias++] =
+			(struct weir_logit_bias){ (int32_t)token, (float)bias };
+	}
+	b->params.sampling.logit_bias = b->bias;
+}
+
+static void read_stream_options(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "stream_options");
+	if (!node)
+		return;
+	if (!JSON_NODE_HOLDS_OBJECT(node)) {
+		http_error_field(errors, NULL, "stream_options",
+				 "stream_options must be an object");
+		return;
+	}
+	if (!b->params.stream) {
+		http_error_field(errors, NULL, "stream_options",
+				 "stream_options is allowed only when stream is true");
+		return;
+	}
+	JsonNode *usage = member(json_node_get_object(node), "include_usage");
+	if (!usage)
+		return;
+	if (!JSON_NODE_HOLDS_VALUE(usage) || json_node_get_value_type(usage) != G_TYPE_BOOLEAN)
+		http_error_field(errors, NULL, "stream_options",
+				 "stream_options.include_usage must be true or false");
+	else
+		b->params.include_usage = json_node_get_boolean(usage);
+}
+
+static void refuse_unsupported(JsonObject *o, struct http_error_list *errors)
+{
+	JsonNode *node = member(o, "response_format");
+	JsonNode *type = node && JSON_NODE_HOLDS_OBJECT(node)
+				 ? member(json_node_get_object(node), "type")
+				 : NULL;
+	if (node && (!type || !is_string(type)))
+		http_error_field(errors, NULL, "response_format",
+				 "response_format must be an object with a type");
+	else if (node && strcmp(json_node_get_string(type), "text") != 0)
+		http_error_field(errors, "unsupported_value", "response_format",
+				 "response_format '%.40s' is not supported: only text is",
+				 json_node_get_string(type));
+	if (member(o, "suffix"))
+		http_error_field(errors, "unsupported_value", "suffix", "suffix is not supported");
+}
+
+static void read_chat(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	messages_check(o, errors);
+	b->n_prompts = 1;
+	b->prompts = g_new0(struct api_prompt, 1);
+	JsonNode *kwargs = member(o, "chat_template_kwargs");
+	if (kwargs && !JSON_NODE_HOLDS_OBJECT(kwargs))
+		http_error_field(errors, NULL, "chat_template_kwargs",
+				 "chat_template_kwargs must be an object");
+	if (b->params.sampling.top_logprobs && !b->params.sampling.logprobs)
+		http_error_field(errors, NULL, "top_logprobs",
+				 "top_logprobs is allowed only when logprobs is true");
+	if (errors->n)
+		return;
+	b->messages = json_to_string(member(o, "messages"), FALSE);
+	if (member(o, "tools"))
+		b->tools = json_to_string(member(o, "tools"), FALSE);
+	if (member(o, "tool_choice"))
+		b->tool_choice = json_to_string(member(o, "tool_choice"), FALSE);
+	if (kwargs)
+		b->template_kwargs = json_to_string(kwargs, FALSE);
+}
+
+static void read_completion(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	struct api_params *p = &b->params;
+	read_prompts(b, o, errors);
+	if (p->best_of && p->best_of < p->limits.n)
+		http_error_field(errors, NULL, "best_of", "best_of must be at least n");
+	if (p->best_of > p->limits.n && p->stream)
+		http_error_field(errors, NULL, "best_of", "best_of cannot be streamed");
+	for (uint32_t i = 0; p->echo && i < b->n_prompts; i++)
+		if (b->prompts[i].is_tokens || p->sampling.logprobs) {
+			http_error_field(errors, "unsupported_value", "echo",
+					 "echo is supported for text prompts without logprobs");
+			return;
+		}
+}
+
+static void read_generate(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+{
+	read_stop(b, o, errors);
+	read_bias(b, o, errors);
+	read_stream_options(b, o, errors);
+	refuse_unsupported(o, errors);
+	uint32_t each = MAX(b->params.limits.n, b->params.best_of);
+	if ((uint64_t)each * b->n_prompts > API_MAX_CHOICES)
+		http_error_field(errors, NULL, "n", "prompts times n must be at most %d",
+				 API_MAX_CHOICES);
+}
+
+static void read_object(struct api_body *b, JsonObject *o, const struct http_config *conf,
+			struct http_error_list *errors)
+{
+	read_model(b, o, errors);
+	params_read(&b->params, kinds[b->kind], o, conf->max_tokens, errors);
+	switch (b->kind) {
+	case API_KIND_CHAT:
+		read_chat(b, o, errors);
+		read_generate(b, o, errors);
+		break;
+	case API_KIND_COMPLETION:
+		read_completion(b, o, errors);
+		read_generate(b, o, errors);
+		break;
+	case API_KIND_TOKENIZE:
+		read_tokenize(b, o, errors);
+		break;
+	case API_KIND_DETOKENIZE:
+		read_detokenize(b, o, errors);
+		break;
+	}
+}
+
+struct api_body *api_body_parse(const struct http_config *conf, enum api_kind kind,
+				const char *text, size_t len, struct http_error_list *errors)
+{
+	struct json_fault fault;
+	*errors = (struct http_error_list){ .profile = conf->profile };
+	if (!json_check(text, len, &fault)) {
+		http_error_field(errors, "invalid_json", "",
+				 "the body is not valid JSON: %s at byte %zu (line %u, column %u)",
+				 fault.what, fault.offset, fault.line, fault.column);
+		return NULL;
+	}
+	g_autoptr(JsonParser) parser = json_parser_new_immutable();
+	g_autoptr(GError) error = NULL;
+	if (!json_parser_load_from_data(parser, text, (gssize)len, &error)) {
+		http_error_field(errors, "invalid_json", "", "the body is not valid JSON: %s",
+				 error->message);
+		return NULL;
+	}
+	JsonNode *root = json_parser_get_root(parser);
+	if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
+		http_error_field(errors, "invalid_json", "", "the body must be a JSON object");
+		return NULL;
+	}
+	struct api_body *b = g_new0(struct api_body, 1);
+	b->kind = kind;
+	params_init(&b->params, kinds[kind]);
+	read_object(b, json_node_get_object(root), conf, errors);
+	if (errors->n == 0)
+		return b;
+	api_body_free(b);
+	return NULL;
+}
+
+void api_body_free(struct api_body *b)
+{
+	if (!b)
+		return;
+	g_free(b->model);
+	g_free(b->messages);
+	g_free(b->tools);
+	g_free(b->tool_choice);
+	g_free(b->template_kwargs);
+	g_free(b->stop);
+	for (uint32_t i = 0; i < b->n_prompts; i++)
+		g_free(b->prompts[i].text);
+	g_free(b->prompts);
+	g_free(b->bias);
+	g_free(b);
+}

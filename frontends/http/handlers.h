@@ -1,0 +1,18 @@
+/*
+ * frontends/http/handlers.h - the handlers of the route table. Each answers the connection's
+ * request, at once or later (conn_wait). [loop]
+ */
+#ifndef HTTP_HANDLERS_H
+#define HTTP_HANDLERS_H
+
+#include "conn.h"
+
+void handle_ping(struct conn *);
+void handle_health(struct conn *);
+void handle_metrics(struct conn *);
+void handle_reload(struct conn *);
+void handle_models(struct conn *);
+void handle_model(struct conn *);
+void handle_api(struct conn *); /* chat, completions, tokenize, detokenize */
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * frontends/http/http.h - what the parts of the http frontend share: the instance and its options.
+ *
+ * One struct http for each instance, made on main and constant while its I/O threads run. Each I/O
+ * thread is a struct plane (plane.h) with its connections (conn.h); nothing is shared between
+ * planes but this, the counters and the pool that parses large bodies.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <weir/frontend.h>
+#include <weir/services.h>
+
+#include "errors.h"
+#include "framing.h"
+
+struct plane;
+
+struct http_config {
+	char **listen; /* "host:port", NULL-terminated */
+	uint32_t n_threads;
+	uint32_t max_connections;
+	struct frame_limits frame;
+	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+	uint32_t ping_interval_ms;   /* 0: no pings */
+	uint32_t request_timeout_ms; /* 0: none */
+	enum api_profile profile;
+	uint32_t max_tokens; /* the largest value of max_tokens that is accepted */
+	char **cors_origins; /* NULL: no CORS */
+	bool cors_any;
+	bool admin;
+	char *www; /* NULL: none */
+};
+
+struct http {
+	const struct weir_host *host;
+	const struct weir_gateway *gateway;
+	const struct weir_stream_api *stream;
+	const struct weir_log *log; /* may be NULL, as the two below */
+	const struct weir_metrics *metrics;
+	const struct weir_status_api *status;
+	struct http_config config;
+	struct plane **planes; /* config.n_threads */
+	GThreadPool *pool;     /* runs struct plane_job */
+	int n_connections;     /* atomic, over all planes */
+	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled;
+};
+
+void http_logf(const struct http *, uint32_t level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void http_count(const struct http *, weir_metric *, double by);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * frontends/http/params.h - the scalar fields of API bodies: one table of names, types and ranges.
+ *
+ * The validator works from the table, and so will the OpenAPI document: what is written is what is
+ * enforced (000-17). Texts: 001-14. Pure.
+ */
+#ifndef HTTP_PARAMS_H
+#define HTTP_PARAMS_H
+
+#include <json-glib/json-glib.h>
+#include <weir/stream.h>
+
+#include "errors.h"
+
+struct api_params {
+	struct weir_sampling sampling;
+	struct weir_limits limits;
+	bool stream, include_usage, echo;
+	bool add_special, parse_special, with_pieces; /* tokenize */
+	uint32_t best_of;                             /* 0: not given */
+};
+
+enum param_kind { /* bits: the requests that have the field */
+		  PARAM_KIND_CHAT = 1,
+		  PARAM_KIND_COMPLETION = 2,
+		  PARAM_KIND_TOKENIZE = 4,
+		  PARAM_KIND_GENERATE = PARAM_KIND_CHAT | PARAM_KIND_COMPLETION,
+};
+
+enum param_type {
+	PARAM_TYPE_FLOAT,
+	PARAM_TYPE_UINT,  /* uint32_t; a negative value that the range allows becomes 0 */
+	PARAM_TYPE_INT,   /* int32_t */
+	PARAM_TYPE_SEED,  /* any integer; sets seed_set */
+	PARAM_TYPE_BOOL,  /* bool */
+	PARAM_TYPE_FLAG,  /* a boolean kept in a uint32_t */
+	PARAM_TYPE_COUNT, /* as UINT, and the flag `logprobs` is set: completions' logprobs */
+};
+
+struct param_rule {
+	const char *name;
+	enum param_type type;
+	uint32_t kinds;
+	double min, max;
+	bool min_excluded;
+	bool max_configured; /* max is the configuration's max_tokens */
+	size_t offset;       /* in struct api_params */
+	const char *help;
+};
+
+/* All rules, ended by a NULL name. */
+const struct param_rule *params_table(void);
+void params_init(struct api_params *, uint32_t kind);
+/* Checks and stores every field of the table that the object has; null counts as absent. */
+void params_read(struct api_params *, uint32_t kind, JsonObject *, uint32_t max_tokens,
+		 struct http_error_list *);
+
+#endif
