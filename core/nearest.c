@@ -41,9 +41,9 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
 const char *weir_nearest(const char *word, const char *const *candidates, size_t n)
 {
 	size_t len = strlen(word);
-	if (len > MAX_WORD)
+	if (len == 0 || len > MAX_WORD)
 		return NULL;
-	size_t best = CLAMP(len / 3, 1, 3) + 1;
+	size_t best = MIN(CLAMP(len / 3, 1, 3) + 1, len);
 	const char *found = NULL;
 	for (size_t i = 0; i < n; i++) {
 		size_t other = strlen(candidates[i]);
