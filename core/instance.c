@@ -27,10 +27,21 @@ weir_status weir_part_create(struct weir_core *core, const char *section,
 			     const struct weir_component *component, const struct weir_kv *conf,
 			     size_t n_conf, struct weir_part **ret, struct weir_error *err)
 {
+	struct weir_host host;
+	weir_host_init(&host, core, section);
+	return weir_part_create_behind(&host, section, component, conf, n_conf, ret, err);
+}
+
+weir_status weir_part_create_behind(const struct weir_host *host, const char *section,
+				    const struct weir_component *component,
+				    const struct weir_kv *conf, size_t n_conf,
+				    struct weir_part **ret, struct weir_error *err)
+{
 	struct weir_part *part = g_new0(struct weir_part, 1);
 	part->section = g_strdup(section);
 	part->component = component;
-	weir_host_init(&part->host, core, part->section);
+	part->host = *host;
+	part->host.instance = part->section;
 	struct weir_error why;
 	memset(&why, 0, sizeof(why));
 	weir_status status = component->create(&part->host, conf, n_conf, &part->instance, &why);

@@ -31,6 +31,11 @@ struct weir_part {
 weir_status weir_part_create(struct weir_core *core, const char *section,
 			     const struct weir_component *component, const struct weir_kv *conf,
 			     size_t n_conf, struct weir_part **ret, struct weir_error *err);
+/* The same behind another host: its get_ext() and data are taken. For `weir check`. */
+weir_status weir_part_create_behind(const struct weir_host *host, const char *section,
+				    const struct weir_component *component,
+				    const struct weir_kv *conf, size_t n_conf,
+				    struct weir_part **ret, struct weir_error *err);
 weir_status weir_part_start(struct weir_part *, struct weir_error *err);
 void weir_part_drain(struct weir_part *);
 void weir_part_stop(struct weir_part *);    /* once; nothing if it never started */

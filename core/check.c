@@ -1,0 +1,170 @@
+/*
+ * core/check.c - `weir check`: goes through sections and cases, prints verdicts; see check.h.
+ */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <json-glib/json-glib.h>
+
+#include "commands.h"
+#include "nearest.h"
+
+static const struct {
+	const char *name;
+	const struct weir_check_case *cases;
+} sections[] = {
+	{ "scan", weir_check_scan },
+	{ "life", weir_check_life },
+	{ "stream", weir_check_stream },
+	{ "step", weir_check_step },
+};
+
+struct report {
+	JsonBuilder *json; /* NULL: lines */
+	unsigned ok, failed, skipped, number;
+};
+
+static void report(struct report *to, const struct weir_check_case *one, const char *about,
+		   enum weir_check_verdict verdict, const char *text)
+{
+	const char *word = verdict == WEIR_CHECK_OK	 ? "ok" :
+			   verdict == WEIR_CHECK_SKIPPED ? "skipped" :
+							   "not ok";
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+	to->number++;
+	to->ok += verdict == WEIR_CHECK_OK;
+	to->skipped += verdict == WEIR_CHECK_SKIPPED;
+	to->failed += verdict == WEIR_CHECK_FAILED;
+	if (to->json) {
+		json_builder_begin_object(to->json);
+		json_builder_set_member_name(to->json, "section");
+		json_builder_add_string_value(to->json, one->section);
+		json_builder_set_member_name(to->json, "case");
+		json_builder_add_string_value(to->json, one->name);
+		json_builder_set_member_name(to->json, "component");
+		json_builder_add_string_value(to->json, about);
+		json_builder_set_member_name(to->json, "verdict");
+		json_builder_add_string_value(to->json, word);
+		json_builder_set_member_name(to->json, "text");
+		json_builder_add_string_value(to->json, valid);
+		json_builder_end_object(to->json);
+		return;
+	}
+	printf("%s %u %s/%s%s%s%s\n", verdict == WEIR_CHECK_FAILED ? "not ok" : "ok", to->number,
+	       one->section, one->name, *about ? " of " : "", about,
+	       verdict == WEIR_CHECK_SKIPPED ? " # SKIP" : "");
+	if (verdict == WEIR_CHECK_FAILED)
+		printf("#   the law: %s\n", one->law);
+	g_auto(GStrv) lines = g_strsplit(valid, "\n", -1);
+	for (size_t i = 0; lines[i] && *valid; i++)
+		printf("#   %s\n", lines[i]);
+	fflush(stdout);
+}
+
+static void check_plugin(struct report *to, const char *path, const char *only,
+			 const GPtrArray *options)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	/* The table is looked at in any case: it names the components. */
+	enum weir_check_verdict verdict =
+		weir_check_run(&weir_check_scan[0], path, options, -1, text);
+	g_auto(GStrv) components = g_strsplit(text->str, "\n", -1);
+	bool fine = verdict == WEIR_CHECK_OK;
+	if (!fine || !only || !strcmp(only, "scan"))
+		report(to, &weir_check_scan[0], "", verdict, fine ? "" : text->str);
+	if (!fine)
+		return;
+	for (size_t s = 0; s < G_N_ELEMENTS(sections); s++) {
+		if (only && strcmp(only, sections[s].name) != 0)
+			continue;
+		bool whole = sections[s].cases == weir_check_scan;
+		for (int c = whole ? -1 : 0; whole ? c < 0 : components[c] != NULL; c++) {
+			const struct weir_check_case *one = sections[s].cases + (whole ? 1 : 0);
+			for (; one->name; one++) {
+				verdict = weir_check_run(one, path, options, c, text);
+				if (verdict != WEIR_CHECK_ABSENT)
+					report(to, one, whole ? "" : components[c], verdict,
+					       text->str);
+			}
+		}
+	}
+}
+
+static bool known_section(const char *name)
+{
+	const char *names[G_N_ELEMENTS(sections)];
+	for (size_t i = 0; i < G_N_ELEMENTS(sections); i++) {
+		names[i] = sections[i].name;
+		if (!strcmp(names[i], name))
+			return true;
+	}
+	const char *near = weir_nearest(name, names, G_N_ELEMENTS(names));
+	fprintf(stderr, "weir check: there is no section %s; %s%s\n", name,
+		near ? "did you mean " : "there are scan, life, stream and step", near ? near : "");
+	return false;
+}
+
+static int check_main(int argc, char **argv)
+{
+	bool json = false;
+	const char *only = NULL;
+	g_autoptr(GPtrArray) rest = g_ptr_array_new();
+	g_autoptr(GPtrArray) options = g_ptr_array_new();
+	const struct weir_flag flags[] = {
+		{ .name = "--json", .on = &json },
+		{ .name = "--section", .text = &only },
+		{ .name = "--option", .list = options },
+		{ NULL },
+	};
+	if (!weir_args_parse(argc, argv, flags, rest, 1))
+		return WEIR_EXIT_USAGE;
+	if (rest->len == 0) {
+		fprintf(stderr, "weir check: which plugin? Give the path of a .so file.\n");
+		return WEIR_EXIT_USAGE;
+	}
+	if (only && !known_section(only))
+		return WEIR_EXIT_USAGE;
+	g_autofree char *path = g_canonicalize_filename(g_ptr_array_index(rest, 0), NULL);
+	struct report to = { 0 };
+	if (json) {
+		to.json = json_builder_new();
+		json_builder_begin_array(to.json);
+	}
+	check_plugin(&to, path, only, options);
+	if (json) {
+		json_builder_end_array(to.json);
+		g_autoptr(JsonNode) root = json_builder_get_root(to.json);
+		g_autofree char *text = json_to_string(root, true);
+		printf("%s\n", text);
+		g_object_unref(to.json);
+	} else {
+		printf("1..%u\n# %u ok, %u not ok, %u skipped\n", to.number, to.ok, to.failed,
+		       to.skipped);
+	}
+	return to.failed ? WEIR_EXIT_FAILED : WEIR_EXIT_OK;
+}
+
+const struct weir_builtin weir_builtin_check = {
+	.name = "check",
+	.summary = "test whether a plugin keeps the contract",
+	.help = "weir check PLUGIN.so [--section NAME] [--option KEY=VALUE]... [--json]\n"
+		"\n"
+		"Runs the conformance cases that concern the plugin's components, each in a process of\n"
+		"its own with a time limit, and prints a line for each (TAP). What is not ok is\n"
+		"explained with the law that it breaks.\n"
+		"\n"
+		"  --section NAME      scan: the table; life: create to destroy; stream: credit,\n"
+		"                      cancellation, exactly one end; step: load and step\n"
+		"  --option KEY=VALUE  an option of the component, as in a profile; may be repeated\n"
+		"  --json              the verdicts for programs\n"
+		"\n"
+		"Examples\n"
+		"  weir check ./weir-mine.so\n"
+		"  weir check build/backends/cpu/weir-cpu.so --option model=data/models/weir-demo.gguf\n"
+		"  weir check ./weir-mine.so --section stream\n"
+		"\n"
+		"Exit status: 0 all ok or skipped, 1 something is not ok, 2 wrong usage.\n",
+	.run = check_main,
+};
