@@ -59,7 +59,8 @@ static void scan_purity(struct weir_check *check)
 		copy = *first;
 	const struct weir_plugin *second = query(WEIR_ABI);
 	if (first != second)
-		weir_check_fail(check, "weir_plugin_query() returned another table the second time");
+		weir_check_fail(check,
+				"weir_plugin_query() returned another table the second time");
 	else if (first && memcmp(&copy, second, sizeof(copy)) != 0)
 		weir_check_fail(check, "weir_plugin_query() changed its table the second time");
 	query((WEIR_ABI_MAJOR + 1) << 16); /* a newer host: NULL or a table, no crash */
@@ -172,8 +173,8 @@ static void try_value(struct weir_check *check, GArray *conf, const char *key, c
 		pairs[n++] = (struct weir_kv){ key, text };
 	snprintf(check->trace, WEIR_CHECK_TRACE, "create() with %s=\"%.100s\"", key, text);
 	memset(&err, 0, sizeof(err));
-	weir_status status = weir_part_create(&check->core, "check", check->component, pairs, n,
-					      &part, &err);
+	weir_status status =
+		weir_part_create(&check->core, "check", check->component, pairs, n, &part, &err);
 	if (status != WEIR_OK && strstr(err.text, "without a reason"))
 		weir_check_fail(check, "%s=%s: create() failed without a reason", key, text);
 	else if (status != WEIR_OK && strstr(err.text, "OK and no instance"))
@@ -221,8 +222,10 @@ static void life_limits(struct weir_check *check)
 /* The host never passes such values; a plugin that crashes on them trusts too much. */
 static void life_garbage(struct weir_check *check)
 {
-	static const char *const texts[] = { "", "garbage", "-1", "99999999999999999999",
-					     "/nonexistent/file", "\xff\xfe", ",,,", "%s%n" };
+	static const char *const texts[] = {
+		"",         "garbage", "-1",  "99999999999999999999", "/nonexistent/file",
+		"\xff\xfe", ",,,",     "%s%n"
+	};
 	GArray *conf = weir_check_conf(check);
 	const struct weir_option *const *options = check->component->options;
 	if (!conf)

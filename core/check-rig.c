@@ -2,8 +2,8 @@
  * core/check-rig.c - see check-rig.h.
  *
  * The backend gets the host's own stream functions through a thin spy that counts how often it asks
- * in vain. The spy's state is the one mutable static of the core: emit() carries no pointer of ours,
- * and the process runs one case only.
+ * in vain. The spy's state is the one mutable static of the core: emit() carries no pointer of
+ * ours, and the process runs one case only.
  */
 #include "check-rig.h"
 
@@ -18,9 +18,9 @@
 #include "host.h"
 #include "log.h"
 
-#define READY_MS   60000
-#define GRACE_MS   2000
-#define RIG_MODEL  "check"
+#define READY_MS  60000
+#define GRACE_MS  2000
+#define RIG_MODEL "check"
 
 static struct {
 	pthread_mutex_t lock;
@@ -82,20 +82,14 @@ static bool wait_ready(struct weir_check_rig *rig)
 	if (state == WEIR_ROUTER_READY)
 		return true;
 	weir_check_skip(rig->check, "the backend did not get ready: %s",
-			state == WEIR_ROUTER_FAILED ? "load() failed (give --option model=FILE)" :
-						      "still loading");
+			state == WEIR_ROUTER_FAILED ? "load() failed (give --option model=FILE)"
+						    : "still loading");
 	return false;
 }
 
 static weir_status connect(struct weir_check_rig *rig, struct weir_error *err)
 {
 	static const char *const serves[] = { RIG_MODEL, NULL };
-	const struct weir_router_options options = {
-		.max_queue = 1000,
-		.park_after_ms = 500,
-		.cancel_grace_ms = GRACE_MS,
-		.n_workers = 2,
-	};
 	struct weir_core *core = &rig->check->core;
 	const struct weir_backend_binding binding = {
 		.name = "backend.check",
@@ -113,7 +107,12 @@ static weir_status connect(struct weir_check_rig *rig, struct weir_error *err)
 
 bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 {
-	const struct weir_router_options none = { .n_workers = 2, .cancel_grace_ms = GRACE_MS };
+	const struct weir_router_options options = {
+		.max_queue = 1000,
+		.park_after_ms = 500,
+		.cancel_grace_ms = GRACE_MS,
+		.n_workers = 2,
+	};
 	struct weir_error err;
 	memset(rig, 0, sizeof(*rig));
 	rig->check = check;
@@ -121,7 +120,7 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 		weir_check_absent(check);
 		return false;
 	}
-	if (weir_router_new(&check->core, &none, &check->core.router, &err) != WEIR_OK) {
+	if (weir_router_new(&check->core, &options, &check->core.router, &err) != WEIR_OK) {
 		weir_check_fail(check, "%s", err.text);
 		return false;
 	}
@@ -212,8 +211,8 @@ bool weir_check_ask(struct weir_check_rig *rig, struct weir_check_stream *one, u
 	one->rig = rig;
 	one->text = g_string_new(NULL);
 	one->error = g_string_new(NULL);
-	weir_request *request = rig->gateway->request_new(&rig->host, fields,
-							  G_N_ELEMENTS(fields), &sampling, &limits);
+	weir_request *request = rig->gateway->request_new(&rig->host, fields, G_N_ELEMENTS(fields),
+							  &sampling, &limits);
 	if (rig->gateway->open(&rig->host, rig->loop, request, &sink, one, credit, &one->stream,
 			       &err) == WEIR_OK)
 		return true;

@@ -95,8 +95,8 @@ GArray *weir_check_conf(struct weir_check *check)
 			text = options[i]->fallback;
 		if (!text || !*text) {
 			if (options[i]->flags & WEIR_OPTION_REQUIRED)
-				weir_check_skip(check, "needs --option %s=...: %s",
-						options[i]->key, options[i]->help);
+				weir_check_skip(check, "needs --option %s=...: %s", options[i]->key,
+						options[i]->help);
 			continue;
 		}
 		if (weir_option_parse(options[i], text, NULL, &value, &why) != WEIR_OK) {
@@ -122,9 +122,9 @@ struct weir_part *weir_check_create(struct weir_check *check, const struct weir_
 	const char *section = "check";
 	weir_status status =
 		host ? weir_part_create_behind(host, section, check->component,
-					       (const struct weir_kv *)conf->data, conf->len,
-					       &part, &err) :
-		       weir_part_create(&check->core, section, check->component,
+					       (const struct weir_kv *)conf->data, conf->len, &part,
+					       &err)
+		     : weir_part_create(&check->core, section, check->component,
 					(const struct weir_kv *)conf->data, conf->len, &part, &err);
 	g_array_unref(conf);
 	if (status == WEIR_OK)

@@ -29,9 +29,9 @@ struct report {
 static void report(struct report *to, const struct weir_check_case *one, const char *about,
 		   enum weir_check_verdict verdict, const char *text)
 {
-	const char *word = verdict == WEIR_CHECK_OK	 ? "ok" :
-			   verdict == WEIR_CHECK_SKIPPED ? "skipped" :
-							   "not ok";
+	const char *word = verdict == WEIR_CHECK_OK        ? "ok"
+			   : verdict == WEIR_CHECK_SKIPPED ? "skipped"
+							   : "not ok";
 	g_autofree char *valid = g_utf8_make_valid(text, -1);
 	to->number++;
 	to->ok += verdict == WEIR_CHECK_OK;
@@ -151,18 +151,21 @@ const struct weir_builtin weir_builtin_check = {
 	.summary = "test whether a plugin keeps the contract",
 	.help = "weir check PLUGIN.so [--section NAME] [--option KEY=VALUE]... [--json]\n"
 		"\n"
-		"Runs the conformance cases that concern the plugin's components, each in a process of\n"
+		"Runs the conformance cases that concern the plugin's components, each in a "
+		"process of\n"
 		"its own with a time limit, and prints a line for each (TAP). What is not ok is\n"
 		"explained with the law that it breaks.\n"
 		"\n"
 		"  --section NAME      scan: the table; life: create to destroy; stream: credit,\n"
 		"                      cancellation, exactly one end; step: load and step\n"
-		"  --option KEY=VALUE  an option of the component, as in a profile; may be repeated\n"
+		"  --option KEY=VALUE  an option of the component, as in a profile; may be "
+		"repeated\n"
 		"  --json              the verdicts for programs\n"
 		"\n"
 		"Examples\n"
 		"  weir check ./weir-mine.so\n"
-		"  weir check build/backends/cpu/weir-cpu.so --option model=data/models/weir-demo.gguf\n"
+		"  weir check build/backends/cpu/weir-cpu.so --option "
+		"model=data/models/weir-demo.gguf\n"
 		"  weir check ./weir-mine.so --section stream\n"
 		"\n"
 		"Exit status: 0 all ok or skipped, 1 something is not ok, 2 wrong usage.\n",

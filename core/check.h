@@ -27,7 +27,7 @@ enum weir_check_verdict {
 
 struct weir_check {
 	const char *path;
-	const GPtrArray *options; /* "key=value" of the command line */
+	const GPtrArray *options;         /* "key=value" of the command line */
 	const struct weir_plugin *plugin; /* NULL in the scan section: it looks itself */
 	const struct weir_component *component;
 	struct weir_core core; /* log and metrics are there */

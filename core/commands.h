@@ -23,8 +23,8 @@ struct weir_builtin {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct weir_builtin weir_builtin_serve, weir_builtin_inspect, weir_builtin_help,
-	weir_builtin_version;
+extern const struct weir_builtin weir_builtin_serve, weir_builtin_inspect, weir_builtin_check,
+	weir_builtin_help, weir_builtin_version;
 /* All of them, NULL-terminated. */
 extern const struct weir_builtin *const weir_builtins[];
 

@@ -18,7 +18,8 @@
 #include "registry.h"
 
 const struct weir_builtin *const weir_builtins[] = {
-	&weir_builtin_serve, &weir_builtin_inspect, &weir_builtin_help, &weir_builtin_version, NULL,
+	&weir_builtin_serve, &weir_builtin_inspect, &weir_builtin_check,
+	&weir_builtin_help,  &weir_builtin_version, NULL,
 };
 
 static int version_main(int argc, char **argv)

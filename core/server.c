@@ -111,6 +111,7 @@ static weir_status connect_router(struct weir_server *server, struct weir_error 
 			g_ptr_array_index(server->profile->backends, i);
 		const struct weir_backend_binding binding = {
 			.name = part->section,
+			.component = part->component->id,
 			.instance = part->instance,
 			.serves = (const char *const *)plan->serves,
 		};
