@@ -12,6 +12,7 @@
 #include "host-log.h"
 #include "options.h"
 #include "step.h"
+#include "vocab-ext.h"
 #include "weights.h"
 
 #include <stdatomic.h>
@@ -34,7 +35,9 @@ struct weir_tensor_backend {
 	struct weir_cache *cache;
 	weir_program *program;
 	uint32_t logits;
+	struct weir_vocab_ext *vocab;
 	struct weir_stepper *stepper;
+	struct weir_tokenizer tokenizer;
 	char name[128], summary[96];
 	_Atomic bool loaded;
 };
@@ -90,6 +93,7 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 			     err);
 	if (s != WEIR_OK)
 		return s;
+	c.end_tokens = weir_vocab_ext_end_tokens(b->vocab, &c.n_end);
 	c.program = b->program;
 	c.logits = b->logits;
 	return weir_stepper_new(&c, &b->stepper, err);
@@ -141,10 +145,12 @@ static void unload(struct weir_tensor_backend *b)
 	weir_stepper_free(b->stepper);
 	if (b->program)
 		b->device->program_free(b->instance, b->program);
+	weir_vocab_ext_free(b->vocab);
 	weir_cache_free(b->cache);
 	weir_weights_free(b->weights);
 	weir_gguf_close(b->gguf);
 	b->stepper = NULL;
+	b->vocab = NULL;
 	b->program = NULL;
 	b->cache = NULL;
 	b->weights = NULL;
@@ -169,6 +175,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		return s;
 	}
 	if ((s = weir_hparams_read(b->gguf, &b->hparams, err)) ||
+	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)) ||
 	    (s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
 				   &b->weights, err)) ||
 	    (s = make_cache(b, err)) || (s = make_stepper(b, err))) {
@@ -180,6 +187,9 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	}
 	name_model(b);
 	log_plan(b);
+	b->tokenizer.n_vocab = b->hparams.n_vocab;
+	b->tokenizer.bos = weir_vocab_ext_bos(b->vocab);
+	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);
 	*ret = (struct weir_model){
 		.size = size,
 		.n_vocab = b->hparams.n_vocab,
@@ -222,6 +232,46 @@ static const struct weir_backend_step step_ext = {
 	.interrupt = interrupt,
 };
 
+static weir_status not_loaded(struct weir_error *err)
+{
+	return weir_fail(err, WEIR_E_UNAVAILABLE, "tokenizer: no model is loaded");
+}
+
+static weir_status encode(struct weir_instance *instance, struct weir_str text, uint32_t flags,
+			  int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return not_loaded(err);
+	return weir_vocab_ext_encode(b->vocab, text, flags, out, cap, ret_n, err);
+}
+
+static weir_status encode_chat(struct weir_instance *instance, struct weir_str context,
+			       int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return not_loaded(err);
+	return weir_vocab_ext_encode_chat(b->vocab, context, out, cap, ret_n, err);
+}
+
+static size_t piece(struct weir_instance *instance, int32_t token, uint32_t flags, char *out,
+		    size_t cap)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	return b->loaded ? weir_vocab_ext_piece(b->vocab, token, flags, out, cap) : 0;
+}
+
+static bool is_end(struct weir_instance *instance, int32_t token)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	return b->loaded && weir_vocab_ext_is_end(b->vocab, token);
+}
+
 weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_instance *instance,
 				    const struct weir_device *device, const struct weir_kv *conf,
 				    size_t n_conf, struct weir_tensor_backend **ret,
@@ -240,6 +290,13 @@ weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_in
 	b->instance = instance;
 	b->device = device;
 	b->log = weir_host_log_of(host);
+	b->tokenizer = (struct weir_tokenizer){ .size = sizeof(b->tokenizer),
+						.bos = -1,
+						.eos = -1,
+						.encode = encode,
+						.encode_chat = encode_chat,
+						.piece = piece,
+						.is_end = is_end };
 	*ret = b;
 	return WEIR_OK;
 }
@@ -257,5 +314,7 @@ const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *i
 {
 	if (strcmp(id, WEIR_BACKEND_STEP) == 0)
 		return &step_ext;
+	if (strcmp(id, WEIR_TOKENIZER) == 0)
+		return &b->tokenizer;
 	return NULL;
 }

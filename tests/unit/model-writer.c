@@ -122,6 +122,21 @@ void model_set_u32s(struct model *m, const char *key, const guint32 *x, guint n)
 		put_u32(v, x[i]);
 }
 
+void model_set_f32s(struct model *m, const char *key, guint n)
+{
+	GByteArray *v = set_key(m, key, 9);
+
+	put_u32(v, 6);
+	put_u64(v, n);
+	for (guint i = 0; i < n; i++) {
+		float x = -(float)i;
+		guint32 bits;
+
+		memcpy(&bits, &x, sizeof(bits));
+		put_u32(v, bits);
+	}
+}
+
 void model_set_strings(struct model *m, const char *key, const char *const *x, guint n)
 {
 	GByteArray *v = set_key(m, key, 9);

@@ -27,6 +27,7 @@ void model_set_f32(struct model *m, const char *key, float x);
 void model_set_string(struct model *m, const char *key, const char *x);
 void model_set_bool(struct model *m, const char *key, gboolean x);
 void model_set_u32s(struct model *m, const char *key, const guint32 *x, guint n);
+void model_set_f32s(struct model *m, const char *key, guint n); /* 0, -1, -2 ... */
 void model_set_strings(struct model *m, const char *key, const char *const *x, guint n);
 void model_drop_key(struct model *m, const char *key);
 

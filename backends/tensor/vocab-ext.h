@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vocab-ext.h - a model's tokenizer and chat template as weir.tokenizer/1.
+ *
+ * Made by backend.c's load on a worker; never changes afterwards, so everything but new and free is
+ * thread-safe. backend.c's functions find it through the instance and call it.
+ */
+#ifndef WEIR_TENSOR_VOCAB_EXT_H
+#define WEIR_TENSOR_VOCAB_EXT_H
+
+#include <weir/tokenizer.h>
+
+#include "gguf.h"
+#include "host-log.h"
+
+struct weir_vocab_ext;
+
+/* A file without a tokenizer is fine (a remark in the log): token ids can still be used, and text
+ * functions say UNSUPPORTED. So is one whose chat template is missing or broken (a remark). Errors:
+ * UNSUPPORTED (a tokenizer of another kind), INVALID (a broken one), EXHAUSTED. */
+weir_status weir_vocab_ext_new(const struct weir_gguf *g, uint32_t n_vocab,
+			       const struct weir_host_log *log, struct weir_vocab_ext **ret,
+			       struct weir_error *err);
+
+void weir_vocab_ext_free(struct weir_vocab_ext *x); /* NULL is fine */
+
+/* Tokens that end an answer; lives as long as x. */
+const int32_t *weir_vocab_ext_end_tokens(const struct weir_vocab_ext *x, uint32_t *ret_n);
+
+int32_t weir_vocab_ext_bos(const struct weir_vocab_ext *x);
+int32_t weir_vocab_ext_eos(const struct weir_vocab_ext *x);
+
+/* The functions of struct weir_tokenizer, without the instance. */
+weir_status weir_vocab_ext_encode(const struct weir_vocab_ext *x, struct weir_str text,
+				  uint32_t flags, int32_t *out, size_t cap, size_t *ret_n,
+				  struct weir_error *err);
+
+/* The template's text goes through the tokenizer with control tokens recognised outside of what
+ * came from messages and tools only. A begin token that the model wants and the template did not
+ * write is put in front; nothing is put behind. */
+weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct weir_str context,
+				       int32_t *out, size_t cap, size_t *ret_n,
+				       struct weir_error *err);
+
+size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint32_t flags,
+			    char *out, size_t cap);
+
+bool weir_vocab_ext_is_end(const struct weir_vocab_ext *x, int32_t token);
+
+#endif
