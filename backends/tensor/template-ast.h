@@ -192,6 +192,7 @@ struct tpl_parser {
 	const struct tpl_token *token;
 	uint32_t depth;
 	uint32_t loops; /* inside how many for bodies of this function */
+	struct tpl_nodes blocks;
 };
 
 void tpl_parse(struct tpl_render *r, const struct tpl_token *token, struct tpl_nodes *ret);

@@ -259,8 +259,8 @@ static bool attribute(struct tpl_render *r, struct tpl_value v, const struct tpl
 }
 
 /* Where a slice starts and how many items it takes, as Python's slice.indices(). */
-bool tpl_slice_bounds(struct tpl_render *r, const struct tpl_slice *s, size_t len, int64_t *start,
-		      int64_t *step, size_t *count)
+static void slice_bounds(struct tpl_render *r, const struct tpl_slice *s, size_t len,
+			 int64_t *start, int64_t *ret_stop, int64_t *step, size_t *count)
 {
 	int64_t n = (int64_t)len, stop;
 
@@ -284,7 +284,7 @@ bool tpl_slice_bounds(struct tpl_render *r, const struct tpl_slice *s, size_t le
 		*count = (size_t)((stop - *start - 1) / *step + 1);
 	if (*step < 0 && *start > stop)
 		*count = (size_t)((*start - stop - 1) / -*step + 1);
-	return *count > 0;
+	*ret_stop = stop;
 }
 
 static struct tpl_value slice_text(struct tpl_render *r, struct tpl_value v, int64_t start,
@@ -325,21 +325,22 @@ static struct tpl_value slice_text(struct tpl_render *r, struct tpl_value v, int
 static struct tpl_value slice_of(struct tpl_render *r, struct tpl_value v,
 				 const struct tpl_slice *slice)
 {
-	int64_t start, step;
+	int64_t start, stop, step;
 	size_t count, len = 0;
 	struct tpl_value ret;
 
 	tpl_length(r, v, &len);
-	tpl_slice_bounds(r, slice, len, &start, &step, &count);
+	slice_bounds(r, slice, len, &start, &stop, &step, &count);
 	if (v.type == TPL_STR)
 		return slice_text(r, v, start, step, count);
 	tpl_step(r, count);
 	if (v.type == TPL_RANGE) {
 		struct tpl_range *range = tpl_alloc(r, 1, sizeof(*range)), *old = v.u.range;
 
-		range->start = old->start + start * old->step;
-		range->step = old->step * step;
-		range->stop = range->start + (int64_t)count * range->step;
+		/* Unsigned: a bound just outside of the range may not fit. */
+		range->start = (int64_t)((uint64_t)old->start + (uint64_t)start * old->step);
+		range->step = (int64_t)((uint64_t)old->step * (uint64_t)step);
+		range->stop = (int64_t)((uint64_t)old->start + (uint64_t)stop * old->step);
 		range->n = count;
 		v.u.range = range;
 		return v;

@@ -110,7 +110,7 @@ FILTER(reverse)
 		return tpl_getitem(r, self,
 				   (struct tpl_value){ .type = TPL_SLICE, .u.slice = &back });
 	list = tpl_to_list(r, self);
-	if (self.type != TPL_ITER && self.type != TPL_UNDEFINED && self.type != TPL_LOOP) {
+	if (self.type != TPL_ITER && self.type != TPL_LOOP) {
 		it = generator(r, next_reversed, list);
 		it->pos = list.u.l->n;
 		return tpl_generator(it);

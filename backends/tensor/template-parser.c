@@ -369,6 +369,13 @@ static struct tpl_node *parse_block(struct tpl_parser *p, const struct tpl_token
 	if (tpl_at_name(p->token, "scoped") || tpl_at_name(p->token, "required"))
 		tpl_fail_at(p->r, WEIR_E_UNSUPPORTED, at->line, at->column,
 			    "scoped and required blocks are not supported");
+	for (size_t i = 0; i < p->blocks.n; i++)
+		if (p->blocks.node[i]->name->len == node->name->len &&
+		    !memcmp(p->blocks.node[i]->name->data, node->name->data, node->name->len))
+			tpl_syntax(p, at, "block '%.*s' defined twice", (int)node->name->len,
+				   node->name->data);
+	tpl_step(p->r, p->blocks.n);
+	tpl_add_node(p, &p->blocks, node);
 	parse_function(p, &node->kids, "endblock");
 	if (p->token->type == TOK_NAME && p->token->len == node->name->len &&
 	    !memcmp(p->token->text, node->name->data, node->name->len))

@@ -12,14 +12,16 @@
 	static struct tpl_value is_##NAME(struct tpl_render *r, struct tpl_value self,             \
 					  struct tpl_value *v, const struct tpl_args *args)
 
-static int64_t remainder_of(struct tpl_render *r, struct tpl_value a, struct tpl_value b,
-			    bool *ret_zero)
+/* Is the remainder one? *ret_zero: is it zero? A text may have one too, which is neither. */
+static bool remainder_of(struct tpl_render *r, struct tpl_value a, struct tpl_value b,
+			 bool *ret_zero)
 {
 	struct tpl_value m = tpl_binary(r, TOK_MOD, a, b);
-	double f = 1;
+	double f = 0;
+	bool number = tpl_as_double(m, &f);
 
-	*ret_zero = tpl_as_double(m, &f) && f == 0;
-	return f == 1;
+	*ret_zero = number && f == 0;
+	return number && f == 1;
 }
 
 TEST(odd)

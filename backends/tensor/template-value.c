@@ -386,6 +386,7 @@ static bool next_of(struct tpl_render *r, struct tpl_iter *it, struct tpl_value 
 			return false;
 		tpl_char(v.u.s->data + it->pos, v.u.s->data + v.u.s->len, &n);
 		*ret = tpl_sub(r, v, it->pos, it->pos + n);
+		ret->flags = 0; /* the characters of a Markup are plain */
 		it->pos += n;
 		return true;
 	case TPL_LIST:

@@ -311,8 +311,6 @@ struct tpl_value tpl_getattr(struct tpl_render *r, struct tpl_value v, struct tp
 struct tpl_value tpl_getitem(struct tpl_render *r, struct tpl_value v, struct tpl_value key);
 struct tpl_value tpl_attr_path(struct tpl_render *r, struct tpl_value v, struct tpl_value path,
 			       struct tpl_value fallback);
-bool tpl_slice_bounds(struct tpl_render *r, const struct tpl_slice *s, size_t len, int64_t *start,
-		      int64_t *step, size_t *count);
 
 /* -- template-call.c -- */
 

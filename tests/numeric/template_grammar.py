@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Random small templates from a grammar of what chat templates use, for the oracle's fuzz part."""
+import re
 
 CONTEXT = {
     "s": "Hello, World", "t": "  a b\tc\n", "u": "é漢🦊ß", "e": "", "n": 7, "z": 0, "neg": -3, "f": 2.5,
@@ -11,7 +12,7 @@ CONTEXT = {
     "tree": [{"v": 1, "kids": [{"v": 2, "kids": []}, {"v": 3, "kids": [{"v": 4, "kids": []}]}]}],
 }
 NAMES = list(CONTEXT) + ["missing", "x", "y", "loop"]
-STRINGS = ["'a'", "'b'", "''", "'é'", "'a b'", "', '", "\"x'y\"", "'%s'", "'%d'", "'{}'", "'l'", "'role'", "'user'",
+STRINGS = ["'a'", "'b'", "''", "'é'", "'‡'", "'a b'", "', '", "\"x'y\"", "'%s'", "'%d'", "'{}'", "'l'", "'role'", "'user'",
            "'content'", "'a.b'", "'\\n'", "'<b>'", "'A1'", "'12'", "' 3.5 '", "'-7'", "'items'", "'x\\ty'"]
 NUMBERS = ["0", "1", "2", "3", "-1", "10", "1.5", "0.1", "1e3", "100", "2.0", "1e16", "1_000", "0x1f"]
 FILTERS = ["length", "upper", "lower", "trim", "title", "capitalize", "string", "list", "first", "last", "int", "float",
@@ -134,7 +135,7 @@ def out(rng, depth=3):
     return "{{" + pick(rng, ["", "", "-"]) + " " + expr(rng, depth) + " " + pick(rng, ["", "", "-"]) + "}}"
 
 
-TEXT = ["\n", " ", "x", "  \n", "\t", "text ", "\n\n  ", "{# c #}", "{#- c -#}", "  {#+ c +#}\n", "}", "{", "%}", "é"]
+TEXT = ["\n", " ", "x", "  \n", "\t", "text ", "\n\n  ", "{# c #}", "{#- c -#}", "  {#+ c +#}\n", "}", "{", "%}", "é", "‡"]
 LOOPS = ["loop.index", "loop.index0", "loop.first", "loop.last", "loop.length", "loop.revindex", "loop.revindex0",
          "loop.previtem", "loop.nextitem", "loop.cycle('a', 'b')", "loop.changed(x)", "loop.depth", "loop"]
 
@@ -209,6 +210,8 @@ def template(rng):
 def known_difference(source, want, error, got):
     """What differs on purpose: integers beyond 64 bits, and what both refuse in different ways."""
     message = got.get("error", "")
+    if re.search(r"\.(upper|items|keys|index)\b(?!\()|cycler\(|namespace\(", source):
+        return True  # such a thing printed shows its address in Python
     if "64 bits" in message or "not supported" in message or "complex" in message:
         return True
     if want is not None and ("cannot be sliced so" in message or " named '" in message):

@@ -56,6 +56,9 @@ static const struct cases language[] = {
 	{ "{{ 'x' if n > 9 else 'y' }}{{ 'z' if false }}", "y" },
 	{ "{{ s[1:3] }} {{ s[::-1] }} {{ s[-1] }} {{ l[-2:] }} {{ u[1] }} {{ u|length }}",
 	  "el olleH o [1, 2] \xe6\xbc\xa2 3" },
+	{ "{{ range(9)[2:8:3] }} {{ range(3)[-1:0:2] }} {{ '%d' is odd }}{{ 3 is odd }}",
+	  "range(2, 8, 3) range(2, 0, 2) FalseTrue" },
+	{ "{% block b %}{% endblock %}{% block b %}{% endblock %}", NULL },
 	{ "{{ l[9] is defined }} {{ d.q is defined }} {{ d['items'] }} {{ d.items()|list }}",
 	  "False False [2] [('a', 1), ('items', [2])]" },
 	{ "{{ missing.x }}", NULL },
@@ -313,6 +316,9 @@ static void test_limits(void)
 		{ "{{ (-9223372036854775807 - 1) // -1 }}", WEIR_E_INVALID },
 		{ "{{ (-9223372036854775807 - 1) % -1 }}", WEIR_OK },
 		{ "{{ range(9223372036854775807, -9223372036854775807) }}", WEIR_OK },
+		{ "{{ range(9223372036854775800, 9223372036854775807, 5)[5::4611686018427387904] "
+		  "}}",
+		  WEIR_OK },
 		{ "{{ 1e308 * 10 }} {{ (1e308 * 10)|int(3) }} {{ 1e308|round(-400) }}", WEIR_OK },
 	};
 	struct weir_template_limits small = { .size = sizeof(small),
