@@ -54,6 +54,7 @@ class TinyLlama:
         self.layers, self.embd, self.ff, self.context = layers, embd, ff, context
         self.head_dim = head_dim or embd // heads
         self.tied, self.bias, self.rope, self.base = tied, bias, rope or {}, base
+        self.eps = 1e-5
         self.rng = np.random.default_rng(seed)
         self.tensors = {}  # GGUF name: (bytes or f32 array, type, f32 values)
 
@@ -95,6 +96,25 @@ class TinyLlama:
             self.tensors["rope_freqs.weight"] = (self.llama3_factors(), F32, None)
         return self
 
+    @classmethod
+    def read(cls, name, path):
+        """The model of a file, of plain rope."""
+        reader = gguf.GGUFReader(path)
+
+        def key(name):
+            return reader.get_field("llama." + name).contents()
+        model = cls(name, layers=key("block_count"), embd=key("embedding_length"),
+                    heads=key("attention.head_count"), kv_heads=key("attention.head_count_kv"),
+                    ff=key("feed_forward_length"), base=key("rope.freq_base"),
+                    context=key("context_length"))
+        model.eps = key("attention.layer_norm_rms_epsilon")
+        for t in reader.tensors:
+            values = quants.dequantize(t.data, t.tensor_type).astype(np.float32)
+            model.tensors[t.name] = (t.data, t.tensor_type, values)
+        model.vocab = model.tensors["token_embd.weight"][2].shape[0]
+        model.tied = "output.weight" not in model.tensors
+        return model
+
     def llama3_factors(self):
         """What divides each frequency (Llama 3.1): long waves by factor, short ones not at all."""
         r = self.rope
@@ -115,7 +135,7 @@ class TinyLlama:
         w.add_head_count_kv(self.kv_heads)
         w.add_key_length(self.head_dim)
         w.add_value_length(self.head_dim)
-        w.add_layer_norm_rms_eps(1e-5)
+        w.add_layer_norm_rms_eps(self.eps)
         w.add_rope_dimension_count(self.head_dim)
         w.add_rope_freq_base(self.base)
         if self.rope.get("rope_type") in ("linear", "yarn"):
@@ -133,7 +153,7 @@ class TinyLlama:
     def config(self):
         args = dict(vocab_size=self.vocab, hidden_size=self.embd, intermediate_size=self.ff,
                     num_hidden_layers=self.layers, num_attention_heads=self.heads,
-                    num_key_value_heads=self.kv_heads, head_dim=self.head_dim, rms_norm_eps=1e-5,
+                    num_key_value_heads=self.kv_heads, head_dim=self.head_dim, rms_norm_eps=self.eps,
                     max_position_embeddings=self.context, tie_word_embeddings=self.tied,
                     attention_bias=self.bias, mlp_bias=self.bias, hidden_act="silu",
                     attn_implementation="eager")
