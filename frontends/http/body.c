@@ -182,8 +182,8 @@ static void read_bias(struct api_body *b, JsonObject *o, struct http_error_list 
 	JsonObjectIter it;
 	const char *key;
 	JsonNode *value;
-	json_object_iter_init(&it, map);
-	while (json_object_iter_next(&it, &key, &value)) {
+	json_object_iter_init_ordered(&it, map);
+	while (json_object_iter_next_ordered(&it, &key, &value)) {
 		guint64 token;
 		bool number = JSON_NODE_HOLDS_VALUE(value) &&
 			      (json_node_get_value_type(value) == G_TYPE_INT64 ||

@@ -44,9 +44,9 @@ void plane_post(struct plane *p, void (*call)(struct plane *, void *), void *dat
 {
 	struct post *post = g_new(struct post, 1);
 	*post = (struct post){ call, data };
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	g_queue_push_tail(&p->posts, post);
-	g_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->lock);
 	ring(p);
 }
 
@@ -58,9 +58,9 @@ void plane_kick(struct plane *p)
 static void run_posts(struct plane *p)
 {
 	for (;;) {
-		g_mutex_lock(&p->lock);
+		pthread_mutex_lock(&p->lock);
 		struct post *post = g_queue_pop_head(&p->posts);
-		g_mutex_unlock(&p->lock);
+		pthread_mutex_unlock(&p->lock);
 		if (!post)
 			return;
 		post->call(p, post->data);
@@ -350,7 +350,7 @@ struct plane *plane_new(struct http *http)
 	p->timer_tag = PLANE_TAG_TIMER;
 	p->epoll_fd = p->event_fd = p->timer_fd = p->spare_fd = -1;
 	p->date_s = -1;
-	g_mutex_init(&p->lock);
+	pthread_mutex_init(&p->lock, NULL);
 	g_queue_init(&p->posts);
 	p->rbuf = g_malloc(PLANE_READ_SIZE);
 	p->metrics = routes_metrics_new();
@@ -403,7 +403,7 @@ void plane_free(struct plane *p)
 	close_fd(p->timer_fd);
 	close_fd(p->spare_fd);
 	g_queue_clear_full(&p->posts, g_free);
-	g_mutex_clear(&p->lock);
+	pthread_mutex_destroy(&p->lock);
 	routes_metrics_free(p->metrics);
 	g_free(p->rbuf);
 	g_free(p);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <glib.h>
+#include <pthread.h>
 
 struct weir_request {
 	int refs;
@@ -20,7 +21,7 @@ struct weir_request {
 struct weir_loop {
 	void (*ring)(void *);
 	void *data;
-	GMutex lock;
+	pthread_mutex_t lock;
 	GQueue items;
 	int n_streams;
 };
@@ -31,8 +32,8 @@ struct fake_stream {
 	struct weir_request *request;
 	struct weir_sink sink;
 	void *sink_data;
-	GMutex lock;
-	GCond changed;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
 	uint32_t credit;
 	uint64_t seq;
 	bool cancelled;
@@ -53,7 +54,7 @@ static weir_loop *loop_new(const struct weir_host *h, void (*ring)(void *), void
 	struct weir_loop *l = g_new0(struct weir_loop, 1);
 	l->ring = ring;
 	l->data = data;
-	g_mutex_init(&l->lock);
+	pthread_mutex_init(&l->lock, NULL);
 	g_queue_init(&l->items);
 	return l;
 }
@@ -62,7 +63,7 @@ static void loop_free(weir_loop *l)
 {
 	g_assert_cmpint(l->n_streams, ==, 0);
 	g_assert_true(g_queue_is_empty(&l->items));
-	g_mutex_clear(&l->lock);
+	pthread_mutex_destroy(&l->lock);
 	g_free(l);
 }
 
@@ -115,8 +116,8 @@ static weir_status open_stream(const struct weir_host *h, weir_loop *loop, weir_
 	s->sink = *sink;
 	s->sink_data = sink_data;
 	s->credit = credit;
-	g_mutex_init(&s->lock);
-	g_cond_init(&s->changed);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
 	loop->n_streams++;
 	g_atomic_int_inc(&g->n_opened);
 	*ret = (weir_stream *)s;
@@ -128,12 +129,12 @@ static void queue_item(struct fake_stream *s, struct item *i)
 {
 	struct weir_loop *l = s->loop;
 	i->stream = s;
-	g_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->lock);
 	bool was_empty = g_queue_is_empty(&l->items);
 	g_queue_push_tail(&l->items, i);
 	if (was_empty)
 		l->ring(l->data); /* under the lock: the loop may go once the last end is out */
-	g_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->lock);
 }
 
 static void item_free(struct item *i)
@@ -151,11 +152,11 @@ static void item_free(struct item *i)
 static size_t dispatch(weir_loop *l)
 {
 	GQueue items = G_QUEUE_INIT;
-	g_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->lock);
 	GQueue t = l->items;
 	l->items = items;
 	items = t;
-	g_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->lock);
 	size_t n = 0;
 	struct item *i;
 	while ((i = g_queue_pop_head(&items))) {
@@ -168,8 +169,8 @@ static size_t dispatch(weir_loop *l)
 			s->sink.end(s->sink_data, (weir_stream *)s, &i->end);
 			l->n_streams--;
 			request_unref(s->request);
-			g_mutex_clear(&s->lock);
-			g_cond_clear(&s->changed);
+			pthread_mutex_destroy(&s->lock);
+			pthread_cond_destroy(&s->changed);
 			g_free(s);
 			g_atomic_int_inc(&g->n_ended);
 		}
@@ -193,21 +194,21 @@ static void models(const struct weir_host *h, void (*each)(void *, const struct 
 static void grant(weir_stream *stream, uint32_t n)
 {
 	struct fake_stream *s = (struct fake_stream *)stream;
-	g_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 	s->credit += n;
-	g_cond_broadcast(&s->changed);
-	g_mutex_unlock(&s->lock);
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void cancel(weir_stream *stream, weir_status why)
 {
 	struct fake_stream *s = (struct fake_stream *)stream;
-	g_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 	if (!s->cancelled)
 		g_atomic_int_inc(&s->gateway->n_cancelled);
 	s->cancelled = true;
-	g_cond_broadcast(&s->changed);
-	g_mutex_unlock(&s->lock);
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static char *status_document(const struct weir_host *h, uint32_t which)
@@ -308,17 +309,17 @@ const struct weir_limits *fake_limits(struct fake_stream *s)
 
 bool fake_cancelled(struct fake_stream *s)
 {
-	g_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 	bool cancelled = s->cancelled;
-	g_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->lock);
 	return cancelled;
 }
 
 uint32_t fake_credit(struct fake_stream *s)
 {
-	g_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 	uint32_t credit = s->credit;
-	g_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->lock);
 	return credit;
 }
 
@@ -331,13 +332,13 @@ static char *copy_str(struct weir_str *s)
 
 bool fake_emit(struct fake_stream *s, const struct weir_event *e)
 {
-	g_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 	while (s->credit == 0 && !s->cancelled)
-		g_cond_wait(&s->changed, &s->lock);
+		pthread_cond_wait(&s->changed, &s->lock);
 	bool ok = !s->cancelled;
 	if (ok)
 		s->credit--;
-	g_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->lock);
 	if (!ok)
 		return false;
 	struct item *i = g_new0(struct item, 1);
