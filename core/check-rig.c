@@ -18,7 +18,6 @@
 #include "host.h"
 #include "log.h"
 
-#define READY_MS  60000
 #define GRACE_MS  2000
 #define RIG_MODEL "check"
 
@@ -74,7 +73,7 @@ static void dispatch(struct weir_check_rig *rig, int ms)
 
 static bool wait_ready(struct weir_check_rig *rig)
 {
-	int64_t end = g_get_monotonic_time() + READY_MS * 1000;
+	int64_t end = g_get_monotonic_time() + (int64_t)rig->check->patience_s * 1000000;
 	enum weir_router_state state;
 	while ((state = weir_router_state(rig->check->core.router)) == WEIR_ROUTER_LOADING &&
 	       g_get_monotonic_time() < end)

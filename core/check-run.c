@@ -140,6 +140,8 @@ struct weir_part *weir_check_create(struct weir_check *check, const struct weir_
 void weir_check_log(struct weir_check *check)
 {
 	char text[8192];
+	if (check->log_read)
+		return;
 	ssize_t n = pread(check->log_fd, text, sizeof(text) - 1, 0);
 	if (n <= 0)
 		return;
@@ -147,8 +149,11 @@ void weir_check_log(struct weir_check *check)
 	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 	for (size_t i = 0; lines[i]; i++) {
 		const char *mark = strstr(lines[i], "MISBEHAVING ");
-		if (mark)
-			weir_check_fail(check, "the host reports: %s", mark + 12);
+		if (!mark)
+			continue;
+		check->log_read = true; /* one line says it */
+		weir_check_fail(check, "the host reports: %s", mark + 12);
+		return;
 	}
 }
 
@@ -213,11 +218,11 @@ static enum weir_check_verdict judge(int status, const char *trace, GString *tex
 	return verdict;
 }
 
-static enum weir_check_verdict wait_for(const struct weir_check_case *one, pid_t pid, int fd,
-					const char *trace, GString *text)
+static enum weir_check_verdict wait_for(int limit_s, pid_t pid, int fd, const char *trace,
+					GString *text)
 {
 	int status = 0;
-	bool ended = collect(fd, one->limit_s, text);
+	bool ended = collect(fd, limit_s, text);
 	if (!ended)
 		kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -225,8 +230,7 @@ static enum weir_check_verdict wait_for(const struct weir_check_case *one, pid_t
 	kill(-pid, SIGKILL); /* what the plugin started and left behind */
 	if (ended)
 		return judge(status, trace, text);
-	g_string_printf(text, "did not end within %d s%s%s", one->limit_s, *trace ? ", at " : "",
-			trace);
+	g_string_printf(text, "did not end within %d s%s%s", limit_s, *trace ? ", at " : "", trace);
 	return WEIR_CHECK_FAILED;
 }
 
@@ -237,7 +241,8 @@ static enum weir_check_verdict no_child(const char *what, GString *text)
 }
 
 enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const char *path,
-				       const GPtrArray *options, int component, GString *text)
+				       const GPtrArray *options, int component, int patience_s,
+				       GString *text)
 {
 	int fds[2];
 	g_string_truncate(text, 0);
@@ -255,6 +260,7 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const 
 		struct weir_check check = { .path = path,
 					    .options = options,
 					    .trace = trace,
+					    .patience_s = patience_s,
 					    .verdict = WEIR_CHECK_OK,
 					    .text = g_string_new(NULL) };
 		close(fds[0]);
@@ -266,7 +272,7 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const 
 	enum weir_check_verdict verdict;
 	if (pid > 0) {
 		setpgid(pid, pid); /* both do it: whoever comes first */
-		verdict = wait_for(one, pid, fds[0], trace, text);
+		verdict = wait_for((int)one->waits * patience_s + 10, pid, fds[0], trace, text);
 	} else {
 		verdict = no_child("fork", text);
 	}

@@ -24,6 +24,9 @@ static const struct {
 struct report {
 	JsonBuilder *json; /* NULL: lines */
 	unsigned ok, failed, skipped, number;
+	const GPtrArray *options; /* of the command line */
+	int patience_s;
+	bool dead; /* create() failed: nothing further to ask of this component */
 };
 
 static void report(struct report *to, const struct weir_check_case *one, const char *about,
@@ -63,32 +66,37 @@ static void report(struct report *to, const struct weir_check_case *one, const c
 	fflush(stdout);
 }
 
-static void check_plugin(struct report *to, const char *path, const char *only,
-			 const GPtrArray *options)
+static void check_component(struct report *to, const char *path, const struct weir_check_case *one,
+			    int index, const char *about)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	for (; one->name && !to->dead; one++) {
+		enum weir_check_verdict verdict =
+			weir_check_run(one, path, to->options, index, to->patience_s, text);
+		if (verdict != WEIR_CHECK_ABSENT)
+			report(to, one, about, verdict, text->str);
+		to->dead = verdict == WEIR_CHECK_FAILED && !strcmp(one->name, "create");
+	}
+}
+
+static void check_plugin(struct report *to, const char *path, const char *only)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	/* The table is looked at in any case: it names the components. */
 	enum weir_check_verdict verdict =
-		weir_check_run(&weir_check_scan[0], path, options, -1, text);
+		weir_check_run(&weir_check_scan[0], path, to->options, -1, to->patience_s, text);
 	g_auto(GStrv) components = g_strsplit(text->str, "\n", -1);
 	bool fine = verdict == WEIR_CHECK_OK;
-	if (!fine || !only || !strcmp(only, "scan"))
+	bool scan = !only || !strcmp(only, "scan");
+	if (!fine || scan)
 		report(to, &weir_check_scan[0], "", verdict, fine ? "" : text->str);
-	if (!fine)
-		return;
-	for (size_t s = 0; s < G_N_ELEMENTS(sections); s++) {
-		if (only && strcmp(only, sections[s].name) != 0)
-			continue;
-		bool whole = sections[s].cases == weir_check_scan;
-		for (int c = whole ? -1 : 0; whole ? c < 0 : components[c] != NULL; c++) {
-			const struct weir_check_case *one = sections[s].cases + (whole ? 1 : 0);
-			for (; one->name; one++) {
-				verdict = weir_check_run(one, path, options, c, text);
-				if (verdict != WEIR_CHECK_ABSENT)
-					report(to, one, whole ? "" : components[c], verdict,
-					       text->str);
-			}
-		}
+	if (fine && scan)
+		check_component(to, path, weir_check_scan + 1, -1, "");
+	for (int c = 0; fine && components[c]; c++) {
+		to->dead = false;
+		for (size_t s = 1; s < G_N_ELEMENTS(sections); s++)
+			if (!only || !strcmp(only, sections[s].name))
+				check_component(to, path, sections[s].cases, c, components[c]);
 	}
 }
 
@@ -109,13 +117,14 @@ static bool known_section(const char *name)
 static int check_main(int argc, char **argv)
 {
 	bool json = false;
-	const char *only = NULL;
+	const char *only = NULL, *patience = "60";
 	g_autoptr(GPtrArray) rest = g_ptr_array_new();
 	g_autoptr(GPtrArray) options = g_ptr_array_new();
 	const struct weir_flag flags[] = {
 		{ .name = "--json", .on = &json },
 		{ .name = "--section", .text = &only },
 		{ .name = "--option", .list = options },
+		{ .name = "--patience", .text = &patience },
 		{ NULL },
 	};
 	if (!weir_args_parse(argc, argv, flags, rest, 1))
@@ -126,13 +135,19 @@ static int check_main(int argc, char **argv)
 	}
 	if (only && !known_section(only))
 		return WEIR_EXIT_USAGE;
+	int64_t seconds = 0;
+	if (!g_ascii_string_to_signed(patience, 10, 1, 3600, &seconds, NULL)) {
+		fprintf(stderr, "weir check: --patience %s: a number of seconds, 1 to 3600\n",
+			patience);
+		return WEIR_EXIT_USAGE;
+	}
 	g_autofree char *path = g_canonicalize_filename(g_ptr_array_index(rest, 0), NULL);
-	struct report to = { 0 };
+	struct report to = { .options = options, .patience_s = (int)seconds };
 	if (json) {
 		to.json = json_builder_new();
 		json_builder_begin_array(to.json);
 	}
-	check_plugin(&to, path, only, options);
+	check_plugin(&to, path, only);
 	if (json) {
 		json_builder_end_array(to.json);
 		g_autoptr(JsonNode) root = json_builder_get_root(to.json);
@@ -149,7 +164,8 @@ static int check_main(int argc, char **argv)
 const struct weir_builtin weir_builtin_check = {
 	.name = "check",
 	.summary = "test whether a plugin keeps the contract",
-	.help = "weir check PLUGIN.so [--section NAME] [--option KEY=VALUE]... [--json]\n"
+	.help = "weir check PLUGIN.so [--section NAME] [--option KEY=VALUE]...\n"
+		"           [--patience SECONDS] [--json]\n"
 		"\n"
 		"Runs the conformance cases that concern the plugin's components, each in a "
 		"process of\n"
@@ -160,6 +176,7 @@ const struct weir_builtin weir_builtin_check = {
 		"                      cancellation, exactly one end; step: load and step\n"
 		"  --option KEY=VALUE  an option of the component, as in a profile; may be "
 		"repeated\n"
+		"  --patience SECONDS  how long one answer may take (60)\n"
 		"  --json              the verdicts for programs\n"
 		"\n"
 		"Examples\n"

@@ -31,8 +31,10 @@ struct weir_check {
 	const struct weir_plugin *plugin; /* NULL in the scan section: it looks itself */
 	const struct weir_component *component;
 	struct weir_core core; /* log and metrics are there */
-	int log_fd;            /* what was logged, to be looked through for MISBEHAVING */
-	char *trace;           /* what the case is at: shown when it crashes or hangs */
+	int patience_s;        /* how long an answer may take */
+	bool log_read;
+	int log_fd;  /* what was logged, to be looked through for MISBEHAVING */
+	char *trace; /* what the case is at: shown when it crashes or hangs */
 	enum weir_check_verdict verdict;
 	GString *text; /* what is wrong, or a note; lines */
 };
@@ -41,7 +43,7 @@ struct weir_check_case {
 	const char *section, *name;
 	const char *law; /* one sentence: what must hold */
 	void (*run)(struct weir_check *);
-	int limit_s;
+	unsigned waits; /* how many times a case may wait with that patience */
 };
 
 /* NULL-named at the end; each section's own file has them. */
@@ -73,6 +75,7 @@ const struct weir_plugin *weir_check_load(struct weir_check *);
 /* Forks, runs one case and returns its verdict; text gets what it said. component: index in the
  * plugin's list, or -1: the case is about the plugin as a whole. */
 enum weir_check_verdict weir_check_run(const struct weir_check_case *, const char *path,
-				       const GPtrArray *options, int component, GString *text);
+				       const GPtrArray *options, int component, int patience_s,
+				       GString *text);
 
 #endif
