@@ -1,0 +1,118 @@
+/*
+ * tests/check/test-check.c - `weir check` passes what keeps the contract and names each way of
+ * breaking it.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "spawn.h"
+
+/* A sanitizer's own handlers turn a crash into a report and an exit. */
+static bool sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return true;
+#else
+	return false;
+#endif
+}
+
+static void test_good(gconstpointer data)
+{
+	int status;
+	g_autofree char *output = run_whole(data, &status);
+	g_test_message("%s", output);
+	g_assert_nonnull(strstr(output, " ok, 0 not ok, "));
+	g_assert_nonnull(strstr(output, "ok 1 "));
+	g_assert_cmpint(status, ==, 0);
+}
+
+struct bad {
+	const char *kind, *section, *verdict, *text;
+};
+
+static const struct bad bad_ones[] = {
+	{ "no-symbol", "scan", "not ok 1 scan/table", "this is no Weir plugin" },
+	{ "abi", "scan", "not ok 1 scan/table", "built for ABI 7.0" },
+	{ "abi-min", "scan", "not ok 1 scan/table", "needs a host of ABI" },
+	{ "sanitizer", "scan", "not ok 1 scan/table", "build both alike" },
+	{ "size", "scan", "not ok 1 scan/table", "was size set?" },
+	{ "null-id", "scan", "not ok 1 scan/table", "component id" },
+	{ "option", "scan", "not ok 1 scan/table", "its fallback" },
+	{ "impure", "scan", "not ok 2 scan/purity", "another table" },
+	{ "null-instance", "life", "not ok 1 life/create", "OK and no instance" },
+	{ "crash", "life", "not ok 1 life/create", NULL },
+	{ "silent", "life", "not ok 1 life/create", "without a reason" },
+	{ "leak", "life", "life/repeat", "95 file descriptors are left" },
+	{ "limits", "life", "life/limits", "count=\"64\"" },
+	{ "any-ext", "life", "life/interfaces", "an id that nobody knows" },
+	{ "no-started", "stream", "not ok 1 stream/answer", "before STARTED" },
+	{ "overrun", "stream", "not ok 2 stream/credit", "must be kept" },
+	{ "spin", "stream", "not ok 2 stream/credit", "wait for wake()" },
+	{ "no-end", "stream", "stream/cancel-early", "did not end a cancelled stream in time" },
+	{ "two-ends", "stream", "not ok 1 stream/answer", "end() twice" },
+};
+
+static void test_bad(gconstpointer data)
+{
+	const struct bad *bad = data;
+	int status;
+	g_autofree char *arguments =
+		g_strdup_printf("check @tests/check/weir-bad-%s.so --patience %d --section %s",
+				bad->kind, sanitized() ? 10 : 2, bad->section);
+	g_autofree char *output = run_whole(arguments, &status);
+	g_test_message("%s", output);
+	g_assert_nonnull(strstr(output, "not ok "));
+	g_assert_nonnull(strstr(output, bad->verdict));
+	if (bad->text)
+		g_assert_nonnull(strstr(output, bad->text));
+	g_assert_nonnull(strstr(output, "#   the law: "));
+	g_assert_cmpint(status, ==, 1);
+}
+
+static void test_usage(void)
+{
+	static const struct {
+		const char *arguments, *text;
+		int status;
+	} cases[] = {
+		{ "check", "which plugin?", 2 },
+		{ "check a.so --section strem", "did you mean stream", 2 },
+		{ "check a.so b.so", "one argument too many", 2 },
+		{ "check a.so --patience soon", "a number of seconds", 2 },
+		{ "check /nonexistent.so", "cannot open shared object file", 1 },
+		{ "check /nonexistent.so --json", "\"verdict\" : \"not ok\"", 1 },
+		{ "check --help", "Examples", 0 },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		int status;
+		g_autofree char *output = run_whole(cases[i].arguments, &status);
+		g_test_message("%s", output);
+		g_assert_nonnull(strstr(output, cases[i].text));
+		g_assert_cmpint(status, ==, cases[i].status);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/check/usage", test_usage);
+	g_test_add_data_func("/check/good", "check @tests/check/weir-good.so", test_good);
+	g_test_add_data_func("/check/example/null",
+			     "check @sdk/examples/weir-null.so --option text=hello", test_good);
+	g_test_add_data_func("/check/example/upcase", "check @sdk/examples/weir-upcase.so",
+			     test_good);
+	g_test_add_data_func("/check/echo", "check @backends/echo/weir-echo.so", test_good);
+	g_autofree char *model = g_build_filename(g_getenv("WEIR_SOURCE_ROOT"), "data", "models",
+						  "weir-demo.gguf", NULL);
+	g_autofree char *cpu =
+		g_strdup_printf("check @backends/cpu/weir-cpu.so --option model=%s", model);
+	g_test_add_data_func("/check/cpu", cpu, test_good);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad_ones); i++) {
+		g_autofree char *name = g_strdup_printf("/check/bad/%s", bad_ones[i].kind);
+		g_test_add_data_func(name, &bad_ones[i], test_bad);
+	}
+	return g_test_run();
+}
