@@ -26,7 +26,8 @@ struct report {
 	unsigned ok, failed, skipped, number;
 	const GPtrArray *options; /* of the command line */
 	int patience_s;
-	bool dead; /* create() failed: nothing further to ask of this component */
+	const char *only_case; /* NULL: all */
+	bool dead;             /* create() failed: nothing further to ask of this component */
 };
 
 static void report(struct report *to, const struct weir_check_case *one, const char *about,
@@ -71,6 +72,8 @@ static void check_component(struct report *to, const char *path, const struct we
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	for (; one->name && !to->dead; one++) {
+		if (to->only_case && strcmp(to->only_case, one->name) != 0)
+			continue;
 		enum weir_check_verdict verdict =
 			weir_check_run(one, path, to->options, index, to->patience_s, text);
 		if (verdict != WEIR_CHECK_ABSENT)
@@ -88,7 +91,7 @@ static void check_plugin(struct report *to, const char *path, const char *only)
 	g_auto(GStrv) components = g_strsplit(text->str, "\n", -1);
 	bool fine = verdict == WEIR_CHECK_OK;
 	bool scan = !only || !strcmp(only, "scan");
-	if (!fine || scan)
+	if (!fine || (scan && (!to->only_case || !strcmp(to->only_case, "table"))))
 		report(to, &weir_check_scan[0], "", verdict, fine ? "" : text->str);
 	if (fine && scan)
 		check_component(to, path, weir_check_scan + 1, -1, "");
@@ -117,12 +120,13 @@ static bool known_section(const char *name)
 static int check_main(int argc, char **argv)
 {
 	bool json = false;
-	const char *only = NULL, *patience = "60";
+	const char *only = NULL, *only_case = NULL, *patience = "60";
 	g_autoptr(GPtrArray) rest = g_ptr_array_new();
 	g_autoptr(GPtrArray) options = g_ptr_array_new();
 	const struct weir_flag flags[] = {
 		{ .name = "--json", .on = &json },
 		{ .name = "--section", .text = &only },
+		{ .name = "--case", .text = &only_case },
 		{ .name = "--option", .list = options },
 		{ .name = "--patience", .text = &patience },
 		{ NULL },
@@ -143,6 +147,7 @@ static int check_main(int argc, char **argv)
 	}
 	g_autofree char *path = g_canonicalize_filename(g_ptr_array_index(rest, 0), NULL);
 	struct report to = { .options = options, .patience_s = (int)seconds };
+	to.only_case = only_case;
 	if (json) {
 		to.json = json_builder_new();
 		json_builder_begin_array(to.json);
@@ -158,13 +163,15 @@ static int check_main(int argc, char **argv)
 		printf("1..%u\n# %u ok, %u not ok, %u skipped\n", to.number, to.ok, to.failed,
 		       to.skipped);
 	}
-	return to.failed ? WEIR_EXIT_FAILED : WEIR_EXIT_OK;
+	if (to.number == 0)
+		fprintf(stderr, "weir check: there is no case of that name here\n");
+	return to.failed || to.number == 0 ? WEIR_EXIT_FAILED : WEIR_EXIT_OK;
 }
 
 const struct weir_builtin weir_builtin_check = {
 	.name = "check",
 	.summary = "test whether a plugin keeps the contract",
-	.help = "weir check PLUGIN.so [--section NAME] [--option KEY=VALUE]...\n"
+	.help = "weir check PLUGIN.so [--section NAME] [--case NAME] [--option KEY=VALUE]...\n"
 		"           [--patience SECONDS] [--json]\n"
 		"\n"
 		"Runs the conformance cases that concern the plugin's components, each in a "
@@ -174,6 +181,7 @@ const struct weir_builtin weir_builtin_check = {
 		"\n"
 		"  --section NAME      scan: the table; life: create to destroy; stream: credit,\n"
 		"                      cancellation, exactly one end; step: load and step\n"
+		"  --case NAME         only the cases of that name\n"
 		"  --option KEY=VALUE  an option of the component, as in a profile; may be "
 		"repeated\n"
 		"  --patience SECONDS  how long one answer may take (60)\n"
