@@ -49,6 +49,7 @@ static size_t fit(const char *pattern, struct weir_str model)
 static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model)
 {
 	struct weir_slot *best = NULL;
+	const char *own[2];
 	size_t best_fit = 0;
 
 	if (r->options.single_model || model.len == 0)
@@ -56,8 +57,10 @@ static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str 
 	for (guint i = 0; i < r->slots->len; i++) {
 		struct weir_slot *slot = r->slots->pdata[i];
 
-		for (char **p = slot->serves; p && *p; p++) {
-			size_t f = fit(*p, model);
+		const char *const *names = weir_slot_names(slot, own);
+
+		for (; *names; names++) {
+			size_t f = fit(*names, model);
 
 			if (f > best_fit) {
 				best = slot;
@@ -66,6 +69,19 @@ static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str 
 		}
 	}
 	return best;
+}
+
+/* A backend that will tell its model's name when it has loaded it. */
+static bool name_is_coming(const struct weir_router *r)
+{
+	for (guint i = 0; i < r->slots->len; i++) {
+		struct weir_slot *slot = r->slots->pdata[i];
+
+		if ((!slot->serves || !slot->serves[0]) &&
+		    weir_slot_state(slot, NULL, 0) == WEIR_ROUTER_LOADING)
+			return true;
+	}
+	return false;
 }
 
 /* The three situations of conflict C4, told apart. */
@@ -83,6 +99,8 @@ static weir_status route(const struct weir_router *r, const weir_request *reques
 		return weir_fail(err, WEIR_E_NO_MODEL, "no model is loaded%s%s", *why ? ": " : "",
 				 why);
 	slot = find_slot(r, weir_request_field(request, "model"));
+	if (!slot && name_is_coming(r))
+		return weir_fail(err, WEIR_E_UNAVAILABLE, "the model is still loading, try again");
 	if (!slot) {
 		weir_fail(err, WEIR_E_NOT_FOUND, "model not found");
 		g_strlcpy(err->param, "model", sizeof(err->param));
@@ -134,7 +152,8 @@ static void admit(struct ticket *t)
 	bool waits;
 
 	pthread_mutex_lock(&slot->lock);
-	waits = limit > 0 && slot->n_running >= limit;
+	/* A scheduler keeps its own queue. */
+	waits = !slot->scheduler && limit > 0 && slot->n_running >= limit;
 	if (waits) {
 		GList *at = slot->waiting.tail;
 
@@ -192,7 +211,9 @@ static void on_wake(void *owner, weir_stream *out)
 
 	switch (atomic_load(&t->state)) {
 	case TICKET_SUBMITTED:
-		if (WEIR_HAS(struct weir_backend_stream, slot->stream, wake))
+		if (slot->scheduler)
+			weir_scheduler_wake(slot->scheduler, out);
+		else if (WEIR_HAS(struct weir_backend_stream, slot->stream, wake))
 			slot->stream->wake(slot->instance, out);
 		break;
 	case TICKET_QUEUED:
@@ -244,10 +265,14 @@ static void submit(void *data)
 	struct weir_channel *channel = t->channel;
 	struct weir_end cancelled = { .size = sizeof(cancelled), .status = WEIR_E_CANCELLED };
 
-	if (weir_stream_cancelled(t->out))
+	if (weir_stream_cancelled(t->out)) {
 		weir_stream_end(t->out, &cancelled, NULL);
-	else
+	} else if (t->slot->scheduler) {
+		atomic_store(&t->state, TICKET_SUBMITTED);
+		weir_scheduler_submit(t->slot->scheduler, channel);
+	} else {
 		submit_stream(t);
+	}
 	weir_channel_unref(channel);
 	ticket_unref(t);
 }
@@ -365,8 +390,10 @@ static void gateway_models(const struct weir_host *host,
 			.state = states[weir_slot_state(slot, NULL, 0)],
 			.created = slot->created,
 		};
+		const char *own[2];
+		const char *const *name = weir_slot_names(slot, own);
 
-		for (char **name = slot->serves; name && *name; name++) {
+		for (; *name; name++) {
 			if (g_str_has_suffix(*name, "*"))
 				continue; /* a pattern names no model */
 			entry.id = *name;

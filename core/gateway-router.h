@@ -13,6 +13,7 @@
 #include "gateway-workers.h"
 #include "gateway.h"
 #include "metrics.h"
+#include "scheduler.h"
 #include "watchdog.h"
 
 #define WEIR_RETRY_AFTER_MS 5000 /* with QUEUE_FULL and UNAVAILABLE (003-12) */
@@ -24,6 +25,7 @@ struct weir_slot {
 	char *name, *component;
 	char **serves;
 	const struct weir_backend_stream *stream; /* level A, or NULL */
+	struct weir_scheduler *scheduler;         /* level B, or NULL */
 	int64_t created;
 	atomic_size_t n_inflight; /* queued or running */
 	/* Level A with max_concurrent: who waits for its turn. */
@@ -47,7 +49,12 @@ struct weir_router {
 
 /* gateway-open.c */
 extern const struct weir_gateway weir_gateway_calls;
+
+/* gateway.c */
 enum weir_router_state weir_slot_state(struct weir_slot *, char *ret_error, size_t error_size);
+/* What it serves, NULL-terminated: the profile's names, else what its model is called once that is
+ * known. own: room for the latter. */
+const char *const *weir_slot_names(const struct weir_slot *, const char *own[2]);
 /* Requests that it runs at most at a time; 0: no limit. */
 size_t weir_slot_concurrency(const struct weir_slot *);
 /* Length of the longest sequence, 0: unknown. */

@@ -3,6 +3,7 @@
  */
 #include "harness.h"
 
+#include <math.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -115,6 +116,7 @@ struct seen *seen_new(uint32_t grant_each)
 
 	seen->text = g_string_new(NULL);
 	seen->raw = g_string_new(NULL);
+	seen->tops = g_string_new(NULL);
 	seen->tokens = g_array_new(FALSE, FALSE, sizeof(int32_t));
 	seen->grant_each = grant_each;
 	for (int i = 0; i < 8; i++) {
@@ -128,6 +130,7 @@ void seen_free(struct seen *seen)
 {
 	g_string_free(seen->text, TRUE);
 	g_string_free(seen->raw, TRUE);
+	g_string_free(seen->tops, TRUE);
 	g_array_unref(seen->tokens);
 	for (int i = 0; i < 8; i++) {
 		g_string_free(seen->choice_text[i], TRUE);
@@ -156,6 +159,14 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 		if (event->index < 8)
 			g_string_append_len(seen->choice_text[event->index], event->text.data,
 					    (gssize)event->text.len);
+	}
+	if (event->type == WEIR_EVENT_TOKEN && !isnan(event->logprob)) {
+		g_string_append_printf(seen->tops, "%g", (double)event->logprob);
+		for (uint32_t i = 0; i < event->n_top; i++)
+			g_string_append_printf(seen->tops, " %.*s:%g", (int)event->top[i].text.len,
+					       event->top[i].text.data,
+					       (double)event->top[i].logprob);
+		g_string_append_c(seen->tops, ';');
 	}
 	g_string_append_len(seen->raw, event->raw.data, (gssize)event->raw.len);
 	if (event->type == WEIR_EVENT_TOKEN) {

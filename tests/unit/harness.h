@@ -27,6 +27,7 @@ struct harness {
 /* What one stream's sink has seen. */
 struct seen {
 	GString *text, *raw;
+	GString *tops;  /* "logprob text:logprob ...;" of events that have one */
 	GArray *tokens; /* int32_t, of choice `only` when >= 0 */
 	GString *choice_text[8];
 	GArray *choice_tokens[8];

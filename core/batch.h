@@ -1,0 +1,58 @@
+/*
+ * core/batch.h - what goes into the next step: continuous batching over paged KV memory.
+ *
+ * plan() gives every sequence its share, in this order: one token for each that decodes; chunks of
+ * prompts while the step's budget of tokens lasts; sequences that had lost their blocks, if these
+ * suffice again. Within each, higher priority first, then who was admitted first. When blocks run
+ * out, sequences without credit lose theirs first, then the lowest and youngest: those are computed
+ * again later, so no token is lost. The first in order can always go on: nothing can starve.
+ *
+ * Only the scheduler's thread calls. All arrays are made once; a step allocates nothing.
+ */
+#ifndef WEIR_CORE_BATCH_H
+#define WEIR_CORE_BATCH_H
+
+#include "sequence.h"
+
+struct weir_batcher {
+	struct weir_blocks *blocks;
+	uint32_t max_rows, max_tokens, n_blocks;
+	GPtrArray *live; /* struct weir_sequence, admitted and not done, in order */
+	GArray *gone;    /* uint64_t: numbers that the backend may forget */
+	uint64_t next_number;
+
+	/* Of the step being planned. */
+	uint32_t n_rows, budget;
+	bool short_of_blocks; /* somebody had to give up blocks, or could not come back */
+	uint64_t n_preempted, n_recomputed; /* ever */
+
+	/* Of the step that was built. */
+	int32_t *tokens;
+	struct weir_row *rows;
+	struct weir_sequence **row_of; /* the sequence of each row */
+	uint32_t *copies;
+	uint32_t n_copies_cap;
+};
+
+weir_status weir_batcher_new(const struct weir_model *, struct weir_batcher **ret,
+			     struct weir_error *err);
+void weir_batcher_free(struct weir_batcher *);
+
+/* Counts blocks that n tokens fill. */
+uint32_t weir_batcher_blocks_for(const struct weir_batcher *, uint32_t n_tokens);
+void weir_batcher_plan(struct weir_batcher *);
+/* Can a request of so many prompt tokens be let in beside what runs? May take blocks away from
+ * sequences that have no credit. */
+bool weir_batcher_fits(struct weir_batcher *, uint32_t n_prompt);
+/* An admitted job joins, and gets its share of the step being planned. */
+void weir_batcher_add(struct weir_batcher *, struct weir_job *);
+/* A sequence is over: blocks back, out of the list. */
+void weir_batcher_remove(struct weir_batcher *, struct weir_sequence *);
+/* Takes a sequence's blocks: it will be computed again when there is room and credit. */
+void weir_batcher_preempt(struct weir_batcher *, struct weir_sequence *);
+/* The batch of what was planned, lent until the next plan(). False: nothing to do. */
+bool weir_batcher_build(struct weir_batcher *, struct weir_batch *ret);
+/* The step has been computed: rows advance, copies are done, `gone` has been heard. */
+void weir_batcher_done(struct weir_batcher *, const struct weir_batch *);
+
+#endif

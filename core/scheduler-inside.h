@@ -1,0 +1,96 @@
+/*
+ * core/scheduler-inside.h - the inside of the scheduler, shared by scheduler*.c only.
+ */
+#ifndef WEIR_CORE_SCHEDULER_INSIDE_H
+#define WEIR_CORE_SCHEDULER_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <glib.h>
+
+#include "batch.h"
+#include "loop.h"
+#include "metrics.h"
+#include "scheduler.h"
+
+#define WEIR_MAX_FAILURES 5 /* steps in a row that failed: the backend is given up */
+
+enum weir_finish_reason {
+	WEIR_REASON_STOP,
+	WEIR_REASON_LENGTH,
+	WEIR_REASON_ABORT,
+	WEIR_REASON_ERROR
+};
+
+/* vLLM's series under their own names, and ours; see scheduler-metrics.c. */
+struct weir_engine_metrics {
+	weir_metric *running, *waiting, *kv_usage, *stalled;
+	weir_metric *prompt_tokens, *prompt_cached, *prompt_recomputed, *generation_tokens;
+	weir_metric *success[4]; /* by weir_finish_reason */
+	weir_metric *preemptions, *prefix_queries, *prefix_hits, *orphaned;
+	weir_metric *ttft, *inter_token, *per_output_token, *e2e, *queue, *inference, *prefill;
+	weir_metric *decode, *request_prompt, *request_generation, *request_max_generation;
+	weir_metric *request_computed, *params_n, *params_max_tokens, *iteration;
+	weir_metric *queue_depth, *queue_wait;
+};
+
+struct weir_scheduler {
+	struct weir_scheduler_options options;
+	pthread_t thread;
+	bool started; /* main only */
+
+	/* Written by the thread before state becomes READY; read by everybody after. */
+	struct weir_model model;
+	const struct weir_tokenizer *tokenizer; /* NULL: the backend has none */
+	uint32_t longest;                       /* positions: context, or all blocks if fewer */
+	atomic_int state;
+	atomic_size_t n_active, n_waiting;
+	atomic_uint n_used, n_cached;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	char error[448];                     /* lock: why state is FAILED */
+	struct weir_job *inbox, *inbox_last; /* lock */
+	bool stop;                           /* lock */
+
+	/* The thread's own. */
+	struct weir_batcher *batcher;
+	struct weir_tenants *tenants;
+	GPtrArray *jobs; /* admitted */
+	GPtrArray *dead; /* over; freed when nothing points into them any more */
+	struct weir_bell bell;
+	uint64_t next_order;
+	uint32_t n_failures; /* in a row */
+	struct weir_step step;
+	GString *text, *bytes; /* scratch of one token */
+	GString *top_text;
+	struct weir_engine_metrics metrics;
+	uint64_t seen_preempted, seen_recomputed;
+};
+
+/* scheduler-prompt.c: fills prompt or reply from the request. [worker] */
+weir_status weir_scheduler_prepare(struct weir_scheduler *, struct weir_job *,
+				   struct weir_error *err);
+/* The bytes of a token into out. */
+void weir_scheduler_piece(const struct weir_scheduler *, int32_t token, uint32_t flags,
+			  GString *out);
+
+/* scheduler-output.c, on the thread. */
+/* What the step has drawn. */
+void weir_scheduler_deliver(struct weir_scheduler *, const struct weir_batch *);
+/* Ends a job, admitted or not, and frees it. err NULL: every choice is done. */
+void weir_scheduler_finish(struct weir_scheduler *, struct weir_job *, const struct weir_error *err,
+			   uint32_t retry_after_ms);
+
+/* scheduler-metrics.c */
+void weir_engine_metrics_init(struct weir_engine_metrics *, struct weir_metric_set *,
+			      const char *model_name, uint32_t max_model_len);
+void weir_engine_metrics_admitted(struct weir_engine_metrics *, const struct weir_job *);
+void weir_engine_metrics_token(struct weir_engine_metrics *, struct weir_sequence *,
+			       int64_t now_ns);
+void weir_engine_metrics_ended(struct weir_engine_metrics *, const struct weir_job *,
+			       enum weir_finish_reason);
+/* Gauges and counters of one turn of the loop. */
+void weir_engine_metrics_turn(struct weir_scheduler *);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * scheduler-output.c - what comes out of a step: tokens become text and events, choices and
+ * requests end. Runs on the scheduler's thread.
+ */
+#include "scheduler-inside.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "log.h"
+
+static enum weir_finish_reason reason_of(const struct weir_job *job, const struct weir_error *err)
+{
+	if (err)
+		return err->code == WEIR_E_INTERNAL ? WEIR_REASON_ERROR : WEIR_REASON_ABORT;
+	return job->seqs[0].finish == WEIR_FINISH_LENGTH ? WEIR_REASON_LENGTH : WEIR_REASON_STOP;
+}
+
+static void send_end(struct weir_scheduler *s, struct weir_job *job, const struct weir_error *err,
+		     uint32_t retry_after_ms)
+{
+	g_autofree struct weir_choice_end *ends = g_new0(struct weir_choice_end, job->n);
+	struct weir_end end = {
+		.size = sizeof(end),
+		.status = err ? err->code : WEIR_OK,
+		.finish = err ? WEIR_FINISH_NONE : job->seqs[0].finish,
+		.n_prompt = job->n_prompt,
+		.n_cached = job->n_cached,
+		.n_choices = job->n,
+		.retry_after_ms = retry_after_ms,
+	};
+
+	for (uint32_t i = 0; i < job->n; i++) {
+		ends[i].finish = job->seqs[i].finish;
+		ends[i].n_output = job->seqs[i].n_output;
+		end.n_output += job->seqs[i].n_output;
+	}
+	if (job->n > 1)
+		end.choices = ends;
+	if (err) {
+		end.text = (struct weir_str){ err->text, strlen(err->text) };
+		end.param = (struct weir_str){ err->param, strlen(err->param) };
+	}
+	weir_stream_end(job->out, &end, &s->bell);
+}
+
+static void leave_inbox(struct weir_scheduler *s, struct weir_job *job)
+{
+	pthread_mutex_lock(&s->lock);
+	if (job->in_inbox) {
+		struct weir_job **at = &s->inbox, *before = NULL;
+
+		for (; *at != job; at = &(*at)->next_in)
+			before = *at;
+		*at = job->next_in;
+		if (s->inbox_last == job)
+			s->inbox_last = before;
+		job->in_inbox = false;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
+			   const struct weir_error *err, uint32_t retry_after_ms)
+{
+	if (job->over)
+		return;
+	job->over = true;
+	if (job->admitted) {
+		for (uint32_t i = 0; i < job->n; i++)
+			if (job->seqs[i].state != WEIR_SEQUENCE_DONE)
+				weir_batcher_remove(s->batcher, &job->seqs[i]);
+		g_ptr_array_remove_fast(s->jobs, job);
+	} else {
+		atomic_fetch_sub(&s->n_waiting, 1);
+		weir_metric_add(s->metrics.queue_depth, -1);
+	}
+	weir_tenants_leave(s->tenants, &job->waiter);
+	if (!job->reply)
+		weir_engine_metrics_ended(&s->metrics, job, reason_of(job, err));
+	send_end(s, job, err, retry_after_ms);
+	/* No wake() from here on: nobody puts it there again. */
+	leave_inbox(s, job);
+	g_ptr_array_add(s->dead, job);
+}
+
+/* --- one token ----------------------------------------------------------------------------- */
+
+static void fail_row(struct weir_scheduler *s, struct weir_job *job, const struct weir_error *why)
+{
+	struct weir_error err = *why;
+
+	err.text[sizeof(err.text) - 1] = err.param[sizeof(err.param) - 1] = '\0';
+	weir_logf(s->options.core->log, WEIR_LOG_WARNING, "scheduler", "%s: a request failed: %s",
+		  s->options.name, err.text[0] ? err.text : "no token could be drawn");
+	if (err.code >= 0)
+		err.code = WEIR_E_INTERNAL;
+	if (!err.text[0])
+		weir_fail(&err, err.code, "inference failed");
+	weir_scheduler_finish(s, job, &err, 0);
+}
+
+/* The alternatives, with their texts one after the other in top_text. */
+static uint32_t make_top(struct weir_scheduler *s, const struct weir_sequence *seq, uint32_t row,
+			 struct weir_top_logprob *ret)
+{
+	const struct weir_top *top = &s->step.top[row];
+	uint32_t n = MIN(seq->job->sampling->top_logprobs, 20u), at = 0;
+	size_t starts[21] = { 0 };
+
+	g_string_truncate(s->top_text, 0);
+	for (; at < n; at++) {
+		if (top->token[at] < 0 || (uint32_t)top->token[at] >= s->model.n_vocab)
+			break;
+		weir_scheduler_piece(s, top->token[at], WEIR_PIECE_SPECIAL, s->top_text);
+		starts[at + 1] = s->top_text->len;
+		ret[at].token = top->token[at];
+		ret[at].logprob = top->logprob[at];
+	}
+	for (uint32_t i = 0; i < at; i++)
+		ret[i].text = (struct weir_str){ s->top_text->str + starts[i],
+						 starts[i + 1] - starts[i] };
+	return at;
+}
+
+/* Text for the token, and whether it is the last one. */
+static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, int32_t token)
+{
+	const struct weir_job *job = seq->job;
+	const struct weir_tokenizer *t = s->tokenizer;
+	uint32_t finish = WEIR_FINISH_NONE;
+	struct weir_str text = { NULL, 0 };
+	bool ends;
+
+	g_string_truncate(s->text, 0);
+	g_string_truncate(s->bytes, 0);
+	ends = t && !job->limits->ignore_end && t->is_end(s->options.instance, token);
+	if (ends) {
+		finish = WEIR_FINISH_STOP;
+	} else {
+		weir_scheduler_piece(s, token, 0, s->bytes);
+		if (weir_cutter_push(seq->cutter, (struct weir_str){ s->bytes->str, s->bytes->len },
+				     &text))
+			finish = WEIR_FINISH_STOP;
+		g_string_append_len(s->text, text.data, (gssize)text.len);
+		if (finish == WEIR_FINISH_NONE && seq->n_output >= job->max_output)
+			finish = WEIR_FINISH_LENGTH;
+	}
+	if (finish != WEIR_FINISH_NONE) {
+		text = weir_cutter_flush(seq->cutter);
+		g_string_append_len(s->text, text.data, (gssize)text.len);
+	}
+	return finish;
+}
+
+static void deliver_row(struct weir_scheduler *s, uint32_t row, int64_t now_ns)
+{
+	struct weir_sequence *seq = s->batcher->row_of[row];
+	struct weir_job *job = seq->job;
+	struct weir_top_logprob top[20];
+	int32_t token = s->step.token[row];
+	struct weir_error err;
+	weir_status status;
+
+	if (token < 0 || (uint32_t)token >= s->model.n_vocab) {
+		fail_row(s, job, &s->step.error[row]);
+		return;
+	}
+	weir_sequence_append(seq, token);
+	weir_tenants_charge(&job->waiter, 1);
+	weir_engine_metrics_token(&s->metrics, seq, now_ns);
+	seq->finish = take_token(s, seq, token);
+	status = weir_stream_emit(
+		job->out,
+		&(struct weir_event){
+			.size = sizeof(struct weir_event),
+			.type = WEIR_EVENT_TOKEN,
+			.token = token,
+			.index = seq->index,
+			.logprob = job->sampling->logprobs ? s->step.logprob[row] : NAN,
+			.n_top = make_top(s, seq, row, top),
+			.top = top,
+			.text = { s->text->str, s->text->len },
+			.raw = { s->bytes->str, s->bytes->len },
+		},
+		&s->bell);
+	if (status < 0) {
+		if (status == WEIR_E_CANCELLED)
+			weir_metric_add(s->metrics.orphaned, 1);
+		weir_fail(&err, status == WEIR_E_CANCELLED ? status : WEIR_E_INTERNAL,
+			  status == WEIR_E_CANCELLED ? "cancelled" : "inference failed");
+		weir_scheduler_finish(s, job, &err, 0);
+		return;
+	}
+	if (seq->finish == WEIR_FINISH_NONE)
+		return;
+	weir_batcher_remove(s->batcher, seq);
+	if (--job->n_live == 0)
+		weir_scheduler_finish(s, job, NULL, 0);
+}
+
+void weir_scheduler_deliver(struct weir_scheduler *s, const struct weir_batch *batch)
+{
+	int64_t now = weir_clock_ns();
+
+	for (uint32_t i = 0; i < batch->n_rows; i++) {
+		struct weir_sequence *seq = s->batcher->row_of[i];
+
+		/* The request may have ended with another row of it. */
+		if (batch->rows[i].sampling && !seq->job->over)
+			deliver_row(s, i, now);
+	}
+}

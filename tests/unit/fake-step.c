@@ -1,0 +1,285 @@
+/*
+ * fake-step.c - see fake-step.h.
+ */
+#include "fake-step.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static guint64 mix(guint64 h, guint64 x)
+{
+	h = (h ^ x) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 29;
+}
+
+static int32_t draw(const struct fake *f, guint64 h, bool no_end)
+{
+	h = mix(h, 0x1234567) >> 11;
+	if (f->end_one_in > 0 && !no_end && h % f->end_one_in == 0)
+		return 0;
+	return (int32_t)(1 + h / 1000 % (FAKE_VOCAB - 1));
+}
+
+static guint64 begin_hash(guint64 seed)
+{
+	return mix(0xfeedface, seed);
+}
+
+GArray *fake_oracle(const struct fake *f, const int32_t *prompt, guint n_prompt, guint64 seed,
+		    guint max, guint min)
+{
+	GArray *out = g_array_new(FALSE, FALSE, sizeof(int32_t));
+	guint64 h = begin_hash(seed);
+
+	for (guint i = 0; i < n_prompt; i++)
+		h = mix(h, (guint64)prompt[i]);
+	while (out->len < max) {
+		int32_t token = draw(f, h, out->len < min);
+
+		g_array_append_val(out, token);
+		if (token == 0)
+			break;
+		h = mix(h, (guint64)token);
+	}
+	return out;
+}
+
+guint64 fake_seed(guint64 seed, guint index)
+{
+	guint64 x = seed + index;
+
+	if (index == 0)
+		return seed;
+	/* splitmix64, as the scheduler has it */
+	x += 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+static void breach(struct fake *f, const char *what, guint64 a, guint64 b)
+{
+	if (g_atomic_int_add(&f->n_breaches, 1) == 0)
+		snprintf(f->breach, sizeof(f->breach),
+			 "%s (%" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT ")", what, a, b);
+}
+
+static weir_status load(struct weir_instance *instance, struct weir_model *ret,
+			struct weir_error *err)
+{
+	struct fake *f = instance->data;
+
+	if (f->fail_load) {
+		snprintf(err->text, sizeof(err->text), "no such file");
+		return WEIR_E_NOT_FOUND;
+	}
+	*ret = f->model;
+	return WEIR_OK;
+}
+
+static int32_t *cell(struct fake *f, const struct weir_row *row, uint32_t pos)
+{
+	uint32_t block = row->blocks[pos / f->model.block_tokens];
+
+	return &f->kv[block * f->model.block_tokens + pos % f->model.block_tokens];
+}
+
+static void check_row(struct fake *f, const struct weir_batch *batch, const struct weir_row *row,
+		      uint32_t *first)
+{
+	uint64_t need = (uint64_t)row->pos + row->count;
+
+	if (row->first != *first || row->count == 0)
+		breach(f, "rows do not divide the tokens", row->first, *first);
+	*first += row->count;
+	if (need > (uint64_t)row->n_blocks * f->model.block_tokens)
+		breach(f, "too few blocks", need, row->n_blocks);
+	if (row->n_history != need)
+		breach(f, "history has another length", row->n_history, need);
+	if (need > f->model.n_ctx)
+		breach(f, "longer than the context", need, f->model.n_ctx);
+	if (memcmp(row->history + row->pos, batch->tokens + row->first, row->count * 4))
+		breach(f, "history has other tokens", row->seq, row->pos);
+	if (g_hash_table_contains(f->gone, &row->seq))
+		breach(f, "a number that was gone", row->seq, 0);
+	for (uint32_t i = 0; i < row->n_blocks; i++)
+		if (row->blocks[i] >= f->model.n_blocks)
+			breach(f, "no such block", row->blocks[i], i);
+}
+
+static void write_row(struct fake *f, const struct weir_batch *batch, const struct weir_row *row)
+{
+	for (uint32_t i = 0; i < row->count; i++) {
+		int32_t *to = cell(f, row, row->pos + i);
+
+		if (f->written_in[to - f->kv] == (uint32_t)f->n_steps)
+			breach(f, "two rows write to one place", row->seq, row->pos + i);
+		f->written_in[to - f->kv] = (uint32_t)f->n_steps;
+		*to = batch->tokens[row->first + i];
+	}
+}
+
+static void compute_row(struct fake *f, const struct weir_row *row, struct weir_step *ret,
+			uint32_t slot)
+{
+	guint64 h = begin_hash(row->sampling && row->sampling->temperature > 0 ? row->seed : 0);
+
+	for (uint32_t pos = 0; pos < row->pos + row->count; pos++) {
+		int32_t token = *cell(f, row, pos);
+
+		if (token != row->history[pos])
+			breach(f, "KV holds another token", row->seq, pos);
+		h = mix(h, (guint64)token);
+	}
+	if (!row->sampling)
+		return;
+	ret->token[slot] = draw(f, h, row->no_end);
+	if (g_atomic_int_get(&f->fail_row_at) == (gint)row->n_history) {
+		ret->token[slot] = -1;
+		ret->error[slot].code = WEIR_E_INVALID;
+		snprintf(ret->error[slot].text, sizeof(ret->error[slot].text), "all banned");
+	}
+	if (row->sampling->logprobs)
+		ret->logprob[slot] = -1.5f;
+	for (uint32_t i = 0; i < row->sampling->top_logprobs; i++) {
+		ret->top[slot].token[i] = i < 3 ? (int32_t)(2 + 'a' + i) : -1;
+		ret->top[slot].logprob[i] = -1.0f - (float)i;
+	}
+}
+
+static weir_status step(struct weir_instance *instance, const struct weir_batch *batch,
+			struct weir_step *ret, struct weir_error *err)
+{
+	struct fake *f = instance->data;
+	const struct weir_model *m = &f->model;
+	uint32_t first = 0;
+
+	if (g_atomic_int_add(&f->busy, 1) != 0)
+		breach(f, "two steps at once", 0, 0);
+	g_atomic_int_inc(&f->n_steps);
+	while (g_atomic_int_get(&f->gate) && !g_atomic_int_get(&f->interrupted))
+		g_usleep(200);
+	if (f->pause_us)
+		g_usleep(f->pause_us);
+	if (batch->n_rows == 0 || batch->n_rows > m->max_rows || batch->n_tokens > m->max_tokens)
+		breach(f, "batch too large", batch->n_rows, batch->n_tokens);
+	f->most_rows = MAX(f->most_rows, (gint)batch->n_rows);
+	for (uint32_t i = 0; i < batch->n_gone; i++)
+		g_hash_table_add(f->gone, g_memdup2(&batch->gone[i], sizeof(uint64_t)));
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		check_row(f, batch, &batch->rows[i], &first);
+	if (first != batch->n_tokens)
+		breach(f, "tokens that belong to no row", first, batch->n_tokens);
+	if (f->n_breaches > 0 || g_atomic_int_get(&f->fail_steps) > 0 ||
+	    g_atomic_int_get(&f->interrupted)) {
+		g_atomic_int_add(&f->fail_steps, -1);
+		/* A failed device: its memory is lost. */
+		memset(f->kv, 0xff, (size_t)m->n_blocks * m->block_tokens * 4);
+		snprintf(err->text, sizeof(err->text), "the device has failed");
+		g_atomic_int_add(&f->busy, -1);
+		return g_atomic_int_get(&f->interrupted) ? WEIR_E_CANCELLED : WEIR_E_INTERNAL;
+	}
+	/* Backwards: copies may be made in any order. */
+	for (uint32_t i = batch->n_copies; i-- > 0;)
+		memcpy(f->kv + batch->copies[2 * i + 1] * m->block_tokens,
+		       f->kv + batch->copies[2 * i] * m->block_tokens, m->block_tokens * 4);
+	g_atomic_int_add(&f->n_copies, (gint)batch->n_copies);
+	g_atomic_int_add(&f->n_gone, (gint)batch->n_gone);
+	g_atomic_int_add(&f->n_tokens, (gint)batch->n_tokens);
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		write_row(f, batch, &batch->rows[i]);
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		compute_row(f, &batch->rows[i], ret, i);
+	g_atomic_int_add(&f->busy, -1);
+	return WEIR_OK;
+}
+
+static void interrupt(struct weir_instance *instance)
+{
+	g_atomic_int_set(&((struct fake *)instance->data)->interrupted, 1);
+}
+
+static weir_status encode(struct weir_instance *instance, struct weir_str text, uint32_t flags,
+			  int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	for (size_t i = 0; i < text.len && i < cap; i++)
+		out[i] = 2 + (unsigned char)text.data[i];
+	*ret_n = text.len;
+	return WEIR_OK;
+}
+
+static weir_status encode_chat(struct weir_instance *instance, struct weir_str context,
+			       int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	return encode(instance, context, 0, out, cap, ret_n, err);
+}
+
+static size_t piece(struct weir_instance *instance, int32_t token, uint32_t flags, char *out,
+		    size_t cap)
+{
+	if (token < 2 || token >= FAKE_VOCAB)
+		return 0;
+	if (cap > 0)
+		out[0] = (char)(token - 2);
+	return 1;
+}
+
+static bool is_end(struct weir_instance *instance, int32_t token)
+{
+	return token == 0;
+}
+
+static const void *get_ext(struct weir_instance *instance, const char *id)
+{
+	static const struct weir_backend_step calls = {
+		.size = sizeof(calls),
+		.load = load,
+		.step = step,
+		.interrupt = interrupt,
+	};
+	static const struct weir_tokenizer tokenizer = {
+		.size = sizeof(tokenizer),
+		.n_vocab = FAKE_VOCAB,
+		.bos = -1,
+		.eos = 0,
+		.encode = encode,
+		.encode_chat = encode_chat,
+		.piece = piece,
+		.is_end = is_end,
+	};
+
+	if (strcmp(id, WEIR_BACKEND_STEP) == 0)
+		return &calls;
+	return strcmp(id, WEIR_TOKENIZER) == 0 ? &tokenizer : NULL;
+}
+
+void fake_init(struct fake *f, uint32_t n_ctx, uint32_t max_rows, uint32_t max_tokens,
+	       uint32_t block_tokens, uint32_t n_blocks)
+{
+	memset(f, 0, sizeof(*f));
+	f->instance = (struct weir_instance){ .size = sizeof(f->instance),
+					      .data = f,
+					      .get_ext = get_ext };
+	f->model = (struct weir_model){
+		.size = sizeof(f->model),
+		.n_vocab = FAKE_VOCAB,
+		.n_ctx = n_ctx,
+		.max_rows = max_rows,
+		.max_tokens = max_tokens,
+		.block_tokens = block_tokens,
+		.n_blocks = n_blocks,
+		.name = "fake",
+		.summary = "a hash",
+	};
+	f->kv = g_new(int32_t, (gsize)n_blocks * block_tokens);
+	memset(f->kv, 0xff, (gsize)n_blocks * block_tokens * 4);
+	f->written_in = g_new0(uint32_t, (gsize)n_blocks * block_tokens);
+	f->gone = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+}
+
+void fake_clear(struct fake *f)
+{
+	g_free(f->kv);
+	g_free(f->written_in);
+	g_hash_table_unref(f->gone);
+}
