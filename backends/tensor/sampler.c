@@ -17,6 +17,9 @@
 
 #define MAX_TOP 20
 
+/* Loops over a whole vocabulary go by this many at once, which a compiler makes vectors of. */
+#define LANES 16
+
 struct weir_sampler {
 	uint32_t n_vocab;
 	float *logit;    /* [n_vocab] the row, as it is being changed */
@@ -74,13 +77,21 @@ static bool known(const struct weir_sampler *s, int32_t token)
 
 static weir_status copy_logits(struct weir_sampler *s, const float *logits, struct weir_error *err)
 {
+	uint32_t n = s->n_vocab, whole = n - n % LANES;
+	uint32_t good[LANES];
 	bool bad = false;
 
-	for (uint32_t i = 0; i < s->n_vocab; i++) {
-		bad |= !(logits[i] <= FLT_MAX);
-		s->logit[i] = logits[i];
+	memset(good, 0xff, sizeof(good));
+	memcpy(s->logit, logits, n * sizeof(*logits));
+	for (uint32_t i = 0; i < whole; i += LANES) {
+		for (uint32_t k = 0; k < LANES; k++)
+			good[k] &= logits[i + k] <= FLT_MAX ? UINT32_MAX : 0;
 	}
-	for (uint32_t i = 0; bad && i < s->n_vocab; i++) {
+	for (uint32_t k = 0; k < LANES; k++)
+		bad |= !good[k];
+	for (uint32_t i = whole; i < n; i++)
+		bad |= !(logits[i] <= FLT_MAX);
+	for (uint32_t i = 0; bad && i < n; i++) {
 		if (!(logits[i] <= FLT_MAX))
 			return weir_fail(err, WEIR_E_INTERNAL,
 					 "sampling: the logit of token %u is %s: the model's "
@@ -187,27 +198,34 @@ static void apply_bias(struct weir_sampler *s, const struct weir_sampling *sampl
 	}
 }
 
-static int32_t most_likely(const float *logit, uint32_t n)
+static float maximum(const float *x, uint32_t n)
 {
-	int32_t best = -1;
-	float max = -INFINITY;
+	uint32_t whole = n - n % LANES;
+	float lane[LANES], max = -INFINITY;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (logit[i] > max) {
-			max = logit[i];
-			best = (int32_t)i;
-		}
+	for (uint32_t k = 0; k < LANES; k++)
+		lane[k] = -INFINITY;
+	for (uint32_t i = 0; i < whole; i += LANES) {
+		for (uint32_t k = 0; k < LANES; k++)
+			lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
 	}
-	return best;
+	for (uint32_t k = 0; k < LANES; k++)
+		max = lane[k] > max ? lane[k] : max;
+	for (uint32_t i = whole; i < n; i++)
+		max = x[i] > max ? x[i] : max;
+	return max;
 }
 
-static void weigh(struct weir_sampler *s)
+/* The lowest id of the largest logit; -1 when all are banned. */
+static int32_t most_likely(const float *logit, uint32_t n)
 {
-	s->sum = 0;
-	for (size_t i = 0; i < s->n; i++) {
-		s->p[i] = (double)expf(s->x[i]);
-		s->sum += s->p[i];
+	float max = maximum(logit, n);
+
+	for (uint32_t i = 0; max > -INFINITY && i < n; i++) {
+		if (logit[i] == max)
+			return (int32_t)i;
 	}
+	return -1;
 }
 
 /* Keeps the candidates whose index is the id of one of ranked[0..n). */
@@ -228,13 +246,6 @@ static void keep_ranked(struct weir_sampler *s, size_t n)
 		s->sum += s->p[to++];
 	}
 	s->n = to;
-}
-
-static void top_k(struct weir_sampler *s, uint32_t k)
-{
-	if (k == 0 || k >= s->n)
-		return;
-	keep_ranked(s, weir_select_top(s->x, s->n, k, s->ranked));
 }
 
 /* Meister et al. 2023: nearest to the expected information first. */
@@ -291,24 +302,51 @@ static void min_p(struct weir_sampler *s, float p)
 	keep_ranked(s, n);
 }
 
+/* Bans all but the k largest logits; dividing by a temperature would not change which. */
+static void top_k(struct weir_sampler *s, uint32_t k)
+{
+	size_t n;
+
+	if (k == 0 || k >= s->n_vocab)
+		return;
+	n = weir_select_top(s->logit, s->n_vocab, k, s->ranked);
+	for (size_t i = 0; i < n; i++)
+		s->mark[s->ranked[i].id] = 1;
+	for (uint32_t i = 0; i < s->n_vocab; i++) {
+		if (!s->mark[i])
+			s->logit[i] = -INFINITY;
+		s->mark[i] = 0;
+	}
+}
+
+static void list_candidates(struct weir_sampler *s, float max, float temperature)
+{
+	float least = max + NEGLIGIBLE * temperature;
+
+	s->n = 0;
+	s->sum = 0;
+	for (uint32_t i = 0; i < s->n_vocab; i++) {
+		float x;
+
+		if (!(s->logit[i] >= least))
+			continue;
+		x = (fminf(s->logit[i], FLT_MAX) - max) / temperature;
+		if (!(x >= NEGLIGIBLE))
+			continue;
+		s->id[s->n] = (int32_t)i;
+		s->x[s->n] = x;
+		s->p[s->n] = (double)expf(x);
+		s->sum += s->p[s->n++];
+	}
+}
+
 static int32_t draw(struct weir_sampler *s, int32_t best, const struct weir_draw *d)
 {
 	const struct weir_sampling *sampling = d->sampling;
-	float max = fminf(s->logit[best], FLT_MAX);
 	double target, sum = 0;
 
-	s->n = 0;
-	for (uint32_t i = 0; i < s->n_vocab; i++) {
-		float x = (fminf(s->logit[i], FLT_MAX) - max) / sampling->temperature;
-
-		if (x >= NEGLIGIBLE) {
-			s->id[s->n] = (int32_t)i;
-			s->x[s->n++] = x;
-		}
-	}
-	/* top_k looks at x alone: don't weigh what it drops. */
 	top_k(s, sampling->top_k);
-	weigh(s);
+	list_candidates(s, fminf(s->logit[best], FLT_MAX), sampling->temperature);
 	typical_p(s, sampling->typical_p);
 	top_p(s, sampling->top_p);
 	min_p(s, sampling->min_p);
@@ -327,11 +365,9 @@ static void report(struct weir_sampler *s, const struct weir_draw *d, struct wei
 	const struct weir_sampling *sampling = d->sampling;
 	uint32_t n_top = sampling->top_logprobs < MAX_TOP ? sampling->top_logprobs : MAX_TOP;
 	struct weir_ranked top[MAX_TOP];
-	float max = -INFINITY;
+	float max = maximum(d->logits, s->n_vocab);
 	double sum = 0, log_sum;
 
-	for (uint32_t i = 0; i < s->n_vocab; i++)
-		max = fmaxf(max, d->logits[i]);
 	for (uint32_t i = 0; i < s->n_vocab; i++)
 		sum += (double)expf(d->logits[i] - max);
 	log_sum = (double)max + log(sum);
