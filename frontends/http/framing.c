@@ -137,7 +137,7 @@ static bool check_header_line(struct framer *f, const char *line, size_t n)
 		if ((ch < ' ' && ch != '\t') || ch == 0x7f)
 			return bad(f, 400, "a header value holds a control character");
 	}
-	if (f->n_lines > f->limits->max_headers)
+	if (f->n_lines - 1 > f->limits->max_headers) /* the request line is one */
 		return bad(f, 431, "too many headers");
 	size_t v = c + 1, e = n;
 	while (v < e && (line[v] == ' ' || line[v] == '\t'))

@@ -250,7 +250,10 @@ static void test_sizes(void)
 	g_string_append(many, "\r\n");
 	check(many->str, many->len, FRAME_STATE_BAD, 431, NULL);
 	g_string_free(many, TRUE);
-	/* exactly at the limit of a line */
+	/* exactly at the limits: eight headers, a line of 200 */
+	static const char eight[] = "GET / HTTP/1.1\r\n" HOST "a:1\r\na:1\r\na:1\r\na:1\r\na:1\r\n"
+				    "a:1\r\na:1\r\n\r\n";
+	check(eight, strlen(eight), FRAME_STATE_DONE, 0, NULL);
 	g_autofree char *fit = g_strnfill(200 - 3, 'c');
 	g_autofree char *good = g_strconcat("GET / HTTP/1.1\r\n" HOST "X: ", fit, "\r\n\r\n", NULL);
 	check(good, strlen(good), FRAME_STATE_DONE, 0, NULL);
