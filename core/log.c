@@ -86,7 +86,7 @@ static GArray *parse_spec(const char *spec, uint32_t *ret_level, struct weir_err
 		if (i >= MAX_RULES || !parse_level(word, &value)) {
 			g_array_unref(rules);
 			weir_fail(err, WEIR_E_INVALID,
-				  "log levels: \"%s\" is not debug, info, warning, error or "
+				  "\"%s\" is not debug, info, warning, error or "
 				  "off, nor topic=level (example: info,http=debug)",
 				  part);
 			return NULL;

@@ -196,11 +196,13 @@ void weir_profile_settings(const struct weir_ini *ini, const char *path, struct 
 	ret->plugin_path = read_plugin_path(&lookup);
 	struct weir_error why;
 	struct weir_logger *probe = weir_logger_new("off", -1, false);
-	if (weir_logger_set_levels(probe, ret->log_level, &why) < 0)
-		weir_problem(problems, (struct weir_origin){ path, 0 }, "server", "log_level", "%s",
-			     why.text);
-	weir_logger_free(probe);
 	const struct weir_ini_section *section = weir_ini_section(ini, "server");
+	const struct weir_ini_key *level = weir_ini_key(section, "log_level");
+	struct weir_origin origin =
+		level ? weir_ini_key_origin(level) : (struct weir_origin){ path, 0 };
+	if (weir_logger_set_levels(probe, ret->log_level, &why) < 0)
+		weir_problem(problems, origin, "server", "log_level", "%s", why.text);
+	weir_logger_free(probe);
 	g_autoptr(GPtrArray) known = g_ptr_array_new();
 	for (size_t i = 0; server_options[i]; i++)
 		g_ptr_array_add(known, (char *)server_options[i]->key);
