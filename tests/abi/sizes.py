@@ -41,7 +41,7 @@ def main():
         for name, members in structs((root / header).read_text()):
             print(f'\tprintf("{name} %zu\\n", sizeof(struct {name}));')
             for member in members:
-                print(f'\tprintf("  {member} %zu\\n", offsetof(struct {name}, {member}));')
+                print(f'\tprintf("{name}.{member} %zu\\n", offsetof(struct {name}, {member}));')
     print("\treturn 0;\n}")
 
 
