@@ -3,9 +3,12 @@
  * kernel-float.h - groups of 16 rows of F32, F16 or BF16 times a PACKED tile, for one ISA.
  *
  * Included by level-*.c after kernel-quant.h. Serves LINEAR, and both products of attention. One
- * fused multiply-add per row, column and k, k ascending, into one float: the result depends on
- * neither the number of columns nor of groups. Several groups at once keep enough sums in flight.
+ * fused multiply-add per row, column and k, k ascending, in runs of FLOAT_RUN whose sums are added
+ * up: long rows lose less than in one sum. The result depends on neither the number of columns nor
+ * of groups; several groups at once keep enough sums in flight.
  */
+
+enum { FLOAT_RUN = 128 };
 
 enum float_kind { FLOAT_F32, FLOAT_F16, FLOAT_BF16 };
 
@@ -21,28 +24,30 @@ INLINE void cols_float(enum float_kind kind, const uint8_t *group, size_t group_
 		       size_t k_stride, const float *a, unsigned nc, bool add, unsigned cols,
 		       unsigned groups, float *out)
 {
-	hf acc[16];
+	for (size_t done = 0; done < k; done += FLOAT_RUN) {
+		size_t n = k - done < FLOAT_RUN ? k - done : FLOAT_RUN;
+		hf acc[16];
 
-#pragma GCC unroll 16
-	for (unsigned i = 0; i < cols * groups; i++)
-		acc[i] = hf_zero();
-	if (add)
 #pragma GCC unroll 16
 		for (unsigned i = 0; i < cols * groups; i++)
-			acc[i] = hf_load(out + ((size_t)(i / cols) * nc + i % cols) * 16);
-	for (size_t i = 0; i < k; i++, group += k_stride, a += nc) {
-		hf w[4];
+			acc[i] = hf_zero();
+		for (size_t i = 0; i < n; i++, group += k_stride, a += nc) {
+			hf w[4];
 
 #pragma GCC unroll 4
-		for (unsigned g = 0; g < groups; g++)
-			w[g] = load_weights(kind, group + g * group_stride);
+			for (unsigned g = 0; g < groups; g++)
+				w[g] = load_weights(kind, group + g * group_stride);
 #pragma GCC unroll 16
-		for (unsigned j = 0; j < cols * groups; j++)
-			acc[j] = hf_fma(w[j / cols], hf_set1(a[j % cols]), acc[j]);
+			for (unsigned j = 0; j < cols * groups; j++)
+				acc[j] = hf_fma(w[j / cols], hf_set1(a[j % cols]), acc[j]);
+		}
+#pragma GCC unroll 16
+		for (unsigned i = 0; i < cols * groups; i++) {
+			float *o = out + ((size_t)(i / cols) * nc + i % cols) * 16;
+
+			hf_store(o, add || done ? hf_add(hf_load(o), acc[i]) : acc[i]);
+		}
 	}
-#pragma GCC unroll 16
-	for (unsigned i = 0; i < cols * groups; i++)
-		hf_store(out + ((size_t)(i / cols) * nc + i % cols) * 16, acc[i]);
 }
 
 /* Groups at once for n columns: enough sums to hide the latency of an addition. */

@@ -40,6 +40,11 @@ INLINE void hf_store(float *p, hf x)
 	_mm256_storeu_ps(p, x);
 }
 
+INLINE hf hf_add(hf a, hf b)
+{
+	return _mm256_add_ps(a, b);
+}
+
 INLINE hf hf_mul(hf a, hf b)
 {
 	return _mm256_mul_ps(a, b);

@@ -39,6 +39,11 @@ INLINE void hf_store(float *p, hf x)
 	_mm512_storeu_ps(p, x);
 }
 
+INLINE hf hf_add(hf a, hf b)
+{
+	return _mm512_add_ps(a, b);
+}
+
 INLINE hf hf_mul(hf a, hf b)
 {
 	return _mm512_mul_ps(a, b);

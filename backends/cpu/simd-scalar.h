@@ -56,6 +56,12 @@ INLINE void hf_store(float *p, hf x)
 	memcpy(p, x.x, sizeof(x.x));
 }
 
+INLINE hf hf_add(hf a, hf b)
+{
+	EACH a.x[i] += b.x[i];
+	return a;
+}
+
 INLINE hf hf_mul(hf a, hf b)
 {
 	EACH a.x[i] *= b.x[i];

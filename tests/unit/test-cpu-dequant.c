@@ -1,0 +1,185 @@
+/*
+ * test-cpu-dequant.c - weight types as floats and as groups of 16 rows.
+ *
+ * Quantised types against values that another implementation computed (cpu-dequant-golden.h), to
+ * the bit; F16 and BF16 against the compiler's own conversions and known values; repacking there
+ * and back (reference/compute.md 6.5).
+ */
+#include <math.h>
+#include <string.h>
+
+#include "cpu-dequant-golden.h"
+#include "cpu-fixture.h"
+#include "float16.h"
+#include "repack.h"
+
+struct golden {
+	uint32_t type;
+	const uint8_t *blocks;
+	const uint32_t *values;
+	size_t n;
+};
+
+static const struct golden goldens[] = {
+	{ WEIR_DTYPE_Q8_0, golden_q8_0_blocks, golden_q8_0_values, 64 },
+	{ WEIR_DTYPE_Q4_0, golden_q4_0_blocks, golden_q4_0_values, 64 },
+	{ WEIR_DTYPE_Q4_K, golden_q4_k_blocks, golden_q4_k_values, 512 },
+	{ WEIR_DTYPE_Q6_K, golden_q6_k_blocks, golden_q6_k_values, 512 },
+};
+
+static void test_golden(void)
+{
+	for (size_t g = 0; g < G_N_ELEMENTS(goldens); g++) {
+		const struct golden *x = &goldens[g];
+		const struct weir_cpu_type *type = weir_cpu_type(x->type);
+		float values[512];
+
+		type->row(x->blocks, x->n / type->block, values);
+		for (size_t i = 0; i < x->n; i++)
+			if (weir_float_bits(values[i]) != x->values[i]) {
+				g_test_message("%s, weight %zu: %a instead of %a", type->name, i,
+					       (double)values[i],
+					       (double)weir_bits_float(x->values[i]));
+				g_test_fail();
+			}
+	}
+}
+
+/* Every half is a float and back; ties and limits as IEEE 754 says. */
+static void test_f16(void)
+{
+	static const struct {
+		float x;
+		uint16_t h;
+	} known[] = {
+		{ 1.0f, 0x3c00 },         { -2.0f, 0xc000 },       { 65504.0f, 0x7bff },
+		{ 65519.996f, 0x7bff },   { 65520.0f, 0x7c00 },    { 1e10f, 0x7c00 },
+		{ 0x1p-14f, 0x0400 },     { 0x1p-24f, 0x0001 },    { 0x1p-25f, 0x0000 },
+		{ 0x1.8p-25f, 0x0001 },   { 0x1.8p-24f, 0x0002 },  { -0.0f, 0x8000 },
+		{ 0x1.ffcp-15f, 0x0400 }, { 1.00048828f, 0x3c00 }, { 1.00146484f, 0x3c02 },
+		{ INFINITY, 0x7c00 },
+	};
+
+	for (uint32_t h = 0; h < 0x10000; h++) {
+		float x = weir_f16_to_f32((uint16_t)h);
+
+		if ((h & 0x7fff) > 0x7c00) {
+			g_assert_true(isnan(x));
+			g_assert_true(isnan(weir_f16_to_f32(weir_f32_to_f16(x))));
+		} else {
+			g_assert_cmphex(weir_f32_to_f16(x), ==, h);
+			if ((h & 0x7fff) < 0x7c00) {
+				int e = (int)(h >> 10 & 31), m = (int)(h & 1023);
+				double want = e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+
+				g_assert_true((double)x == (h & 0x8000 ? -want : want));
+			}
+		}
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+		g_assert_cmphex(weir_f32_to_f16(known[i].x), ==, known[i].h);
+}
+
+static void test_bf16(void)
+{
+	static const struct {
+		float x;
+		uint16_t b;
+	} known[] = {
+		{ 1.0f, 0x3f80 },        { -2.0f, 0xc000 },      { 1.00390625f, 0x3f80 },
+		{ 1.01171875f, 0x3f82 }, { 1.0039064f, 0x3f81 }, { 3.4e38f, 0x7f80 },
+		{ 0x1.fep127f, 0x7f7f }, { INFINITY, 0x7f80 },   { 1e-40f, 0x0001 },
+	};
+
+	for (uint32_t b = 0; b < 0x10000; b++) {
+		float x = weir_bf16_to_f32((uint16_t)b);
+
+		if ((b & 0x7fff) > 0x7f80)
+			g_assert_true(isnan(weir_bf16_to_f32(weir_f32_to_bf16(x))));
+		else
+			g_assert_cmphex(weir_f32_to_bf16(x), ==, b);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+		g_assert_cmphex(weir_f32_to_bf16(known[i].x), ==, known[i].b);
+}
+
+/* The levels' own conversions give the same bits as float16.h. */
+static void test_convert(gconstpointer data)
+{
+	struct fixture f;
+	float x[4096 + 7];
+	uint16_t got[4096 + 7];
+	g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+
+	if (!fixture_init(&f, data, 1))
+		return;
+	for (int round = 0; round < 50; round++) {
+		for (size_t i = 0; i < G_N_ELEMENTS(x); i++)
+			x[i] = weir_bits_float(g_rand_int(rand));
+		f.data.cpu->kernels->convert(x, G_N_ELEMENTS(x), WEIR_DTYPE_F16, got);
+		for (size_t i = 0; i < G_N_ELEMENTS(x); i++)
+			g_assert_cmphex(got[i], ==, weir_f32_to_f16(x[i]));
+		f.data.cpu->kernels->convert(x, G_N_ELEMENTS(x), WEIR_DTYPE_BF16, got);
+		for (size_t i = 0; i < G_N_ELEMENTS(x); i++)
+			g_assert_cmphex(got[i], ==, weir_f32_to_bf16(x[i]));
+	}
+	fixture_clear(&f);
+}
+
+static void test_repack(void)
+{
+	static const uint32_t types[] = { WEIR_DTYPE_F32,  WEIR_DTYPE_F16,  WEIR_DTYPE_BF16,
+					  WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K,
+					  WEIR_DTYPE_Q6_K };
+	g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+		for (unsigned n_rows = 1; n_rows <= 16; n_rows += 5) {
+			const struct weir_cpu_type *type = weir_cpu_type(types[i]);
+			size_t n_in = type->block * 3, row = 3 * type->bytes;
+			size_t bytes = weir_cpu_group_bytes(types[i], n_in);
+			g_autofree uint8_t *src = g_malloc(n_rows * row), *back = g_malloc(row);
+			g_autofree uint8_t *group = g_malloc0(bytes);
+
+			g_assert_cmpuint(bytes % 64, ==, 0);
+			/* no bit more than the file's own, but for the padding of the group */
+			g_assert_cmpuint(bytes, <, 16 * row + 64);
+			for (size_t k = 0; k < n_rows * row; k++)
+				src[k] = (uint8_t)g_rand_int(rand);
+			weir_cpu_repack(types[i], src, row, n_rows, n_in, group);
+			for (unsigned r = 0; r < n_rows; r++) {
+				weir_cpu_unpack(types[i], group, r, n_in, back);
+				g_assert_cmpmem(back, row, src + r * row, row);
+			}
+		}
+	g_assert_cmpuint(weir_cpu_group_bytes(13, 256), ==, 0);
+	g_assert_cmpuint(weir_cpu_group_bytes(WEIR_DTYPE_F32, UINT64_MAX), ==, 0);
+}
+
+static void test_names(void)
+{
+	char buf[16];
+
+	g_assert_null(weir_cpu_type(13));
+	g_assert_null(weir_cpu_type(UINT32_MAX));
+	g_assert_cmpstr(weir_cpu_type_name(13, buf), ==, "Q5_K");
+	g_assert_cmpstr(weir_cpu_type_name(36, buf), ==, "type 36");
+	g_assert_cmpstr(weir_cpu_type_name(UINT32_MAX, buf), ==, "type 4294967295");
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/cpu/dequant/golden", test_golden);
+	g_test_add_func("/cpu/dequant/f16", test_f16);
+	g_test_add_func("/cpu/dequant/bf16", test_bf16);
+	g_test_add_func("/cpu/dequant/repack", test_repack);
+	g_test_add_func("/cpu/dequant/names", test_names);
+	for (size_t l = 0; fixture_levels[l]; l++) {
+		g_autofree char *name =
+			g_strdup_printf("/cpu/dequant/convert/%s", fixture_levels[l]);
+
+		g_test_add_data_func(name, fixture_levels[l], test_convert);
+	}
+	return g_test_run();
+}
