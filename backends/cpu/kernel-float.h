@@ -28,20 +28,20 @@ INLINE void cols_float(enum float_kind kind, const uint8_t *group, size_t group_
 		size_t n = k - done < FLOAT_RUN ? k - done : FLOAT_RUN;
 		hf acc[16];
 
-#pragma GCC unroll 16
+		UNROLL(16)
 		for (unsigned i = 0; i < cols * groups; i++)
 			acc[i] = hf_zero();
 		for (size_t i = 0; i < n; i++, group += k_stride, a += nc) {
 			hf w[4];
 
-#pragma GCC unroll 4
+			UNROLL(4)
 			for (unsigned g = 0; g < groups; g++)
 				w[g] = load_weights(kind, group + g * group_stride);
-#pragma GCC unroll 16
+			UNROLL(16)
 			for (unsigned j = 0; j < cols * groups; j++)
 				acc[j] = hf_fma(w[j / cols], hf_set1(a[j % cols]), acc[j]);
 		}
-#pragma GCC unroll 16
+		UNROLL(16)
 		for (unsigned i = 0; i < cols * groups; i++) {
 			float *o = out + ((size_t)(i / cols) * nc + i % cols) * 16;
 

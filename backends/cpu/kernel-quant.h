@@ -49,7 +49,7 @@ INLINE int32_t word_i32(const struct columns *t, int word, unsigned c)
 
 INLINE void load_nibbles(const uint8_t *codes, hi *w)
 {
-#pragma GCC unroll 4
+	UNROLL(4)
 	for (int s = 0; s < 4; s++) {
 		hi x = hi_load(codes + 64 * s);
 
@@ -60,12 +60,12 @@ INLINE void load_nibbles(const uint8_t *codes, hi *w)
 
 INLINE void store_columns(const hf *acc, unsigned cols, float *out)
 {
-#pragma GCC unroll 16
+	UNROLL(16)
 	for (unsigned c = 0; c < cols; c++)
 		hf_store(out + 16 * c, acc[c]);
 }
 
-#define CLEAR(acc) _Pragma("GCC unroll 16") for (unsigned c = 0; c < cols; c++)(acc)[c] = hf_zero()
+#define CLEAR(acc) UNROLL(16) for (unsigned c = 0; c < cols; c++)(acc)[c] = hf_zero()
 
 INLINE void cols_q8_0(const uint8_t *codes, const uint8_t *scales, size_t n_blocks,
 		      struct columns t, unsigned cols, float *out)
@@ -77,10 +77,10 @@ INLINE void cols_q8_0(const uint8_t *codes, const uint8_t *scales, size_t n_bloc
 		hf d = hf_load_f16(scales);
 		hi w[8];
 
-#pragma GCC unroll 8
+		UNROLL(8)
 		for (int s = 0; s < 8; s++)
 			w[s] = hi_load(codes + 64 * s);
-#pragma GCC unroll 16
+		UNROLL(16)
 		for (unsigned c = 0; c < cols; c++) {
 			hi dot = dot_byte(word_i32(&t, WORD_128, c), w, t.q + 32 * c);
 			hf x = hf_mul(hf_from_int(dot), hf_set1(word_f32(&t, WORD_SCALE, c)));
@@ -102,7 +102,7 @@ INLINE void cols_q4_0(const uint8_t *codes, const uint8_t *scales, size_t n_bloc
 		hi w[8];
 
 		load_nibbles(codes, w);
-#pragma GCC unroll 16
+		UNROLL(16)
 		for (unsigned c = 0; c < cols; c++) {
 			hi dot = dot_low(word_i32(&t, WORD_8, c), w, t.q + 32 * c);
 			hf x = hf_mul(hf_from_int(dot), hf_set1(word_f32(&t, WORD_SCALE, c)));
@@ -131,7 +131,7 @@ INLINE void cols_q4_k(const uint8_t *codes, const uint8_t *scales, unsigned firs
 			hi w[8];
 
 			load_nibbles(codes, w);
-#pragma GCC unroll 16
+			UNROLL(16)
 			for (unsigned c = 0; c < cols; c++) {
 				hi dot = dot_low(0, w, t.q + 32 * c);
 				hf x = hf_mul(hf_from_int(dot),
@@ -160,15 +160,15 @@ INLINE void cols_q6_k(const uint8_t *codes, const uint8_t *scales, unsigned firs
 			hi w[8];
 
 			load_nibbles(codes, w);
-#pragma GCC unroll 2
+			UNROLL(2)
 			for (int h = 0; h < 2; h++) {
 				hi bits = hi_load(codes + 256 + 64 * h);
 
-#pragma GCC unroll 4
+				UNROLL(4)
 				for (int s = 0; s < 4; s++)
 					w[4 * h + s] = hi_with_bits(w[4 * h + s], bits, s);
 			}
-#pragma GCC unroll 16
+			UNROLL(16)
 			for (unsigned c = 0; c < cols; c++) {
 				hi x = dot_half(word_i32(&t, WORD_32_LOW, c), w, t.q + 32 * c);
 				hi y = dot_half(word_i32(&t, WORD_32_HIGH, c), w + 4,

@@ -10,7 +10,13 @@
 
 #include "float16.h"
 
-#define INLINE   static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL(n) /* there speed does not count, and the compiler would take minutes */
+#else
+#define PRAGMA(x) _Pragma(#x)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
 #define LANES    8
 #define MAX_COLS 4
 
@@ -135,7 +141,7 @@ INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = pairs(w[0], a);
 
-#pragma GCC unroll 8
+	UNROLL(8)
 	for (int s = 1; s < 8; s++)
 		sum = _mm256_add_epi16(sum, pairs(w[s], a + 4 * s));
 	return _mm256_add_epi32(hi_set1(init), _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
@@ -157,7 +163,7 @@ INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
 
-#pragma GCC unroll 8
+	UNROLL(8)
 	for (int s = 0; s < 8; s++) {
 		hi x = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
 		hi y = _mm256_sign_epi8(four(a + 4 * s), x);

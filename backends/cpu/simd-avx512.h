@@ -11,7 +11,13 @@
 
 #include "float16.h"
 
-#define INLINE   static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL(n) /* there speed does not count, and the compiler would take minutes */
+#else
+#define PRAGMA(x) _Pragma(#x)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
 #define LANES    16
 #define MAX_COLS 16
 
@@ -131,7 +137,7 @@ INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = hi_set1(init);
 
-#pragma GCC unroll 8
+	UNROLL(8)
 	for (int s = 0; s < 8; s++)
 		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
 	return sum;
@@ -141,7 +147,7 @@ INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = hi_set1(init);
 
-#pragma GCC unroll 4
+	UNROLL(4)
 	for (int s = 0; s < 4; s++)
 		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
 	return sum;
@@ -164,7 +170,7 @@ INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = pairs(w[0], a);
 
-#pragma GCC unroll 8
+	UNROLL(8)
 	for (int s = 1; s < 8; s++)
 		sum = _mm512_add_epi16(sum, pairs(w[s], a + 4 * s));
 	return _mm512_add_epi32(hi_set1(init), _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
@@ -186,7 +192,7 @@ INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
 {
 	hi sum = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
 
-#pragma GCC unroll 8
+	UNROLL(8)
 	for (int s = 0; s < 8; s++) {
 		hi x = _mm512_xor_si512(w[s], _mm512_set1_epi8(-128)), y = four(a + 4 * s);
 

@@ -15,7 +15,8 @@
 
 #include "float16.h"
 
-#define INLINE   static inline __attribute__((always_inline))
+#define INLINE static inline
+#define UNROLL(n)
 #define LANES    16
 #define MAX_COLS 4
 
