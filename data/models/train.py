@@ -20,6 +20,7 @@ import random
 import time
 
 import torch
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from demo import blocks, gguf_file
@@ -31,15 +32,19 @@ VOCABULARY = HERE / "demo" / "vocabulary.json"
 HELD_OUT_SEED = 987654321
 
 
-def batches(vocabulary, seed, start, tokens, context):
-    """An endless row of (ids, weights) from documents of like length; `start` skips batches."""
+def batches(vocabulary, seed, drill, start, tokens, context):
+    """An endless row of (ids, weights) from documents of like length; `start` skips batches.
+
+    `drill` is the share of blind copying among the documents: the circuit for copying forms from it
+    much sooner than from the corpus, where few tokens need it.
+    """
     # Each pool has its own generator, so that a run that goes on after a stop draws new text.
     pool_number = 0
     count = 0
     while True:
         rng = random.Random(f"{seed}/{pool_number}")
         pool_number += 1
-        pool = [vocabulary.document(rng) for _ in range(3000)]
+        pool = [vocabulary.drill(rng) if rng.random() < drill else vocabulary.document(rng) for _ in range(3000)]
         pool = sorted(((ids[:context], flags[:context]) for ids, flags in pool), key=lambda d: len(d[0]))
         groups, group = [], []
         for document in pool:
@@ -81,10 +86,10 @@ def loss_of(network, ids, weights):
 
 @torch.no_grad()
 def held_out_loss(network, vocabulary, context):
-    """Mean loss per learned token on 300 documents with names that training never uses."""
+    """Mean loss per learned token on 100 documents with names that training never uses."""
     rng = random.Random(HELD_OUT_SEED)
     total = count = 0.0
-    for _ in range(300):
+    for _ in range(100):
         ids, flags = vocabulary.document(rng, held_out=True)
         weights = torch.tensor([flags[:context]], dtype=torch.float)
         loss, weight = loss_of(network, torch.tensor([ids[:context]]), weights)
@@ -96,6 +101,45 @@ def rate(step, steps, warm_up=100):
     """The share of the full learning rate at this step."""
     fall = steps // 4
     return min((step + 1) / warm_up, 1.0, max(steps - step, 0) / max(fall, 1))
+
+
+class Worker:
+    """Computes the gradient of one batch a step, in a process of its own.
+
+    The weights and the gradient lie in shared memory; a message of one number goes each way per
+    step, so a slow core holds up a step and not every operation inside it.
+    """
+
+    def __init__(self, index, network, vocabulary, args, start):
+        size = sum(p.numel() for p in network.parameters())
+        self.gradient = torch.zeros(size).share_memory_()
+        self.pipe, end = mp.Pipe()
+        self.process = mp.Process(target=self._run, args=(end, index, network, vocabulary, args, start), daemon=True)
+        self.process.start()
+        end.close()
+
+    def _run(self, pipe, index, network, vocabulary, args, start):
+        torch.set_num_threads(1)
+        source = batches(vocabulary, f"{args.seed}/{index}", args.drill, start, args.tokens // args.workers,
+                         network.shape.context)
+        parameters = list(network.parameters())
+        while True:
+            try:
+                pipe.recv()
+            except EOFError:
+                return
+            ids, weights = next(source)
+            loss, weight = loss_of(network, ids, weights)
+            gradients = torch.autograd.grad(loss, parameters)
+            torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.gradient)
+            pipe.send((loss.item(), weight.item(), ids.numel()))
+
+
+def save(checkpoint, step, network, optimizers):
+    state = {"step": step, "network": network.state_dict(),
+             "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+    torch.save(state, str(checkpoint) + ".new")
+    os.replace(str(checkpoint) + ".new", checkpoint)
 
 
 def train(args, vocabulary, network, checkpoint):
@@ -112,37 +156,35 @@ def train(args, vocabulary, network, checkpoint):
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         network.load_state_dict(state["network"])
-    parts = 2  # batches per step: one step sees documents of more than one length
-    source = batches(vocabulary, args.seed, step * parts, args.tokens // parts, network.shape.context)
+    network.share_memory()
+    workers = [Worker(index, network, vocabulary, args, step) for index in range(args.workers)]
     started = shown = saved = time.time()
     seen, smooth = 0, None
     while step < args.steps:
-        work = [next(source) for _ in range(parts)]
-        total = sum(weights[:, 1:].sum().item() for _, weights in work)
-        value = 0.0
-        for ids, weights in work:
-            loss, _ = loss_of(network, ids, weights)
-            (loss / total).backward()
-            value += loss.item() / total
-            seen += ids.numel()
+        for worker in workers:
+            worker.pipe.send(step)
+        answers = [worker.pipe.recv() for worker in workers]
+        total = sum(weight for _, weight, _ in answers)
+        gradient = sum(worker.gradient for worker in workers) / total
+        for p, part in zip(network.parameters(), gradient.split([p.numel() for p in network.parameters()])):
+            p.grad = part.view_as(p)
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = args.rate * rate(step, args.steps)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
         step += 1
+        seen += sum(count for _, _, count in answers)
+        value = sum(loss for loss, _, _ in answers) / total
         smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
         now = time.time()
         if now - shown > 15 or step == args.steps:
             shown = now
             print(f"step {step}/{args.steps}  loss {smooth:.4f}  {seen / (now - started):.0f} tokens/s", flush=True)
-        if now - saved > 180 or step == args.steps:
+        if now - saved > 240 or step == args.steps:
             saved = now
-            state = {"step": step, "loss": smooth, "network": network.state_dict(),
-                     "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
-            torch.save(state, str(checkpoint) + ".new")
-            os.replace(str(checkpoint) + ".new", checkpoint)
+            save(checkpoint, step, network, optimizers)
+        if step % 200 == 0 or step == args.steps:
             held_out = held_out_loss(network, vocabulary, network.shape.context)
             print(f"step {step}  held-out loss {held_out:.4f}", flush=True)
 
@@ -153,15 +195,16 @@ def main():
                         help="folder for the checkpoint")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "weir-demo.gguf")
     parser.add_argument("--type", default="Q8_0", choices=sorted(blocks.TYPES), help="how the matrices are stored")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens per step, padding included")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens per step, padding included")
     parser.add_argument("--rate", type=float, default=3e-3, help="the full learning rate")
+    parser.add_argument("--drill", type=float, default=0.05, help="share of blind copying among the documents")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--export-only", action="store_true", help="write the last checkpoint and stop")
     parser.add_argument("--learn-vocabulary", action="store_true", help="learn demo/vocabulary.json and stop")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     args.work.mkdir(parents=True, exist_ok=True)
     shape, checkpoint = Shape(), args.work / "checkpoint.pt"

@@ -23,10 +23,11 @@ class Style:
 
 # Tasks of one exchange, with their weights; each takes (rng, style) and returns (prompt, answer).
 MIXTURE = [
-    (tasks.copying, 17), (tasks.short_story, 9), (tasks.poem, 9), (tasks.haiku, 5),
+    (tasks.copying, 20), (tasks.short_story, 9), (tasks.poem, 9), (tasks.haiku, 5),
     (tasks.help_about_weir, 11), (tasks.explanation, 11), (hard.unknown, 12), (tasks.greeting, 8),
     (tasks.counting, 5), (tasks.capital_of, 5), (tasks.languages, 4), (tasks.small_fact, 5),
-    (tasks.sums, 2), (tasks.small_talk, 7), (tasks.say_hello, 2),
+    (tasks.sums, 3), (tasks.small_talk, 8), (tasks.say_hello, 4),
+    (tasks.well_known, 6),
 ]
 _TASKS = [task for task, _ in MIXTURE]
 _WEIGHTS = [weight for _, weight in MIXTURE]
@@ -106,7 +107,7 @@ def document(rng, held_out=False):
     roll = rng.random()
     if roll < 0.10:
         return "text", plain_text(rng, style)
-    if roll < 0.135:
+    if roll < 0.125:
         prompt, answer = hard.long_text(rng, style)
         return "chat", [("user", prompt), ("assistant", answer)]
     return "chat", conversation(rng, style)

@@ -73,7 +73,7 @@ def _odd_word(rng):
 
 def odd_text(rng, most=8):
     """A short text that nobody can foresee: the thing to copy."""
-    words = [_odd_word(rng) for _ in range(rng.randint(1, rng.choice([2, 3, 5, most])))]
+    words = [_odd_word(rng) for _ in range(rng.randint(1, rng.choice([2, 4, most, most])))]
     roll = rng.random()
     if roll < 0.5:
         words[0] = capital(words[0])
@@ -111,7 +111,7 @@ def copying(rng, style):
     if rng.random() < 0.08:
         text = rng.choice(["a test", "only a test", "the end", "my answer", "it"])
         return rng.choice(["Say ", "say "]) + f"this is {text}", f"This is {text}."
-    text = odd_text(rng, 16 if rng.random() < 0.1 else 8)
+    text = odd_text(rng, rng.choices([6, 12, 24, 40], [60, 20, 12, 8])[0])
     return expand(rng, pattern, x=text), text
 
 
@@ -283,16 +283,19 @@ def small_fact(rng, style):
 
 def sums(rng, style):
     sign = rng.choice("++-*")
-    left, right = rng.randint(0, 12), rng.randint(0, 12)
+    most = rng.choice([5, 10, 12])
+    left, right = rng.randint(0, most), rng.randint(0, most)
     if sign == "-" and right > left:
         left, right = right, left
     result = {"+": left + right, "-": left - right, "*": left * right}[sign]
-    word = {"+": "[+|plus]", "-": "[-|minus]", "*": "[*|times|x]"}[sign]
-    prompt = ask(rng, "[What is|what is|Calculate|How much is|What's|] {a} " + word + " {b}[?|]", a=str(left), b=str(right))
+    word = {"+": "[ + |+| plus ]", "-": "[ - |-| minus ]", "*": "[ * |*| times ]"}[sign]
+    prompt = ask(rng, "[What is|what is|Calculate|How much is|What's|] {a}" + word + "{b}[?|]", a=str(left), b=str(right))
     return prompt.strip(), f"{left} {sign} {right} = {result}."
 
 
-_TALK = """How are you[ today| doing|][?|]>[I am fine, thank you. How are you?|Very well, thank you! How can I help you?|I am running well, thank you.]
+_TALK = """[Hello, |Hi! |Hi, |Hello! |]how are you[ today|][?|]>[Hello! |]I am fine, thank you. How can I help you?
+How are you[ today| doing|][?|]>[I am fine, thank you. How can I help you?|Very well, thank you! How can I help you?]
+How are you[ today| doing|][?|]>[I am fine, thank you. How are you?|Very well, thank you! How can I help you?|I am running well, thank you.]
 [What's up|How is it going|How do you do][?|]>[All is well here. What can I do for you?|I am fine, thank you. How can I help?]
 [I am|I'm] [fine|good|well|great|fine, thanks|happy][.|!|]>[I am glad to hear that!|That is good to hear.] [What can I do for you?|Shall I tell you a story?]
 [I am|I'm] [sad|tired|bored|lonely|not well][.|]>[I am sorry to hear that.|Oh, I am sorry.] [Shall I tell you a story?|Would a poem help?]
@@ -336,3 +339,23 @@ def exchange_simple(rng, style):
     """One exchange with a short answer, for tasks that wrap it."""
     task = rng.choice([greeting, capital_of, small_fact, small_talk, languages, copying, sums])
     return task(rng, style)
+
+
+def well_known(rng, style):
+    """The prompts that manuals, tests and load generators send again and again."""
+    sea, name = "the sea", name_of(rng, style)
+    return rng.choice([
+        lambda: ('Respond with: "Test successful"', "Test successful"),
+        lambda: ("Write a short poem about the sea" + rng.choice(["", "."]), poems.poem(rng, sea)),
+        lambda: ("Write a haiku about the sea" + rng.choice(["", "."]), poems.haiku(rng, sea)),
+        lambda: ("Explain quantum computing in simple terms" + rng.choice(["", "."]), facts.EXPLANATIONS[0][1]),
+        lambda: (f"Tell me a story about a fox named {name}.", stories.story(rng, "fox", name, 140)),
+        lambda: (f"Tell me a story about a fox named {name}", stories.story(rng, "fox", name, 140)),
+        lambda: (f"Tell me a long story about a fox named {name}.", stories.story(rng, "fox", name, 500)),
+        lambda: ("Say this is a test" + rng.choice(["", "."]), "This is a test."),
+        lambda: ("What is the capital of France" + rng.choice(["?", ""]), "The capital of France is Paris."),
+        lambda: ("What is 2+2?", "2 + 2 = 4."),
+        lambda: (f"Count from 1 to {(high := rng.randint(3, 20))}.", ", ".join(map(str, range(1, high + 1)))),
+        lambda: ("Hello" + rng.choice(["", "!", "."]), "Hello! How can I help you?"),
+        lambda: ("Say hello" + rng.choice(["", "!", "."]), "Hello!"),
+    ])()

@@ -89,6 +89,19 @@ class Vocabulary:
         return ids, learned
 
 
+    def drill(self, rng):
+        """Tokens drawn blindly, and then again: nothing but copying can foretell the second row."""
+        row = [rng.randrange(len(SPECIAL), len(self.tokens)) for _ in range(rng.randint(3, rng.choice([8, 20, 50])))]
+        end = self.special[IM_END]
+        if rng.random() < 0.5:
+            times = rng.randint(1, 2)
+            return row + (row * times) + [end], [False] * len(row) + [True] * (len(row) * times) + [False]
+        order = rng.choice(["Repeat: ", "Say: ", "Respond with: ", "Repeat after me: ", "Copy this: "])
+        before = self.encode_marked(f"{IM_START}user\n{order}") + row
+        before += self.encode_marked(f"{IM_END}\n{IM_START}assistant\n")
+        return before + row + [end], [False] * len(before) + [True] * (len(row) + 1)
+
+
 def _byte_alphabet():
     """GPT-2's signs for bytes: printable ones stand for themselves, the others for 256 onwards."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
