@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * frontends/line/plugin.c - the line component: its options and its life. [main]
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <weir/plugin.h>
+
+#include "line.h"
+
+/* key, fallback, type, range, help */
+#define OPTION(k, f, t, lo, hi, h)                                                                 \
+	static const struct weir_option option_##k = { .size = sizeof(struct weir_option),         \
+						       .type = WEIR_OPTION_##t,                    \
+						       .key = #k,                                  \
+						       .fallback = f,                              \
+						       .help = h,                                  \
+						       .min = lo,                                  \
+						       .max = hi }
+
+OPTION(listen, "127.0.0.1:8001", LIST, 0, 0,
+       "Where to listen: host:port (port 0 takes a free one), unix:/path/of/socket, stdio.");
+OPTION(max_line, "1MiB", SIZE, 1024, 16777216,
+       "Longest request; a longer line gets an error and the connection is closed.");
+OPTION(max_connections, "1000", INT, 1, 100000, "Connections at once; those above are refused.");
+OPTION(max_requests, "64", INT, 1, 10000, "Requests at once on one connection.");
+OPTION(idle_timeout, "10m", DURATION, 0, 86400000,
+       "A connection without requests is closed after it; 0: never. Not for stdio.");
+OPTION(write_timeout, "60s", DURATION, 10, 3600000,
+       "A client that takes nothing for so long is cut off and its requests cancelled.");
+OPTION(request_timeout, "300s", DURATION, 0, 86400000,
+       "Deadline of a request in the backend; 0: none.");
+OPTION(socket_mode, "600", STRING, 0, 0, "Permissions of unix sockets, octal.");
+OPTION(half_close, "false", BOOL, 0, 0,
+       "A TCP client that ends its input still gets its answers; otherwise it counts as gone.");
+OPTION(quit_at_eof, NULL, BOOL, 0, 0,
+       "The server ends when standard input has ended and all is answered; unset: if stdio is the "
+       "only address.");
+
+static const struct weir_option *const options[] = {
+	&option_listen,
+	&option_max_line,
+	&option_max_connections,
+	&option_max_requests,
+	&option_idle_timeout,
+	&option_write_timeout,
+	&option_request_timeout,
+	&option_socket_mode,
+	&option_half_close,
+	&option_quit_at_eof,
+	NULL,
+};
+
+struct frontend {
+	struct weir_instance instance;
+	struct line line;
+};
+
+void line_logf(const struct line *line, uint32_t level, const char *format, ...)
+{
+	if (!line->log || !line->log->enabled(line->host, level, "line"))
+		return;
+	va_list ap;
+	va_start(ap, format);
+	g_autofree char *text = g_strdup_vprintf(format, ap);
+	va_end(ap);
+	line->log->write(line->host, level, "line", text);
+}
+
+void line_count(const struct line *line, weir_metric *m, double by)
+{
+	if (m)
+		line->metrics->add(m, by);
+}
+
+bool line_is_ready(const struct line *line)
+{
+	return !line->status || strcmp(line->status->state(line->host), "initializing") != 0;
+}
+
+/* ---- options ---- */
+
+static const char *get(const struct weir_kv *conf, size_t n, const struct weir_option *o)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(conf[i].key, o->key) == 0)
+			return conf[i].value;
+	return NULL;
+}
+
+static uint64_t get_number(const struct weir_kv *conf, size_t n, const struct weir_option *o)
+{
+	const char *text = get(conf, n, o);
+	return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static bool get_bool(const struct weir_kv *conf, size_t n, const struct weir_option *o,
+		     bool otherwise)
+{
+	const char *text = get(conf, n, o);
+	return text ? strcmp(text, "true") == 0 : otherwise;
+}
+
+static char **get_list(const struct weir_kv *conf, size_t n, const struct weir_option *o)
+{
+	const char *text = get(conf, n, o);
+	char **list = g_strsplit(text ? text : "", ",", -1);
+	for (char **l = list; *l; l++)
+		g_strstrip(*l);
+	return list;
+}
+
+static weir_status refuse(struct weir_error *err, const char *param, const char *text)
+{
+	err->code = WEIR_E_INVALID;
+	g_strlcpy(err->param, param, sizeof(err->param));
+	g_snprintf(err->text, sizeof(err->text), "line: %s", text);
+	return err->code;
+}
+
+static weir_status configure(struct line_config *c, const struct weir_kv *conf, size_t n,
+			     struct weir_error *err)
+{
+	const char *mode = get(conf, n, &option_socket_mode);
+	guint64 bits = 0600;
+	unsigned n_stdio = 0;
+	c->listen = get_list(conf, n, &option_listen);
+	c->max_line = get_number(conf, n, &option_max_line);
+	c->max_connections = (uint32_t)get_number(conf, n, &option_max_connections);
+	c->max_requests = (uint32_t)get_number(conf, n, &option_max_requests);
+	c->idle_timeout_ms = (uint32_t)get_number(conf, n, &option_idle_timeout);
+	c->write_timeout_ms = (uint32_t)get_number(conf, n, &option_write_timeout);
+	c->request_timeout_ms = (uint32_t)get_number(conf, n, &option_request_timeout);
+	c->half_close = get_bool(conf, n, &option_half_close, false);
+	for (char **l = c->listen; *l; l++)
+		n_stdio += strcmp(*l, "stdio") == 0;
+	c->quit_at_eof =
+		get_bool(conf, n, &option_quit_at_eof, n_stdio == g_strv_length(c->listen));
+	if (!c->listen[0] || !c->listen[0][0])
+		return refuse(err, "listen", "listen is empty: give at least one address");
+	if (n_stdio > 1)
+		return refuse(err, "listen", "listen names stdio more than once");
+	if (mode && !g_ascii_string_to_unsigned(mode, 8, 0, 0777, &bits, NULL))
+		return refuse(err, "socket_mode", "socket_mode must be octal, as in 660");
+	c->socket_mode = (uint32_t)bits;
+	return WEIR_OK;
+}
+
+/* ---- life ---- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void stop(struct weir_instance *i)
+{
+	struct frontend *f = i->data;
+	struct line *line = &f->line;
+	if (line->thread) {
+		g_atomic_int_set(&line->want_drain, 1);
+		g_atomic_int_set(&line->want_stop, 1);
+		line_ring(line);
+		g_thread_join(g_steal_pointer(&line->thread));
+	}
+	listen_close(line);
+	g_clear_pointer(&line->listeners, g_free);
+	if (line->loop)
+		line->gateway->loop_free(g_steal_pointer(&line->loop));
+	close_fd(&line->epoll_fd);
+	close_fd(&line->bell_fd);
+	close_fd(&line->spare_fd);
+}
+
+static void drain(struct weir_instance *i)
+{
+	struct frontend *f = i->data;
+	g_atomic_int_set(&f->line.want_drain, 1);
+	if (f->line.thread)
+		line_ring(&f->line);
+}
+
+static void make_metrics(struct line *line)
+{
+	const struct weir_metrics *m = line->metrics;
+	if (!m)
+		return;
+	line->m_connections = m->gauge(line->host, "line_connections", "", "Open connections.");
+	line->m_requests =
+		m->counter(line->host, "line_requests", "", "Requests that open a stream.");
+	line->m_refused = m->counter(line->host, "line_connections_refused", "",
+				     "Connections over the limit, or without a descriptor.");
+	line->m_gone = m->counter(line->host, "line_clients_gone", "",
+				  "Clients that went away before their answers were complete.");
+	line->m_stalled =
+		m->counter(line->host, "line_clients_stalled", "",
+			   "Clients that took nothing for write_timeout and were cut off.");
+}
+
+static weir_status start(struct weir_instance *i, struct weir_error *err)
+{
+	struct frontend *f = i->data;
+	make_metrics(&f->line);
+	weir_status status = listen_open(&f->line, err);
+	if (status == WEIR_OK)
+		status = line_thread_start(&f->line, err);
+	if (status < 0)
+		stop(i);
+	return status;
+}
+
+static void destroy(struct weir_instance *i)
+{
+	if (!i)
+		return;
+	struct frontend *f = i->data;
+	g_strfreev(f->line.config.listen);
+	g_free(f->line.rbuf);
+	g_free(f);
+}
+
+static int32_t probe(const struct weir_host *host, struct weir_error *why)
+{
+	g_strlcpy(why->text, "runs everywhere", sizeof(why->text));
+	return 50;
+}
+
+static weir_status create(const struct weir_host *host, const struct weir_kv *conf, size_t n_conf,
+			  struct weir_instance **ret, struct weir_error *err)
+{
+	const struct weir_gateway *gateway = host->get_ext(host, WEIR_HOST_GATEWAY);
+	const struct weir_stream_api *stream = host->get_ext(host, WEIR_HOST_STREAM);
+	if (!gateway || !stream) {
+		refuse(err, "", "this host offers no gateway to frontends");
+		return err->code = WEIR_E_UNSUPPORTED;
+	}
+	struct frontend *f = g_new0(struct frontend, 1);
+	f->instance = (struct weir_instance){ .size = sizeof(f->instance),
+					      .data = f,
+					      .start = start,
+					      .drain = drain,
+					      .stop = stop,
+					      .destroy = destroy };
+	f->line.host = host;
+	f->line.gateway = gateway;
+	f->line.stream = stream;
+	f->line.log = host->get_ext(host, WEIR_HOST_LOG);
+	f->line.metrics = host->get_ext(host, WEIR_HOST_METRICS);
+	f->line.status = host->get_ext(host, WEIR_HOST_STATUS);
+	f->line.epoll_fd = f->line.bell_fd = f->line.spare_fd = -1;
+	f->line.rbuf = g_malloc(LINE_READ_SIZE);
+	weir_status status = configure(&f->line.config, conf, n_conf, err);
+	if (status < 0)
+		destroy(&f->instance);
+	else
+		*ret = &f->instance;
+	return status;
+}
+
+static const struct weir_component component = {
+	.size = sizeof(component),
+	.role = WEIR_ROLE_FRONTEND,
+	.id = "line",
+	.title = "Line protocol: JSON-RPC 2.0, one object a line",
+	.help = "Speaks over TCP, unix sockets and standard input and output: chat, complete, "
+		"embed, "
+		"tokenize, detokenize, cancel, grant, models, health. For nc, for scripts, for "
+		"programs that start a server as a child. See docs/line-protocol.md.",
+	.options = options,
+	.probe = probe,
+	.create = create,
+};
+
+static const struct weir_component *const components[] = { &component, NULL };
+
+static const struct weir_plugin plugin = {
+	.size = sizeof(plugin),
+	.abi = WEIR_ABI,
+	.abi_min = WEIR_ABI_MAJOR << 16,
+	.sanitizer = WEIR_SANITIZER,
+	.name = "line",
+	.version = WEIR_VERSION,
+	.vendor = "Weir",
+	.license = "MIT",
+	.components = components,
+};
+
+const struct weir_plugin *weir_plugin_query(uint32_t host_abi)
+{
+	return host_abi >> 16 == WEIR_ABI_MAJOR ? &plugin : NULL;
+}
