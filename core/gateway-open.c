@@ -288,6 +288,16 @@ static void refuse_full(struct ticket *t)
 	weir_stream_fail(t->out, &err, WEIR_RETRY_AFTER_MS, NULL);
 }
 
+static struct weir_chain *present_chain(struct weir_router *r)
+{
+	struct weir_chain *chain;
+
+	pthread_mutex_lock(&r->chain_lock);
+	chain = r->chain ? weir_chain_ref(r->chain) : NULL;
+	pthread_mutex_unlock(&r->chain_lock);
+	return chain;
+}
+
 static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_request *request,
 				const struct weir_sink *sink, void *sink_data, uint32_t credit,
 				weir_stream **ret, struct weir_error *err)
@@ -300,6 +310,7 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 		.request = request,
 		.producer = &producer,
 	};
+	struct weir_chain *chain;
 	struct weir_links *links = NULL;
 	struct weir_slot *slot = NULL;
 	struct ticket *t;
@@ -308,8 +319,10 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 
 	if (atomic_load(&r->draining))
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "the server is shutting down");
-	if (r->chain) {
-		status = weir_chain_request(r->chain, request, &links, err);
+	chain = present_chain(r);
+	if (chain) {
+		status = weir_chain_request(chain, request, &links, err);
+		weir_chain_unref(chain);
 		if (status < 0)
 			return status;
 	}

@@ -38,7 +38,8 @@ struct weir_router {
 	struct weir_core *core;
 	struct weir_router_options options;
 	struct weir_streams *streams;
-	struct weir_chain *chain;
+	pthread_mutex_t chain_lock;
+	struct weir_chain *chain; /* chain_lock; NULL: no middleware */
 	struct weir_workers *workers;
 	struct weir_watchdog *watchdog;
 	GPtrArray *slots; /* struct weir_slot, in profile order */

@@ -22,6 +22,7 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 	r->options = *options;
 	r->streams = weir_streams_new(core);
 	r->slots = g_ptr_array_new();
+	pthread_mutex_init(&r->chain_lock, NULL);
 	r->queue_depth = weir_metric_gauge(core->metrics, "queue_depth", "",
 					   "Requests that wait for their turn.");
 	r->queue_rejections = weir_metric_counter(core->metrics, "queue_rejections", "",
@@ -110,7 +111,7 @@ weir_status weir_router_add_backend(struct weir_router *r, const struct weir_bac
 weir_status weir_router_set_chain(struct weir_router *r, struct weir_instance *const *middleware,
 				  size_t n, struct weir_error *err)
 {
-	struct weir_chain *chain = NULL;
+	struct weir_chain *chain = NULL, *old;
 	weir_status status;
 
 	if (n > 0) {
@@ -118,8 +119,11 @@ weir_status weir_router_set_chain(struct weir_router *r, struct weir_instance *c
 		if (status < 0)
 			return status;
 	}
-	weir_chain_unref(r->chain);
+	pthread_mutex_lock(&r->chain_lock);
+	old = r->chain;
 	r->chain = chain;
+	pthread_mutex_unlock(&r->chain_lock);
+	weir_chain_unref(old);
 	return WEIR_OK;
 }
 
@@ -177,6 +181,7 @@ void weir_router_free(struct weir_router *r)
 	weir_router_stop(r);
 	weir_streams_close(r->streams);
 	weir_chain_unref(r->chain);
+	pthread_mutex_destroy(&r->chain_lock);
 	for (guint i = 0; i < r->slots->len; i++)
 		slot_free(r->slots->pdata[i]);
 	g_ptr_array_unref(r->slots);

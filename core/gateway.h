@@ -35,6 +35,8 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 /* Both are copied in shape; instances must outlive the router. Names must be unique. */
 weir_status weir_router_add_backend(struct weir_router *, const struct weir_backend_binding *,
 				    struct weir_error *err);
+/* Also while it runs: requests that are open keep the chain that they began with, so its instances
+ * must live until those have ended. */
 weir_status weir_router_set_chain(struct weir_router *, struct weir_instance *const *middleware,
 				  size_t n, struct weir_error *err);
 /* Starts workers and schedulers and queues every level-B load; returns before they are loaded. */

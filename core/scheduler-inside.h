@@ -84,7 +84,7 @@ void weir_scheduler_finish(struct weir_scheduler *, struct weir_job *, const str
 
 /* scheduler-metrics.c */
 void weir_engine_metrics_init(struct weir_engine_metrics *, struct weir_metric_set *,
-			      const char *model_name, uint32_t max_model_len);
+			      const char *model_name, const struct weir_model *);
 void weir_engine_metrics_admitted(struct weir_engine_metrics *, const struct weir_job *);
 void weir_engine_metrics_token(struct weir_engine_metrics *, struct weir_sequence *,
 			       int64_t now_ns);

@@ -96,7 +96,7 @@ static void make_request_series(struct weir_engine_metrics *e, struct maker *m, 
 }
 
 void weir_engine_metrics_init(struct weir_engine_metrics *e, struct weir_metric_set *set,
-			      const char *model_name, uint32_t max_model_len)
+			      const char *model_name, const struct weir_model *model)
 {
 	static const char *const reasons[] = { "stop", "length", "abort", "error" };
 	g_autofree char *escaped = g_strescape(model_name, NULL);
@@ -127,7 +127,16 @@ void weir_engine_metrics_init(struct weir_engine_metrics *e, struct weir_metric_
 		e->success[i] = weir_metric_counter(set, "vllm:request_success", more,
 						    "Requests that ended, by reason.");
 	}
-	make_request_series(e, &m, max_model_len);
+	{
+		g_autofree char *config =
+			g_strdup_printf("%s,block_size=\"%u\",num_gpu_blocks=\"%u\"", labels,
+					model->block_tokens, model->n_blocks);
+
+		weir_metric_set_value(weir_metric_gauge(set, "vllm:cache_config_info", config,
+							"Shape of the KV cache; always 1."),
+				      1);
+	}
+	make_request_series(e, &m, model->n_ctx);
 	e->queue_depth =
 		weir_metric_gauge(set, "queue_depth", "", "Requests that wait for their turn.");
 	e->queue_wait = weir_metric_counter(set, "queue_wait_seconds", "",

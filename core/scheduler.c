@@ -145,7 +145,7 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	s->step.error = g_new0(struct weir_error, model.max_rows);
 	if (!name)
 		name = model.name ? model.name : s->options.name;
-	weir_engine_metrics_init(&s->metrics, s->options.core->metrics, name, model.n_ctx);
+	weir_engine_metrics_init(&s->metrics, s->options.core->metrics, name, &s->model);
 	return WEIR_OK;
 }
 

@@ -35,6 +35,16 @@ struct weir_job *weir_job_new(struct weir_channel *channel)
 	return job;
 }
 
+static void give_prompt(struct weir_sequence *s)
+{
+	const struct weir_job *job = s->job;
+
+	s->cap_tokens = job->n_prompt + MIN(job->max_output, 256u) + 1;
+	s->tokens = g_new(int32_t, s->cap_tokens);
+	memcpy(s->tokens, job->prompt, job->n_prompt * sizeof(*s->tokens));
+	s->n_tokens = job->n_prompt;
+}
+
 void weir_job_prepare(struct weir_job *job)
 {
 	for (uint32_t i = 0; i < job->n; i++) {
@@ -44,13 +54,10 @@ void weir_job_prepare(struct weir_job *job)
 		s->index = i;
 		s->copy_from = s->copy_to = WEIR_NO_BLOCK;
 		s->seed = i == 0 ? job->sampling->seed : mix(job->sampling->seed + i);
-		s->cap_tokens = job->n_prompt + MIN(job->max_output, 256u) + 1;
-		s->tokens = g_new(int32_t, s->cap_tokens);
-		memcpy(s->tokens, job->prompt, job->n_prompt * sizeof(*s->tokens));
-		s->n_tokens = job->n_prompt;
 		s->key = job->root;
 		s->cutter = weir_cutter_new(job->stops);
 	}
+	give_prompt(&job->seqs[0]); /* the others get theirs when they begin */
 	job->forked = job->n == 1;
 }
 
@@ -180,6 +187,7 @@ void weir_job_fork(struct weir_job *job, struct weir_blocks *blocks)
 	for (uint32_t i = 1; i < job->n; i++) {
 		struct weir_sequence *s = &job->seqs[i];
 
+		give_prompt(s);
 		for (uint32_t k = 0; k < n_shared; k++) {
 			weir_blocks_ref(blocks, first->blocks[k]);
 			add_block(s, first->blocks[k]);

@@ -84,7 +84,7 @@ struct weir_job {
 struct weir_job *weir_job_new(struct weir_channel *);
 /* The sequences must have lost their blocks. NULL: nothing. */
 void weir_job_free(struct weir_job *);
-/* Gives every choice its tokens, seed and cutter. The prompt must be there. */
+/* Gives every choice its seed and cutter, the first one its tokens. The prompt must be there. */
 void weir_job_prepare(struct weir_job *);
 
 /* Tokens that a prefill still has to compute before the sequence may draw: with several choices the
@@ -106,7 +106,7 @@ void weir_sequence_advance(struct weir_sequence *, struct weir_blocks *);
 void weir_sequence_drop_copy(struct weir_sequence *, struct weir_blocks *);
 /* All blocks back, tail first. State, number and plan are the caller's. */
 void weir_sequence_drop_blocks(struct weir_sequence *, struct weir_blocks *);
-/* The other choices share the first one's blocks. */
+/* The other choices get their tokens and share the first one's blocks. */
 void weir_job_fork(struct weir_job *, struct weir_blocks *);
 
 #endif

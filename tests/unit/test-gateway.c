@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include <weir/middleware.h>
+
 #include "harness.h"
 
 /* Keeps its streams until told to end them. */
@@ -328,6 +330,93 @@ static void test_watchdog(void)
 	seen_free(seen);
 }
 
+/* A middleware that refuses, or lets pass and counts. */
+struct guard {
+	struct weir_instance instance;
+	struct weir_middleware calls;
+	bool refuses;
+	gint n_requests, n_done;
+};
+
+static weir_status guard_request(struct weir_instance *instance, void *scratch,
+				 weir_request *request, struct weir_error *err)
+{
+	struct guard *g = instance->data;
+
+	g->n_requests++;
+	return g->refuses ? weir_fail(err, WEIR_E_DENIED, "no") : WEIR_OK;
+}
+
+static void guard_done(struct weir_instance *instance, void *scratch)
+{
+	g_atomic_int_inc(&((struct guard *)instance->data)->n_done);
+}
+
+static const void *guard_ext(struct weir_instance *instance, const char *id)
+{
+	return strcmp(id, WEIR_MIDDLEWARE) == 0 ? &((struct guard *)instance->data)->calls : NULL;
+}
+
+static void guard_init(struct guard *g, bool refuses)
+{
+	memset(g, 0, sizeof(*g));
+	g->instance = (struct weir_instance){ .size = sizeof(g->instance),
+					      .data = g,
+					      .get_ext = guard_ext };
+	g->calls = (struct weir_middleware){ .size = sizeof(g->calls),
+					     .request = guard_request,
+					     .done = guard_done };
+	g->refuses = refuses;
+}
+
+/* A chain that is replaced while requests are open: each keeps the one that it met. And a request
+ * that middleware has let pass, but no backend answers, is over for the middleware too. */
+static void test_chain(void)
+{
+	struct weir_error err = { 0 };
+	struct weir_instance *chain[2];
+	struct guard pass, refuse;
+	struct seen *seen[2];
+	struct harness h;
+	struct keeper k;
+
+	keeper_init(&k);
+	guard_init(&pass, false);
+	guard_init(&refuse, true);
+	harness_init(&h, NULL);
+	add(&h, &k, "backend.main", "a");
+	chain[0] = &pass.instance;
+	chain[1] = &refuse.instance;
+	g_assert_cmpint(weir_router_set_chain(h.core.router, chain, 1, &err), ==, WEIR_OK);
+	harness_start(&h);
+	seen[0] = seen_new(0);
+	seen[1] = seen_new(0);
+	g_assert_cmpint(harness_open(&h, seen[0], 9, NULL, NULL, &err, "model", "a", NULL), ==,
+			WEIR_OK);
+	g_assert_cmpint(harness_open(&h, seen[1], 9, NULL, NULL, &err, "model", "b", NULL), ==,
+			WEIR_E_NOT_FOUND);
+	g_assert_cmpint(pass.n_done, ==, 1);
+	g_assert_cmpint(weir_router_set_chain(h.core.router, chain, 2, &err), ==, WEIR_OK);
+	g_assert_cmpint(harness_open(&h, seen[1], 9, NULL, NULL, &err, "model", "a", NULL), ==,
+			WEIR_E_DENIED);
+	g_assert_cmpint(pass.n_requests, ==, 3);
+	g_assert_cmpint(pass.n_done, ==, 2);
+	g_assert_cmpint(refuse.n_done, ==, 0);
+	wait_submitted(&k, 1);
+	g_assert_true(end_one(&k, NULL, WEIR_OK));
+	harness_until(&h, &seen[0]->n_ends);
+	g_assert_cmpint(pass.n_done, ==, 3);
+	chain[0] = &k.instance; /* no middleware: refused, the old chain stays */
+	g_assert_cmpint(weir_router_set_chain(h.core.router, chain, 1, &err), ==, WEIR_E_INVALID);
+	g_assert_cmpint(harness_open(&h, seen[1], 9, NULL, NULL, &err, "model", "a", NULL), ==,
+			WEIR_E_DENIED);
+	g_assert_cmpint(weir_router_set_chain(h.core.router, NULL, 0, &err), ==, WEIR_OK);
+	harness_clear(&h);
+	keeper_clear(&k);
+	seen_free(seen[0]);
+	seen_free(seen[1]);
+}
+
 static void on_model(void *data, const struct weir_model_entry *entry)
 {
 	g_string_append_printf(data, "%s %s %s;", entry->id, entry->backend, entry->state);
@@ -381,6 +470,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/gateway/no-model-and-drain", test_no_model);
 	g_test_add_func("/gateway/queue", test_queue);
 	g_test_add_func("/gateway/watchdog", test_watchdog);
+	g_test_add_func("/gateway/chain-replaced", test_chain);
 	g_test_add_func("/gateway/stop", test_stop);
 	return g_test_run();
 }
