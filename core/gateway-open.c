@@ -361,9 +361,9 @@ static weir_status gateway_open(const struct weir_host *host, weir_loop *loop,
 	struct weir_router *r = core->router;
 	weir_status status;
 
-	if (!r || !loop || !sink || !sink->event || !sink->end) {
+	if (!r || !loop || !request || !sink || !sink->event || !sink->end) {
 		status = weir_fail(err, r ? WEIR_E_INVALID : WEIR_E_UNAVAILABLE,
-				   r ? "open() needs a loop and a sink with event and end"
+				   r ? "open() needs a loop, a request, a sink with event and end"
 				     : "the gateway is not running");
 	} else {
 		atomic_fetch_add(&r->n_opening, 1);
