@@ -14,6 +14,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <weir/middleware.h>
+
+#include "check-producer.h"
 #include "gateway.h"
 #include "host.h"
 #include "log.h"
@@ -90,13 +93,18 @@ static weir_status connect(struct weir_check_rig *rig, struct weir_error *err)
 {
 	static const char *const serves[] = { RIG_MODEL, NULL };
 	struct weir_core *core = &rig->check->core;
+	struct weir_instance *backend = rig->producer ? rig->producer : rig->part->instance;
 	const struct weir_backend_binding binding = {
 		.name = "backend.check",
 		.component = rig->check->component->id,
-		.instance = rig->part->instance,
+		.instance = backend,
 		.serves = serves,
 	};
 	weir_status status = weir_part_start(rig->part, err);
+	if (status == WEIR_OK && rig->producer)
+		status = rig->producer->start(rig->producer, err);
+	if (status == WEIR_OK && rig->producer)
+		status = weir_router_set_chain(core->router, &rig->part->instance, 1, err);
 	if (status == WEIR_OK)
 		status = weir_router_add_backend(core->router, &binding, err);
 	if (status == WEIR_OK)
@@ -115,7 +123,8 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 	struct weir_error err;
 	memset(rig, 0, sizeof(*rig));
 	rig->check = check;
-	if (check->component->role != WEIR_ROLE_BACKEND) {
+	bool middle = check->component->role == WEIR_ROLE_MIDDLEWARE;
+	if (check->component->role != WEIR_ROLE_BACKEND && !middle) {
 		weir_check_absent(check);
 		return false;
 	}
@@ -132,6 +141,12 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 	rig->part = weir_check_create(check, &host);
 	if (!rig->part)
 		return false;
+	if (middle) {
+		const struct weir_middleware *api = weir_part_ext(rig->part, WEIR_MIDDLEWARE);
+		rig->fanout = api && api->fanout ? api->fanout : 1;
+		weir_host_init(&rig->host, &check->core, "backend.check");
+		rig->producer = weir_check_producer_new(&rig->host);
+	}
 	if (connect(rig, &err) != WEIR_OK) {
 		weir_check_skip(check, "%s", err.text);
 		return false;
@@ -154,6 +169,10 @@ void weir_check_rig_close(struct weir_check_rig *rig)
 	rig->gateway->loop_free(rig->loop);
 	weir_router_free(rig->check->core.router);
 	rig->check->core.router = NULL;
+	if (rig->producer) {
+		rig->producer->stop(rig->producer);
+		rig->producer->destroy(rig->producer);
+	}
 	weir_part_destroy(rig->part);
 	close(rig->bell);
 }

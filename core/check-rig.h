@@ -1,6 +1,7 @@
 /*
  * core/check-rig.h - a backend behind the real gateway, and a consumer in front of it: what the
- * stream section of `weir check` works with.
+ * stream section of `weir check` works with. A middleware stands between a backend of our own and
+ * that consumer.
  *
  * Main thread of a case's child only, except for what the gateway calls.
  */
@@ -15,6 +16,8 @@ struct weir_check_rig {
 	struct weir_check *check;
 	struct weir_host host; /* the consumer's */
 	struct weir_part *part;
+	struct weir_instance *producer; /* with a middleware: what it stands before */
+	unsigned fanout;                /* events that a middleware may add at the end */
 	const struct weir_gateway *gateway;
 	const struct weir_stream_api *streams;
 	weir_loop *loop;

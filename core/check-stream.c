@@ -88,7 +88,7 @@ static void stream_credit(struct weir_check *check)
 					"producer must look again at wake()");
 			return;
 		}
-		if (one.n_events > granted) {
+		if (one.n_events > granted + (one.n_ends ? rig.fanout : 0)) {
 			weir_check_fail(check, "%u events came for %u granted", one.n_events,
 					granted);
 			return;

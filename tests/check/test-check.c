@@ -52,6 +52,9 @@ static const struct bad bad_ones[] = {
 	{ "overrun", "stream", "credit", "must be kept" },
 	{ "spin", "stream", "credit", "wait for wake()" },
 	{ "no-end", "stream", "cancel-early", "did not end a cancelled stream in time" },
+	{ "mute", "stream", "answer", "did not pass the end on" },
+	{ "twice", "stream", "answer", "ends a stream twice" },
+	{ "before", "stream", "answer", "before STARTED" },
 	{ "two-ends", "stream", "answer", "end() twice" },
 };
 
