@@ -17,6 +17,8 @@ struct parse_job {
 	const struct http_config *config;
 	enum api_kind kind;
 	struct buf text;
+	atomic_bool gone; /* nobody waits: not worth the work */
+	size_t charged;   /* taken over from the connection */
 	struct api_body *body;
 	struct http_error_list errors;
 };
@@ -32,12 +34,14 @@ static void parsed(struct conn *c, struct api_body *body, const struct http_erro
 static void run_job(struct plane_job *job)
 {
 	struct parse_job *j = (struct parse_job *)job;
-	j->body = api_body_parse(j->config, j->kind, j->text.data, j->text.len, &j->errors);
+	if (!atomic_load(&j->gone))
+		j->body = api_body_parse(j->config, j->kind, j->text.data, j->text.len, &j->errors);
 }
 
 static void job_done(struct plane_job *job)
 {
 	struct parse_job *j = (struct parse_job *)job;
+	atomic_fetch_sub(&job->plane->http->bodies, j->charged);
 	if (j->conn)
 		parsed(j->conn, g_steal_pointer(&j->body), &j->errors);
 	api_body_free(j->body);
@@ -49,6 +53,7 @@ static void job_gone(void *data)
 {
 	struct parse_job *j = data;
 	j->conn = NULL;
+	atomic_store(&j->gone, true);
 }
 
 static const struct conn_waiter job_waiter = { .gone = job_gone };
@@ -65,6 +70,11 @@ void handle_api(struct conn *c)
 	const struct http_config *config = &c->plane->http->config;
 	struct buf *text = &c->req->body;
 	enum api_kind kind = API_KIND_CHAT;
+	const char *encoding = http_request_header(c->req, "content-encoding");
+	if (encoding && g_ascii_strcasecmp(encoding, "identity") != 0) {
+		conn_respond_error(c, 415, NULL, "a request body cannot be compressed here");
+		return;
+	}
 	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
 		if (strcmp(c->route->handler, kinds[i].handler) == 0)
 			kind = kinds[i].kind;
@@ -82,6 +92,8 @@ void handle_api(struct conn *c)
 	j->config = config;
 	j->kind = kind;
 	j->text = *text;
+	j->charged = c->charged;
+	c->charged = 0;
 	*text = (struct buf){ NULL, 0, 0 };
 	conn_wait(c, &job_waiter, j);
 	plane_job_push(c->plane, &j->job);

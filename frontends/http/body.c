@@ -9,7 +9,7 @@
 
 #define MAX_MODEL 256
 #define MAX_STOP  16
-#define MAX_BIAS  4096
+#define MAX_BIAS  1024
 
 static const uint32_t kinds[] = {
 	[API_KIND_CHAT] = PARAM_KIND_CHAT,

@@ -438,6 +438,7 @@ static void slim_body(struct call *k)
 	for (uint32_t i = 0; !b->params.echo && i < b->n_prompts; i++)
 		g_clear_pointer(&b->prompts[i].text, g_free);
 	buf_free(&k->conn->req->body);
+	conn_charge(k->conn, 0);
 }
 
 void call_start(struct conn *c, struct api_body *body)

@@ -61,6 +61,7 @@ void conn_close(struct conn *c)
 		return;
 	bool busy = c->state == CONN_STATE_BUSY;
 	c->state = CONN_STATE_DEAD;
+	conn_charge(c, 0);
 	if (busy) {
 		routes_count(c, c->streaming ? c->status : 499);
 		http_count(p->http, p->http->m_gone, 1);
@@ -105,6 +106,19 @@ bool conn_is_loopback(const struct conn *c)
 	if (c->peer.ss_family != AF_INET6)
 		return false;
 	return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+bool conn_charge(struct conn *c, size_t bytes)
+{
+	struct http *h = c->plane->http;
+	size_t before = c->charged, all;
+	c->charged = bytes;
+	if (bytes <= before) {
+		atomic_fetch_sub_explicit(&h->bodies, before - bytes, memory_order_relaxed);
+		return true;
+	}
+	all = atomic_fetch_add_explicit(&h->bodies, bytes - before, memory_order_relaxed);
+	return all + (bytes - before) <= h->config.max_bodies;
 }
 
 /* ---- input ---- */
@@ -169,6 +183,8 @@ static size_t consume(struct conn *c, const char *data, size_t len)
 		case FRAME_STATE_BODY:
 			if (!c->body_seen)
 				begin_body(c);
+			else if (!conn_charge(c, framer_peek(c->framer)->body.len))
+				conn_refuse(c, 503, "too many large request bodies at once");
 			break;
 		case FRAME_STATE_DONE:
 			dispatch(c);
@@ -411,6 +427,7 @@ void conn_finish(struct conn *c, int status)
 	http_request_free(g_steal_pointer(&c->req));
 	framer_free(g_steal_pointer(&c->framer));
 	c->body_seen = false;
+	conn_charge(c, 0);
 	c->route = NULL;
 	c->t_phase = c->plane->now_ms;
 	c->state = c->keep_alive && !c->plane->draining ? CONN_STATE_READING : CONN_STATE_CLOSING;

@@ -37,7 +37,7 @@ struct conn {
 	enum plane_tag tag; /* first */
 	int fd;
 	uint8_t state;
-	bool keep_alive, eof, dirty, streaming, chunked, body_seen, handled, lent;
+	bool keep_alive, eof, dirty, streaming, chunked, body_seen, handled;
 	uint32_t interest; /* what epoll watches */
 	struct plane *plane;
 	struct conn *next, *prev;             /* plane->conns */
@@ -55,6 +55,7 @@ struct conn {
 	void *waiter_data;
 	struct buf in, out; /* in: bytes behind the current request */
 	size_t sent;        /* of out */
+	size_t charged;     /* bytes of request body, in http->bodies */
 	size_t chunk_at;    /* offset in out of the open chunk's size line; SIZE_MAX: none */
 	int status;         /* of the answer, for metrics */
 	struct sockaddr_storage peer;
@@ -70,6 +71,8 @@ void conn_flush(struct conn *); /* sends what the kernel takes now; may close */
 void conn_close(struct conn *); /* at once; tells the waiter */
 /* READING: answers without a request, with an error, and closes. */
 void conn_refuse(struct conn *, int status, const char *message);
+/* The connection holds so many bytes of request body now; false: all together hold too many. */
+bool conn_charge(struct conn *, size_t bytes);
 /* No other request after this one. */
 void conn_last(struct conn *);
 bool conn_is_loopback(const struct conn *);

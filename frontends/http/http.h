@@ -8,6 +8,7 @@
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct http_config {
 	char **listen; /* "host:port", NULL-terminated */
 	uint32_t n_threads;
 	uint32_t max_connections;
+	size_t max_bodies; /* bytes of all request bodies that are read or parsed at once */
 	struct frame_limits frame;
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
 	uint32_t ping_interval_ms;   /* 0: no pings */
@@ -47,6 +49,7 @@ struct http {
 	struct plane **planes; /* config.n_threads */
 	GThreadPool *pool;     /* runs struct plane_job */
 	int n_connections;     /* atomic, over all planes */
+	atomic_size_t bodies;  /* bytes charged, see conn_charge() */
 	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled;
 };
 

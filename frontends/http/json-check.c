@@ -18,6 +18,7 @@ struct scan {
 	const char *what;
 	uint64_t is_object; /* one bit a level, the innermost is bit 0 */
 	unsigned depth;
+	unsigned n_members[JSON_CHECK_MAX_DEPTH + 1]; /* by depth */
 };
 
 static bool fail(struct scan *s, const char *what)
@@ -166,6 +167,8 @@ static bool scalar(struct scan *s)
 static bool member_name(struct scan *s)
 {
 	skip_blanks(s);
+	if (++s->n_members[s->depth] > JSON_CHECK_MAX_MEMBERS)
+		return fail(s, "an object has too many members");
 	if (s->p == s->end || *s->p != '"')
 		return fail(s, "a member name in quotes is expected");
 	if (!string(s))
@@ -191,6 +194,7 @@ static bool value(struct scan *s, bool *ret_open)
 	bool object = *s->p++ == '{';
 	s->is_object = s->is_object << 1 | object;
 	s->depth++;
+	s->n_members[s->depth] = 0;
 	skip_blanks(s);
 	if (s->p < s->end && *s->p == (object ? '}' : ']'))
 		return true; /* empty: after_value() closes it */

@@ -2,8 +2,10 @@
  * frontends/http/json-check.h - is this text JSON (RFC 8259), and not too deep?
  *
  * json-glib is lenient (comments, trailing commas) and recursive; a body passes here first. Errors
- * name the place. Refused although it is JSON: the escape \u0000 (no field of ours can carry a NUL)
- * and half of a surrogate pair (it is no character). Pure, iterative, one pass.
+ * name the place. An object has a limited number of members: json-glib keeps them in a hash table
+ * whose function anybody can make collide. Refused although it is JSON: the escape \u0000 (no field
+ * of ours can carry a NUL) and half of a surrogate pair (it is no character). Pure, iterative, one
+ * pass.
  */
 #ifndef HTTP_JSON_CHECK_H
 #define HTTP_JSON_CHECK_H
@@ -11,7 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JSON_CHECK_MAX_DEPTH 64
+#define JSON_CHECK_MAX_DEPTH   64
+#define JSON_CHECK_MAX_MEMBERS 1024 /* of an object */
 
 struct json_fault {
 	const char *what;      /* "a comma or a closing bracket is missing" */

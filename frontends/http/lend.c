@@ -13,6 +13,7 @@
 
 struct lender {
 	SoupServer *server;
+	struct pages *pages;
 	GSocketAddress *address; /* a name for both ends: libsoup only hands it on */
 	struct lent_io *current; /* while soup_server_accept_iostream() runs */
 };
@@ -327,29 +328,35 @@ static void on_request(SoupServer *server, SoupServerMessage *m, const char *pat
 		return;
 	}
 	add_common(io->out->conn, soup_server_message_get_response_headers(m));
-	pages_answer(io->out->conn->plane->http, m, path);
+	pages_answer(((struct lender *)data)->pages, m, path);
 }
 
-/* The request again, from its checked parts; what the plane has dealt with is left out. */
+/* Only what file answers look at is lent, and of ranges only a single one: RFC 9110 14.2 lets a
+ * server ignore them, and many are a known way to exhaust memory. */
+static bool is_lent(const struct http_header *h)
+{
+	static const char *const names[] = { "accept",        "host",      "if-modified-since",
+					     "if-none-match", "range",     "if-unmodified-since",
+					     "if-range",      "user-agent" };
+	if (strcmp(h->name, "range") == 0 && strchr(h->value, ','))
+		return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		if (strcmp(h->name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The request again, from its checked parts. */
 static void put_request(const struct http_request *r, struct buf *b)
 {
-	static const char *const dealt_with[] = { "connection", "content-length",    "expect",
-						  "keep-alive", "transfer-encoding", "upgrade" };
 	buf_printf(b, "%s %s%s%s HTTP/1.1\r\n", r->method, r->path, r->query ? "?" : "",
 		   r->query ? r->query : "");
 	if (!http_request_header(r, "host"))
 		buf_puts(b, "host: localhost\r\n");
-	for (uint32_t i = 0; i < r->n_headers; i++) {
-		bool skip = false;
-		for (size_t k = 0; k < G_N_ELEMENTS(dealt_with); k++)
-			skip |= strcmp(r->headers[i].name, dealt_with[k]) == 0;
-		if (!skip)
+	for (uint32_t i = 0; i < r->n_headers; i++)
+		if (is_lent(&r->headers[i]))
 			buf_printf(b, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
-	}
-	if (r->body.len)
-		buf_printf(b, "content-length: %zu\r\n", r->body.len);
 	buf_puts(b, "\r\n");
-	buf_append(b, r->body.data, r->body.len);
 }
 
 void lend(struct conn *c)
@@ -378,6 +385,7 @@ struct lender *lender_new(struct plane *p)
 {
 	struct lender *l = g_new0(struct lender, 1);
 	l->server = soup_server_new("raw-paths", TRUE, NULL);
+	l->pages = pages_new(p->http);
 	l->address = g_inet_socket_address_new_from_string("127.0.0.1", 80);
 	soup_server_add_handler(l->server, NULL, on_request, l, NULL);
 	g_signal_connect(l->server, "request-started", G_CALLBACK(on_request_started), l);
@@ -391,5 +399,6 @@ void lender_free(struct lender *l)
 	soup_server_disconnect(l->server);
 	g_object_unref(l->server);
 	g_object_unref(l->address);
+	pages_free(l->pages);
 	g_free(l);
 }

@@ -12,7 +12,20 @@
 
 #include "routes.h"
 
-#define MAX_FILE (64u << 20)
+#define MAX_FILE  (64u << 20)
+#define MAX_TOTAL (128u << 20)
+#define MAX_FILES 256
+
+struct page {
+	GBytes *bytes;
+	char etag[64];
+};
+
+struct pages {
+	const struct http *http;
+	GHashTable *files; /* name -> page */
+	gsize size;
+};
 
 static const struct {
 	const char *suffix, *type;
@@ -131,41 +144,89 @@ static char *read_all(int fd, gsize *size)
 	return data;
 }
 
-/* false: no such file. */
-static bool answer_file(SoupServerMessage *m, const char *file)
+static void page_free(gpointer data)
+{
+	struct page *page = data;
+	g_bytes_unref(page->bytes);
+	g_free(page);
+}
+
+/* The file as it is now; lent until the next call. NULL: no such file. */
+static const struct page *load(struct pages *p, const char *file)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	struct stat st;
 	if (fd < 0)
-		return false;
+		return NULL;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_FILE) {
 		close(fd);
-		return false;
+		return NULL;
+	}
+	char etag[64];
+	g_snprintf(etag, sizeof(etag), "\"%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x\"",
+		   (guint64)st.st_mtim.tv_sec * 1000000000u + (guint64)st.st_mtim.tv_nsec,
+		   (guint64)st.st_size);
+	struct page *page = g_hash_table_lookup(p->files, file);
+	if (page && strcmp(page->etag, etag) == 0) {
+		close(fd);
+		return page;
 	}
 	gsize size = (gsize)st.st_size;
 	char *copy = read_all(fd, &size);
 	close(fd);
 	if (!copy)
+		return NULL;
+	if (g_hash_table_size(p->files) >= MAX_FILES || p->size + size > MAX_TOTAL) {
+		g_hash_table_remove_all(p->files);
+		p->size = 0;
+	}
+	p->size += size; /* of replaced ones too: at worst the table is emptied too early */
+	page = g_new0(struct page, 1);
+	page->bytes = g_bytes_new_take(copy, size);
+	g_strlcpy(page->etag, etag, sizeof(page->etag));
+	g_hash_table_replace(p->files, g_strdup(file), page);
+	return page;
+}
+
+/* false: no such file. */
+static bool answer_file(struct pages *p, SoupServerMessage *m, const char *file)
+{
+	const struct page *page = load(p, file);
+	if (!page)
 		return false;
-	char etag[64];
-	g_snprintf(etag, sizeof(etag), "\"%" G_GINT64_MODIFIER "x-%zx\"",
-		   (guint64)st.st_mtim.tv_sec * 1000000000u + (guint64)st.st_mtim.tv_nsec, size);
 	SoupMessageHeaders *headers = soup_server_message_get_response_headers(m);
-	soup_message_headers_replace(headers, "ETag", etag);
+	soup_message_headers_replace(headers, "ETag", page->etag);
 	soup_message_headers_replace(headers, "Cache-Control", "no-cache");
 	soup_message_headers_replace(headers, "X-Content-Type-Options", "nosniff");
-	if (not_modified(m, etag)) {
-		g_free(copy);
+	if (not_modified(m, page->etag)) {
 		soup_server_message_set_status(m, 304, NULL);
 		return true;
 	}
 	soup_server_message_set_status(m, 200, NULL);
-	soup_server_message_set_response(m, type_of(file), SOUP_MEMORY_TAKE, copy, size);
+	soup_message_headers_replace(headers, "Content-Type", type_of(file));
+	soup_message_body_append_bytes(soup_server_message_get_response_body(m), page->bytes);
 	return true;
 }
 
-void pages_answer(const struct http *h, SoupServerMessage *m, const char *path)
+struct pages *pages_new(const struct http *h)
 {
+	struct pages *p = g_new0(struct pages, 1);
+	p->http = h;
+	p->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, page_free);
+	return p;
+}
+
+void pages_free(struct pages *p)
+{
+	if (!p)
+		return;
+	g_hash_table_unref(p->files);
+	g_free(p);
+}
+
+void pages_answer(struct pages *p, SoupServerMessage *m, const char *path)
+{
+	const struct http *h = p->http;
 	const char *method = soup_server_message_get_method(m);
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
 		soup_message_headers_append(soup_server_message_get_response_headers(m), "Allow",
@@ -174,7 +235,7 @@ void pages_answer(const struct http *h, SoupServerMessage *m, const char *path)
 		return;
 	}
 	g_autofree char *file = h->config.www ? safe_path(h->config.www, path) : NULL;
-	if (file && answer_file(m, file))
+	if (file && answer_file(p, m, file))
 		return;
 	if (strcmp(path, "/") == 0)
 		answer_index(h, m);

@@ -9,6 +9,10 @@
 
 #include "http.h"
 
-void pages_answer(const struct http *, SoupServerMessage *, const char *path);
+struct pages; /* files in memory: all who are sent a file at once share one copy */
+
+struct pages *pages_new(const struct http *);
+void pages_free(struct pages *);
+void pages_answer(struct pages *, SoupServerMessage *, const char *path);
 
 #endif

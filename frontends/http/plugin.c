@@ -29,6 +29,8 @@ OPTION(max_connections, "max_connections", "10000", INT, 1, 1000000,
        "Connections at once; those above get a 503.");
 OPTION(max_body, "max_body", "10MiB", SIZE, 1024, 1073741824.0,
        "Largest request body; larger ones get a 413.");
+OPTION(max_bodies, "max_bodies", "1024MiB", SIZE, 1048576, 1099511627776.0,
+       "All request bodies that are being read or parsed, together; those above get a 503.");
 OPTION(max_headers, "max_headers", "64", INT, 1, 1000, "Header lines of a request.");
 OPTION(max_line, "max_line", "8KiB", SIZE, 256, 65536, "Longest request or header line.");
 OPTION(max_head, "max_head", "64KiB", SIZE, 1024, 1048576, "Largest request head.");
@@ -65,6 +67,7 @@ static const struct weir_option *const options[] = {
 	&option_io_threads,
 	&option_max_connections,
 	&option_max_body,
+	&option_max_bodies,
 	&option_max_headers,
 	&option_max_line,
 	&option_max_head,
@@ -145,6 +148,7 @@ static void configure(struct http_config *c, const struct weir_kv *conf, size_t 
 	c->n_threads = (uint32_t)get_number(conf, n, &option_io_threads);
 	c->max_connections = (uint32_t)get_number(conf, n, &option_max_connections);
 	c->frame.max_body = get_number(conf, n, &option_max_body);
+	c->max_bodies = get_number(conf, n, &option_max_bodies);
 	c->frame.max_headers = (uint32_t)get_number(conf, n, &option_max_headers);
 	c->frame.max_line = get_number(conf, n, &option_max_line);
 	c->frame.max_head = get_number(conf, n, &option_max_head);

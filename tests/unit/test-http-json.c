@@ -111,6 +111,19 @@ static void test_depth(void)
 	g_assert_false(json_check(deep, 1000000, &f));
 }
 
+static void test_members(void)
+{
+	struct json_fault f;
+	for (int n = JSON_CHECK_MAX_MEMBERS; n < JSON_CHECK_MAX_MEMBERS + 2; n++) {
+		GString *s = g_string_new("[{},{\"x\":{}");
+		for (int i = 1; i < n; i++)
+			g_string_append_printf(s, ",\"k%d\":%d", i, i);
+		g_string_append(s, "},{\"y\":1}]");
+		g_assert_cmpint(json_check(s->str, s->len, &f), ==, n <= JSON_CHECK_MAX_MEMBERS);
+		g_string_free(s, TRUE);
+	}
+}
+
 /* Whatever passes must be readable by json-glib, whatever the bytes. */
 static void test_mutations(void)
 {
@@ -218,6 +231,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/http/json/invalid", test_invalid);
 	g_test_add_func("/http/json/position", test_position);
 	g_test_add_func("/http/json/depth", test_depth);
+	g_test_add_func("/http/json/members", test_members);
 	g_test_add_func("/http/json/mutations", test_mutations);
 	g_test_add_func("/http/json/escape", test_escape);
 	g_test_add_func("/http/json/round-trip", test_round_trip);

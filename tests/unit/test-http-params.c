@@ -153,7 +153,7 @@ static void test_texts(void)
 		  "stop must be a non-empty string or an array of at most 16 of them" },
 		{ "\"logit_bias\":{\"1\":101}", "logit_bias must be between -100 and 100" },
 		{ "\"logit_bias\":{\"x\":1}", "logit_bias must map token ids to numbers" },
-		{ "\"logit_bias\":[]", "logit_bias must be an object with at most 4096 members" },
+		{ "\"logit_bias\":[]", "logit_bias must be an object with at most 1024 members" },
 		{ "\"stream_options\":{\"include_usage\":true}",
 		  "stream_options is allowed only when stream is true" },
 		{ "\"response_format\":{\"type\":\"json_object\"}",

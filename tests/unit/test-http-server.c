@@ -152,6 +152,41 @@ static void test_expect_continue(void)
 	harness_stop(&h);
 }
 
+/* All bodies together are bounded too. */
+static void test_body_budget(void)
+{
+	static const char head[] = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+				   "Content-Length: 900000\r\n\r\n";
+	static const char zipped[] = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+				     "Connection: close\r\nContent-Encoding: gzip\r\n"
+				     "Content-Length: 2\r\n\r\n{}";
+	struct harness h;
+	fake_gateway_init(&h.gateway);
+	harness_start(&h, "max_bodies", "1048576", NULL);
+	g_autofree char *part = g_strnfill(800000, ' ');
+	int first = harness_connect(&h), second = harness_connect(&h);
+	harness_send(first, head, strlen(head));
+	harness_send(first, part, strlen(part));
+	g_usleep(100000);
+	harness_send(second, head, strlen(head));
+	harness_send(second, part, strlen(part));
+	g_autofree char *answer = harness_read_all(second);
+	g_assert_cmpint(harness_status(answer), ==, 503);
+	close(first);
+	for (int i = 0; i < 3; i++) { /* and what is over is given back */
+		int fd = harness_connect(&h);
+		harness_send(fd, head, strlen(head));
+		harness_send(fd, part, strlen(part));
+		harness_send(fd, part, 100000);
+		g_autofree char *next = harness_read_until(fd, "\r\n\r\n");
+		g_assert_cmpint(harness_status(next), ==, 400);
+		close(fd);
+		g_usleep(50000);
+	}
+	answers(&h, zipped, strlen(zipped), 415, "compressed");
+	harness_stop(&h);
+}
+
 static void test_deadlines(void)
 {
 	struct harness h;
@@ -261,6 +296,8 @@ static void test_files(void)
 		g_strdup_printf("If-None-Match: %.*s\r\n", (int)strcspn(etag, "\r"), etag);
 	g_autofree char *same = harness_get(&h, "/index.html", condition);
 	g_assert_cmpint(harness_status(same), ==, 304);
+	g_autofree char *ranges = harness_get(&h, "/large.bin", "Range: bytes=0-,0-,0-,0-\r\n");
+	g_assert_cmpint(harness_status(ranges), ==, 200);
 	static const char *const outside[] = { "/../etc/passwd", "/%2e%2e/x",  "/.secret",
 					       "/a%2f..%2fb",    "/%00",       "//etc/passwd",
 					       "/x\\y",          "/none.html", "/index.html/" };
@@ -346,6 +383,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/http/server/pipelining", test_pipelining);
 	g_test_add_func("/http/server/refusals-close", test_refusals_close);
 	g_test_add_func("/http/server/expect-continue", test_expect_continue);
+	g_test_add_func("/http/server/body-budget", test_body_budget);
 	g_test_add_func("/http/server/deadlines", test_deadlines);
 	g_test_add_func("/http/server/connection-limit", test_connection_limit);
 	g_test_add_func("/http/server/cors", test_cors);
