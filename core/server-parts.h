@@ -14,12 +14,14 @@ struct weir_server {
 	struct weir_server_options options;
 	GPtrArray *backends, *middleware; /* struct weir_part, in the profile's order */
 	GPtrArray *frontends;
-	GPtrArray *retired; /* frontends that a reload replaced: drained, to be stopped */
+	GPtrArray *retired;        /* frontends that a reload replaced: drained, to be stopped */
+	GPtrArray *old_middleware; /* of chains before this one; open requests may use them */
 	int64_t retired_until_us;
 	int64_t started_us;
 	size_t n_backends;
 	uint32_t max_queue, max_concurrent;
-	bool has_auth, router_runs, announced;
+	bool router_runs, announced;
+	atomic_bool has_auth;
 	int bell; /* eventfd */
 	atomic_uint quits;
 	atomic_bool reload, draining;
@@ -27,6 +29,10 @@ struct weir_server {
 
 weir_status weir_server_create_part(struct weir_server *, const struct weir_profile_part *,
 				    GPtrArray *to, struct weir_error *err);
+/* Makes them the router's chain. */
+weir_status weir_server_connect_chain(struct weir_server *, const GPtrArray *parts,
+				      struct weir_error *err);
+bool weir_server_find_auth(const struct weir_profile *);
 /* Reads the profile again. A bad one is refused whole and changes nothing. */
 void weir_server_reload(struct weir_server *);
 /* Ends replaced frontends whose time has come, or all of them. True while some are left. */

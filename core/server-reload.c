@@ -2,8 +2,9 @@
  * core/server-reload.c - SIGHUP, and whoever asks for it: reads the profile again.
  *
  * [main]. What changes at once: log levels and format, drain_timeout, frontends (new ones start,
- * replaced ones drain and stop). What waits for a restart, and is named in the log: backends,
- * middleware and the limits of the router. A bad profile changes nothing.
+ * replaced ones drain and stop) and the chain (new instances; requests that are open keep the old
+ * ones, which end when nothing is open). What waits for a restart, and is named in the log:
+ * backends and the limits of the router. A bad profile changes nothing.
  */
 #include <string.h>
 
@@ -68,16 +69,24 @@ static void retire(struct weir_server *server, struct weir_part *part)
 		g_get_monotonic_time() + server->profile->settings.drain_timeout_ms * 1000;
 }
 
+static void destroy_parts(GPtrArray *parts)
+{
+	for (unsigned i = parts->len; i > 0; i--)
+		weir_part_destroy(g_ptr_array_index(parts, i - 1));
+	g_ptr_array_set_size(parts, 0);
+}
+
 bool weir_server_reap(struct weir_server *server, bool all)
 {
-	if (server->retired->len == 0)
+	if (server->retired->len + server->old_middleware->len == 0)
 		return false;
-	bool due = all || g_get_monotonic_time() >= server->retired_until_us ||
-		   weir_router_active(server->core->router) == 0;
-	while (due && server->retired->len > 0)
-		weir_part_destroy(
-			g_ptr_array_remove_index(server->retired, server->retired->len - 1));
-	return server->retired->len > 0;
+	bool quiet = all || weir_router_active(server->core->router) == 0;
+	if (quiet || g_get_monotonic_time() >= server->retired_until_us)
+		destroy_parts(server->retired);
+	/* An open request may still go through its chain: no time limit here. */
+	if (quiet)
+		destroy_parts(server->old_middleware);
+	return server->retired->len + server->old_middleware->len > 0;
 }
 
 /* The old one closes its sockets first: the new one mostly wants the same port. If the new one
@@ -109,6 +118,36 @@ static bool replace_frontend(struct weir_server *server, const struct weir_profi
 							   : "");
 	}
 	return false;
+}
+
+/* All of the new chain, or the old one goes on. */
+static void reload_chain(struct weir_server *server, struct weir_profile *next)
+{
+	struct weir_error err;
+	weir_status status = WEIR_OK;
+	GPtrArray *parts = g_ptr_array_new();
+	for (unsigned i = 0; status == WEIR_OK && i < next->middleware->len; i++) {
+		status = weir_server_create_part(server, g_ptr_array_index(next->middleware, i),
+						 parts, &err);
+		if (status == WEIR_OK)
+			status = weir_part_start(g_ptr_array_index(parts, i), &err);
+	}
+	if (status == WEIR_OK)
+		status = weir_server_connect_chain(server, parts, &err);
+	if (status != WEIR_OK) {
+		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s; the old chain goes on",
+			  err.text);
+		destroy_parts(parts);
+		g_ptr_array_unref(parts);
+		return;
+	}
+	g_ptr_array_extend(server->old_middleware, server->middleware, NULL, NULL);
+	g_ptr_array_unref(server->middleware);
+	server->middleware = parts;
+	swap_plans(&server->profile->middleware, &next->middleware);
+	atomic_store(&server->has_auth, weir_server_find_auth(server->profile));
+	weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "the chain is new: %u middleware",
+		  parts->len);
 }
 
 static void reload_frontends(struct weir_server *server, struct weir_profile *next)
@@ -173,7 +212,7 @@ void weir_server_reload(struct weir_server *server)
 		if (!same_plans(server->profile->backends, next->backends))
 			wait_for_restart(server, "a [backend]");
 		if (!same_plans(server->profile->middleware, next->middleware))
-			wait_for_restart(server, "the chain");
+			reload_chain(server, next);
 		reload_frontends(server, next);
 		weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s was read again", path);
 	}

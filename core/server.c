@@ -20,7 +20,7 @@
 #define TOPIC   "server"
 #define TICK_MS 20 /* while something is awaited that rings no bell */
 
-static bool is_auth(const struct weir_profile *profile)
+bool weir_server_find_auth(const struct weir_profile *profile)
 {
 	for (unsigned i = 0; i < profile->middleware->len; i++) {
 		const struct weir_profile_part *part = g_ptr_array_index(profile->middleware, i);
@@ -42,12 +42,13 @@ weir_status weir_server_new(struct weir_core *core, struct weir_profile *profile
 	server->started_us = g_get_monotonic_time();
 	server->max_queue = settings->max_queue;
 	server->max_concurrent = settings->max_concurrent;
-	server->has_auth = is_auth(profile);
+	atomic_store(&server->has_auth, weir_server_find_auth(profile));
 	server->n_backends = profile->backends->len;
 	server->backends = g_ptr_array_new();
 	server->middleware = g_ptr_array_new();
 	server->frontends = g_ptr_array_new();
 	server->retired = g_ptr_array_new();
+	server->old_middleware = g_ptr_array_new();
 	server->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	core->server = server;
 	weir_status status = WEIR_OK;
@@ -117,13 +118,17 @@ static weir_status connect_router(struct weir_server *server, struct weir_error 
 		};
 		status = weir_router_add_backend(router, &binding, err);
 	}
-	if (status != WEIR_OK)
-		return status;
-	g_autofree struct weir_instance **chain =
-		g_new(struct weir_instance *, server->middleware->len + 1);
-	for (unsigned i = 0; i < server->middleware->len; i++)
-		chain[i] = ((struct weir_part *)g_ptr_array_index(server->middleware, i))->instance;
-	return weir_router_set_chain(router, chain, server->middleware->len, err);
+	return status == WEIR_OK ? weir_server_connect_chain(server, server->middleware, err)
+				 : status;
+}
+
+weir_status weir_server_connect_chain(struct weir_server *server, const GPtrArray *parts,
+				      struct weir_error *err)
+{
+	g_autofree struct weir_instance **chain = g_new(struct weir_instance *, parts->len + 1);
+	for (unsigned i = 0; i < parts->len; i++)
+		chain[i] = ((struct weir_part *)g_ptr_array_index(parts, i))->instance;
+	return weir_router_set_chain(server->core->router, chain, parts->len, err);
 }
 
 weir_status weir_server_start(struct weir_server *server, struct weir_error *err)
@@ -255,14 +260,14 @@ void weir_server_free(struct weir_server *server)
 	/* Frontends still dispatch while the router ends their streams, and stop after it. */
 	if (server->router_runs)
 		weir_router_stop(server->core->router);
-	weir_server_reap(server, true);
 	stop_all(server->frontends);
+	destroy_all(server->retired);
 	destroy_all(server->frontends);
-	g_ptr_array_unref(server->retired);
 	weir_router_free(server->core->router);
 	server->core->router = NULL;
 	stop_all(server->middleware);
 	stop_all(server->backends);
+	destroy_all(server->old_middleware);
 	destroy_all(server->middleware);
 	destroy_all(server->backends);
 	server->core->server = NULL;
@@ -305,5 +310,5 @@ uint32_t weir_server_max_concurrent(const struct weir_server *server)
 
 bool weir_server_has_auth(const struct weir_server *server)
 {
-	return server->has_auth;
+	return atomic_load(&server->has_auth);
 }

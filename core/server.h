@@ -40,7 +40,7 @@ void weir_server_ask(struct weir_server *, uint32_t what); /* enum weir_ask; any
 /* initializing | ready | draining | failed. [any] */
 const char *weir_server_state(const struct weir_server *);
 int64_t weir_server_uptime_ms(const struct weir_server *); /* [any] */
-/* The limits and switches that /health shows; constant while the server runs. [any] */
+/* The limits and switches that /health shows. [any] */
 uint32_t weir_server_max_queue(const struct weir_server *);
 uint32_t weir_server_max_concurrent(const struct weir_server *);
 bool weir_server_has_auth(const struct weir_server *);

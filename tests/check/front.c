@@ -88,6 +88,7 @@ static void *serve(void *data)
 	struct front *self = data;
 	char line[5000];
 	open_all(self);
+	say(self, WEIR_LOG_INFO, "all opened");
 	while (self->open > 0 || !__atomic_load_n(&self->stopping, __ATOMIC_ACQUIRE)) {
 		uint64_t count;
 		if (self->open == 0 && self->requests > 0) {

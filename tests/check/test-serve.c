@@ -104,6 +104,7 @@ static void test_impatience(struct fixture *f, const void *data)
 	g_autofree char *arguments = serve(f, "");
 	run_start(&run, arguments);
 	run_expect(&run, "ready after");
+	run_expect(&run, "front: all opened");
 	kill(run.pid, SIGTERM);
 	run_expect(&run, "a second signal stops at once");
 	kill(run.pid, SIGTERM);
@@ -124,6 +125,7 @@ static void test_drain_timeout(struct fixture *f, const void *data)
 	g_autofree char *arguments = serve(f, "");
 	run_start(&run, arguments);
 	run_expect(&run, "ready after");
+	run_expect(&run, "front: all opened");
 	kill(run.pid, SIGTERM);
 	run_expect(&run, "drain_timeout is over: cancelling 1 requests");
 	run_clear(&run);
@@ -165,6 +167,14 @@ static void test_reload(struct fixture *f, const void *data)
 	run_expect(&run, "frontend.second is new");
 	run_expect(&run, "front[frontend.second]: all ended: status 0, text \"HELLO! \"");
 	run_expect(&run, "was read again");
+
+	/* A new chain counts for new requests: none, and a frontend that asks again. */
+	write_profile(f, "[frontend.front]\nrequests = 3\n[frontend.third]\nplugin = front\n"
+			 "requests = 1\n[frontend.second]\nplugin = front\nrequests = 1\n"
+			 "[backend.null]\ntext = \"hello! \"\nserves = default\n");
+	kill(run.pid, SIGHUP);
+	run_expect(&run, "the chain is new: 0 middleware");
+	run_expect(&run, "front[frontend.third]: all ended: status 0, text \"hello! \"");
 
 	/* One that cannot start gives way to its old self; one that is gone stops. */
 	write_profile(f, "[server]\ndrain_timeout = 100ms\n[frontend.front]\nrequests = 2\n"
