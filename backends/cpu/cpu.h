@@ -36,13 +36,13 @@ struct weir_cpu_finish {
 	size_t stride;  /* floats between two tokens of dst */
 };
 
-/* out[nc][16] = group (16 rows x k) times tile (nc rows x k). k: blocks of 32 for quantised types.
- */
-typedef void (*weir_cpu_quant_fn)(const uint8_t *group, size_t n_blocks, const uint8_t *tile,
-				  unsigned nc, float *out);
+/* n_groups groups of 16 rows, group_stride bytes apart, times a Q8 tile of nc rows: out is
+ * [group][nc][16]. n_blocks: of 32, whatever the type. */
+typedef void (*weir_cpu_quant_fn)(const uint8_t *group, size_t n_groups, size_t group_stride,
+				  size_t n_blocks, const uint8_t *tile, unsigned nc, float *out);
 
-/* The same for float types: n_groups groups of 16 rows, group_stride bytes apart; k columns of 16,
- * k_stride bytes apart; out is [group][nc][16], added to when `add`. */
+/* The same for float types and PACKED tiles: k columns of 16, k_stride bytes apart; out is added to
+ * when `add`. */
 typedef void (*weir_cpu_float_fn)(const uint8_t *group, size_t n_groups, size_t group_stride,
 				  size_t k, size_t k_stride, const float *tile, unsigned nc,
 				  bool add, float *out);

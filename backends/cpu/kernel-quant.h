@@ -29,6 +29,7 @@ INLINE void columns_next(struct columns *t)
 	t->word += t->next;
 }
 
+enum { MAX_SUMS = 16 };
 enum { WORD_SCALE, WORD_SUM, WORD_8, WORD_128, WORD_32_LOW, WORD_32_HIGH };
 
 INLINE float word_f32(const struct columns *t, int word, unsigned c)
@@ -58,116 +59,155 @@ INLINE void load_nibbles(const uint8_t *codes, hi *w)
 	}
 }
 
-INLINE void store_columns(const hf *acc, unsigned cols, float *out)
+/* Accumulators of `groups` groups by `cols` columns, out as [group][nc][16]. */
+INLINE void store_columns(const hf *acc, unsigned cols, unsigned groups, size_t nc, float *out)
 {
 	UNROLL(16)
-	for (unsigned c = 0; c < cols; c++)
-		hf_store(out + 16 * c, acc[c]);
+	for (unsigned i = 0; i < cols * groups; i++)
+		hf_store(out + (i / cols * nc + i % cols) * 16, acc[i]);
 }
 
-#define CLEAR(acc) UNROLL(16) for (unsigned c = 0; c < cols; c++)(acc)[c] = hf_zero()
-
-INLINE void cols_q8_0(const uint8_t *codes, const uint8_t *scales, size_t n_blocks,
-		      struct columns t, unsigned cols, float *out)
+INLINE void clear_columns(hf *acc, unsigned n)
 {
-	hf acc[MAX_COLS];
-
-	CLEAR(acc);
-	for (size_t b = 0; b < n_blocks; b++, codes += 512, scales += 32, columns_next(&t)) {
-		hf d = hf_load_f16(scales);
-		hi w[8];
-
-		UNROLL(8)
-		for (int s = 0; s < 8; s++)
-			w[s] = hi_load(codes + 64 * s);
-		UNROLL(16)
-		for (unsigned c = 0; c < cols; c++) {
-			hi dot = dot_byte(word_i32(&t, WORD_128, c), w, t.q + 32 * c);
-			hf x = hf_mul(hf_from_int(dot), hf_set1(word_f32(&t, WORD_SCALE, c)));
-
-			acc[c] = hf_fma(x, d, acc[c]);
-		}
-	}
-	store_columns(acc, cols, out);
+	UNROLL(16)
+	for (unsigned i = 0; i < n; i++)
+		acc[i] = hf_zero();
 }
 
-INLINE void cols_q4_0(const uint8_t *codes, const uint8_t *scales, size_t n_blocks,
-		      struct columns t, unsigned cols, float *out)
+/* Where the planes of the first of some groups begin, and how far apart the groups are. */
+struct planes {
+	const uint8_t *codes, *scales;
+	size_t stride;
+	unsigned row; /* the first row that this pass computes: 0, or 8 where LANES is 8 */
+};
+
+INLINE void cols_q8_0(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
+		      unsigned groups, float *out)
 {
-	hf acc[MAX_COLS];
+	hf acc[MAX_SUMS];
 
-	CLEAR(acc);
-	for (size_t b = 0; b < n_blocks; b++, codes += 256, scales += 32, columns_next(&t)) {
-		hf d = hf_load_f16(scales);
-		hi w[8];
-
-		load_nibbles(codes, w);
-		UNROLL(16)
-		for (unsigned c = 0; c < cols; c++) {
-			hi dot = dot_low(word_i32(&t, WORD_8, c), w, t.q + 32 * c);
-			hf x = hf_mul(hf_from_int(dot), hf_set1(word_f32(&t, WORD_SCALE, c)));
-
-			acc[c] = hf_fma(x, d, acc[c]);
-		}
-	}
-	store_columns(acc, cols, out);
-}
-
-/* first: the half's first row */
-INLINE void cols_q4_k(const uint8_t *codes, const uint8_t *scales, unsigned first, size_t n_blocks,
-		      struct columns t, unsigned cols, float *out)
-{
-	hf acc[MAX_COLS];
-
-	CLEAR(acc);
-	for (size_t b = 0; b < n_blocks; b++, scales += 256) {
-		uint8_t split[2][128];
-		hf d = hf_load_f16(scales + 2 * first), dmin = hf_load_f16(scales + 32 + 2 * first);
-
-		split_scales(scales + 64, split[0], split[1]);
-		for (unsigned j = 0; j < 8; j++, codes += 256, columns_next(&t)) {
-			hf ds = hf_mul(d, hf_load_u8(split[0] + 16 * j + first));
-			hf dm = hf_mul(dmin, hf_load_u8(split[1] + 16 * j + first));
+	clear_columns(acc, cols * groups);
+	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
+		UNROLL(4)
+		for (unsigned g = 0; g < groups; g++) {
+			const uint8_t *codes = p.codes + g * p.stride + b * 512 + 4 * p.row;
+			hf d = hf_load_f16(p.scales + g * p.stride + b * 32 + 2 * p.row);
 			hi w[8];
 
-			load_nibbles(codes, w);
+			UNROLL(8)
+			for (int s = 0; s < 8; s++)
+				w[s] = hi_load(codes + 64 * s);
 			UNROLL(16)
 			for (unsigned c = 0; c < cols; c++) {
-				hi dot = dot_low(0, w, t.q + 32 * c);
+				hi dot = dot_byte(word_i32(&t, WORD_128, c), w, t.q + 32 * c);
 				hf x = hf_mul(hf_from_int(dot),
 					      hf_set1(word_f32(&t, WORD_SCALE, c)));
 
-				acc[c] = hf_fma(x, ds, acc[c]);
-				acc[c] = hf_fnma(hf_set1(word_f32(&t, WORD_SUM, c)), dm, acc[c]);
+				acc[g * cols + c] = hf_fma(x, d, acc[g * cols + c]);
 			}
 		}
 	}
-	store_columns(acc, cols, out);
+	store_columns(acc, cols, groups, t.nc, out);
 }
 
-INLINE void cols_q6_k(const uint8_t *codes, const uint8_t *scales, unsigned first, size_t n_blocks,
-		      struct columns t, unsigned cols, float *out)
+INLINE void cols_q4_0(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
+		      unsigned groups, float *out)
 {
-	hf acc[MAX_COLS];
+	hf acc[MAX_SUMS];
 
-	CLEAR(acc);
-	for (size_t b = 0; b < n_blocks; b++, scales += 288) {
-		hf d = hf_load_f16(scales + 256 + 2 * first);
-
-		for (unsigned j = 0; j < 8; j++, codes += 384, columns_next(&t)) {
-			hf low = hf_load_i8(scales + 32 * j + first);
-			hf high = hf_load_i8(scales + 32 * j + 16 + first);
+	clear_columns(acc, cols * groups);
+	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
+		UNROLL(4)
+		for (unsigned g = 0; g < groups; g++) {
+			hf d = hf_load_f16(p.scales + g * p.stride + b * 32 + 2 * p.row);
 			hi w[8];
 
-			load_nibbles(codes, w);
-			UNROLL(2)
-			for (int h = 0; h < 2; h++) {
-				hi bits = hi_load(codes + 256 + 64 * h);
+			load_nibbles(p.codes + g * p.stride + b * 256 + 4 * p.row, w);
+			UNROLL(16)
+			for (unsigned c = 0; c < cols; c++) {
+				hi dot = dot_low(word_i32(&t, WORD_8, c), w, t.q + 32 * c);
+				hf x = hf_mul(hf_from_int(dot),
+					      hf_set1(word_f32(&t, WORD_SCALE, c)));
 
-				UNROLL(4)
-				for (int s = 0; s < 4; s++)
-					w[4 * h + s] = hi_with_bits(w[4 * h + s], bits, s);
+				acc[g * cols + c] = hf_fma(x, d, acc[g * cols + c]);
 			}
+		}
+	}
+	store_columns(acc, cols, groups, t.nc, out);
+}
+
+INLINE void cols_q4_k(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
+		      unsigned groups, float *out)
+{
+	hf acc[MAX_SUMS];
+
+	clear_columns(acc, cols * groups);
+	for (size_t b = 0; b < n_blocks; b += 8) {
+		uint8_t split[4][2][128];
+		hf d[4], dmin[4];
+
+		UNROLL(4)
+		for (unsigned g = 0; g < groups; g++) {
+			const uint8_t *scales = p.scales + g * p.stride + b * 32;
+
+			d[g] = hf_load_f16(scales + 2 * p.row);
+			dmin[g] = hf_load_f16(scales + 32 + 2 * p.row);
+			split_scales(scales + 64, split[g][0], split[g][1]);
+		}
+		for (unsigned j = 0; j < 8; j++, columns_next(&t)) {
+			UNROLL(4)
+			for (unsigned g = 0; g < groups; g++) {
+				hf ds = hf_mul(d[g], hf_load_u8(split[g][0] + 16 * j + p.row));
+				hf dm = hf_mul(dmin[g], hf_load_u8(split[g][1] + 16 * j + p.row));
+				hi w[8];
+
+				load_nibbles(p.codes + g * p.stride + (b + j) * 256 + 4 * p.row, w);
+				UNROLL(16)
+				for (unsigned c = 0; c < cols; c++) {
+					hi dot = dot_low(0, w, t.q + 32 * c);
+					hf x = hf_mul(hf_from_int(dot),
+						      hf_set1(word_f32(&t, WORD_SCALE, c)));
+					hf *sum = &acc[g * cols + c];
+
+					*sum = hf_fma(x, ds, *sum);
+					*sum = hf_fnma(hf_set1(word_f32(&t, WORD_SUM, c)), dm,
+						       *sum);
+				}
+			}
+		}
+	}
+	store_columns(acc, cols, groups, t.nc, out);
+}
+
+INLINE void load_six(const uint8_t *codes, hi *w)
+{
+	load_nibbles(codes, w);
+	UNROLL(2)
+	for (int h = 0; h < 2; h++) {
+		hi bits = hi_load(codes + 256 + 64 * h);
+
+		UNROLL(4)
+		for (int s = 0; s < 4; s++)
+			w[4 * h + s] = hi_with_bits(w[4 * h + s], bits, s);
+	}
+}
+
+INLINE void cols_q6_k(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
+		      unsigned groups, float *out)
+{
+	hf acc[MAX_SUMS];
+
+	clear_columns(acc, cols * groups);
+	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
+		UNROLL(4)
+		for (unsigned g = 0; g < groups; g++) {
+			const uint8_t *scales = p.scales + g * p.stride + b / 8 * 288;
+			hf d = hf_load_f16(scales + 256 + 2 * p.row);
+			hf low = hf_load_i8(scales + b % 8 * 32 + p.row);
+			hf high = hf_load_i8(scales + b % 8 * 32 + 16 + p.row);
+			hi w[8];
+
+			load_six(p.codes + g * p.stride + b * 384 + 4 * p.row, w);
 			UNROLL(16)
 			for (unsigned c = 0; c < cols; c++) {
 				hi x = dot_half(word_i32(&t, WORD_32_LOW, c), w, t.q + 32 * c);
@@ -177,33 +217,35 @@ INLINE void cols_q6_k(const uint8_t *codes, const uint8_t *scales, unsigned firs
 				hf sum = hf_fma(hf_from_int(y), high, hf_mul(hf_from_int(x), low));
 
 				sum = hf_mul(sum, hf_set1(word_f32(&t, WORD_SCALE, c)));
-				acc[c] = hf_fma(sum, d, acc[c]);
+				acc[g * cols + c] = hf_fma(sum, d, acc[g * cols + c]);
 			}
 		}
 	}
-	store_columns(acc, cols, out);
+	store_columns(acc, cols, groups, t.nc, out);
 }
 
 enum quant_kind { QUANT_Q8_0, QUANT_Q4_0, QUANT_Q4_K, QUANT_Q6_K };
 
-/* kind, cols: constants. row: the half's first row */
-INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, unsigned row, size_t n_blocks,
-		       struct columns t, unsigned cols, float *out)
+/* kind, cols, groups: constants */
+INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride, unsigned row,
+		       size_t n_blocks, struct columns t, unsigned cols, unsigned groups,
+		       float *out)
 {
-	const uint8_t *codes = group + 4 * row;
+	size_t plane = n_blocks * (kind == QUANT_Q8_0 ? 512 : kind == QUANT_Q6_K ? 384 : 256);
+	struct planes p = { group, group + plane, stride, row };
 
 	switch (kind) {
 	case QUANT_Q8_0:
-		cols_q8_0(codes, group + n_blocks * 512 + 2 * row, n_blocks, t, cols, out);
+		cols_q8_0(p, n_blocks, t, cols, groups, out);
 		break;
 	case QUANT_Q4_0:
-		cols_q4_0(codes, group + n_blocks * 256 + 2 * row, n_blocks, t, cols, out);
+		cols_q4_0(p, n_blocks, t, cols, groups, out);
 		break;
 	case QUANT_Q4_K:
-		cols_q4_k(codes, group + n_blocks * 256, row, n_blocks / 8, t, cols, out);
+		cols_q4_k(p, n_blocks, t, cols, groups, out);
 		break;
 	case QUANT_Q6_K:
-		cols_q6_k(codes, group + n_blocks * 384, row, n_blocks / 8, t, cols, out);
+		cols_q6_k(p, n_blocks, t, cols, groups, out);
 		break;
 	}
 }
@@ -221,17 +263,31 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, unsigned row,
 	}
 #endif
 
-INLINE void tile_quant(enum quant_kind kind, const uint8_t *group, size_t n_blocks,
-		       const uint8_t *tile, unsigned nc, float *out)
+/* Groups at once for n columns. With one column the kernel waits for memory: several groups are
+ * several streams, which processors fetch ahead better than one. */
+#if MAX_COLS == 16
+#define QUANT_GROUPS(n) ((n) <= 4 ? 4 : 1)
+#else
+#define QUANT_GROUPS(n) ((n) == 1 ? 4 : (n) == 2 ? 2 : 1)
+#endif
+
+INLINE void tile_quant(enum quant_kind kind, const uint8_t *group, size_t n_groups, size_t stride,
+		       size_t n_blocks, const uint8_t *tile, unsigned nc, float *out)
 {
 	for (unsigned row = 0; row < 16; row += LANES)
 		for (unsigned first = 0, step = 0; first < nc; first += step) {
 			struct columns t = columns_at(tile, nc, first);
 			float *o = out + 16 * first + row;
+			size_t g = 0;
 
 #define CASE(n)                                                                                    \
 	case n:                                                                                    \
-		cols_quant(kind, group, row, n_blocks, t, n, o);                                   \
+		for (; g + QUANT_GROUPS(n) <= n_groups; g += QUANT_GROUPS(n))                      \
+			cols_quant(kind, group + g * stride, stride, row, n_blocks, t, n,          \
+				   QUANT_GROUPS(n), o + g * nc * 16);                              \
+		for (; g < n_groups; g++)                                                          \
+			cols_quant(kind, group + g * stride, stride, row, n_blocks, t, n, 1,       \
+				   o + g * nc * 16);                                               \
 		step = n;                                                                          \
 		break;
 			COLS_SWITCH(nc - first)
@@ -239,26 +295,26 @@ INLINE void tile_quant(enum quant_kind kind, const uint8_t *group, size_t n_bloc
 		}
 }
 
-static void quant_q8_0(const uint8_t *group, size_t n_blocks, const uint8_t *tile, unsigned nc,
-		       float *out)
+static void quant_q8_0(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
+		       const uint8_t *tile, unsigned nc, float *out)
 {
-	tile_quant(QUANT_Q8_0, group, n_blocks, tile, nc, out);
+	tile_quant(QUANT_Q8_0, group, n_groups, stride, n_blocks, tile, nc, out);
 }
 
-static void quant_q4_0(const uint8_t *group, size_t n_blocks, const uint8_t *tile, unsigned nc,
-		       float *out)
+static void quant_q4_0(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
+		       const uint8_t *tile, unsigned nc, float *out)
 {
-	tile_quant(QUANT_Q4_0, group, n_blocks, tile, nc, out);
+	tile_quant(QUANT_Q4_0, group, n_groups, stride, n_blocks, tile, nc, out);
 }
 
-static void quant_q4_k(const uint8_t *group, size_t n_blocks, const uint8_t *tile, unsigned nc,
-		       float *out)
+static void quant_q4_k(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
+		       const uint8_t *tile, unsigned nc, float *out)
 {
-	tile_quant(QUANT_Q4_K, group, n_blocks, tile, nc, out);
+	tile_quant(QUANT_Q4_K, group, n_groups, stride, n_blocks, tile, nc, out);
 }
 
-static void quant_q6_k(const uint8_t *group, size_t n_blocks, const uint8_t *tile, unsigned nc,
-		       float *out)
+static void quant_q6_k(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
+		       const uint8_t *tile, unsigned nc, float *out)
 {
-	tile_quant(QUANT_Q6_K, group, n_blocks, tile, nc, out);
+	tile_quant(QUANT_Q6_K, group, n_groups, stride, n_blocks, tile, nc, out);
 }

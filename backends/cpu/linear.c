@@ -46,9 +46,7 @@ static void multiply(const weir_program *p, const struct weir_cpu_temp *src, con
 		const uint8_t *q8 =
 			p->arena + src->q8 + first * (src->width / 32) * WEIR_CPU_RECORD;
 
-		for (size_t i = 0; i < n_groups; i++)
-			quant(group + i * w->group_bytes, src->width / 32, q8, nc,
-			      out + i * nc * 16);
+		quant(group, n_groups, w->group_bytes, src->width / 32, q8, nc, out);
 		return;
 	}
 	tile = n == 1 ? weir_cpu_values(p, src)
