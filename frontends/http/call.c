@@ -7,7 +7,6 @@
 
 #include "json-check.h"
 #include "json-write.h"
-#include "results.h"
 
 #define CREDIT        256u
 #define MAX_BACKLOG   (64u << 10)  /* what the credit of a stream should fill at most */
@@ -248,22 +247,29 @@ static void respond_whole(struct call *k)
 	conn_respond_json(c, 200, &b);
 }
 
+/* The result of tokenize and detokenize goes out as the host made it, if it is an object at all. */
+static void respond_json(struct call *k)
+{
+	static const char text[] = "the backend's answer is not a JSON object";
+	struct json_fault fault;
+	if (!k->json.len || k->json.data[0] != '{' ||
+	    !json_check(k->json.data, k->json.len, &fault)) {
+		fail(k, WEIR_E_INTERNAL, (struct weir_str){ text, sizeof(text) - 1 },
+		     (struct weir_str){ NULL, 0 }, 0);
+		return;
+	}
+	struct conn *c = k->conn;
+	struct buf body = k->json;
+	k->json = (struct buf){ NULL, 0, 0 };
+	detach(k);
+	conn_respond_json(c, 200, &body);
+}
+
 static void complete(struct call *k)
 {
 	struct conn *c = k->conn;
 	if (!k->format) {
-		struct buf b = { NULL, 0, 0 };
-		bool ok = k->kind == API_KIND_TOKENIZE ? result_tokenize(&k->json, &b)
-						       : result_detokenize(&k->json, &b);
-		if (!ok) {
-			static const char text[] = "the backend's answer is not what was asked for";
-			buf_free(&b);
-			fail(k, WEIR_E_INTERNAL, (struct weir_str){ text, sizeof(text) - 1 },
-			     (struct weir_str){ NULL, 0 }, 0);
-			return;
-		}
-		detach(k);
-		conn_respond_json(c, 200, &b);
+		respond_json(k);
 	} else if (!k->stream) {
 		respond_whole(k);
 	} else {

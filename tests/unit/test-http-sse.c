@@ -292,6 +292,43 @@ static void test_best_of(void)
 	harness_stop(&h);
 }
 
+static void say_json(struct fake_gateway *g, struct fake_stream *s)
+{
+	bool tokenize = strcmp(fake_field(s, "kind"), "tokenize") == 0;
+	const char *json = g->data    ? "{\"tokens\":[1,]}"
+			   : tokenize ? "{\"tokens\":[1,2],\"count\":2,\"max_model_len\":9}"
+				      : "{\"prompt\":\"ab\"}";
+	struct weir_event e = { .size = sizeof(e),
+				.type = WEIR_EVENT_JSON,
+				.text = { json, strlen(json) } };
+	if (tokenize)
+		g_assert_cmpstr(fake_field(s, "options"), ==,
+				"{\"add_special\":false,\"parse_special\":false,"
+				"\"with_pieces\":false}");
+	else
+		g_assert_cmpstr(fake_field(s, "tokens"), ==, "[1,2]");
+	fake_started(s, 2);
+	fake_emit(s, &e);
+	end_with(s, 0);
+}
+
+static void test_tokenize(void)
+{
+	struct harness h;
+	start(&h, say_json);
+	harness_start(&h, NULL);
+	g_autofree char *tokens =
+		harness_post(&h, "/tokenize", "{\"prompt\":\"ab\",\"add_special_tokens\":false}");
+	g_assert_cmpstr(harness_body(tokens), ==,
+			"{\"tokens\":[1,2],\"count\":2,\"max_model_len\":9}");
+	g_autofree char *text = harness_post(&h, "/detokenize", "{\"tokens\":[1,2]}");
+	g_assert_cmpstr(harness_body(text), ==, "{\"prompt\":\"ab\"}");
+	h.gateway.data = &h; /* a backend whose JSON is none */
+	g_autofree char *broken = harness_post(&h, "/detokenize", "{\"tokens\":[1,2]}");
+	g_assert_cmpint(harness_status(broken), ==, 500);
+	harness_stop(&h);
+}
+
 /* ---- failures ---- */
 
 static weir_status refuse_all(struct fake_gateway *g, weir_request *r, struct weir_error *err)
@@ -560,6 +597,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/http/sse/tools", test_tools);
 	g_test_add_func("/http/sse/completions", test_completions);
 	g_test_add_func("/http/sse/best-of", test_best_of);
+	g_test_add_func("/http/sse/tokenize", test_tokenize);
 	g_test_add_func("/http/sse/failures", test_failures);
 	g_test_add_func("/http/sse/gone", test_gone);
 	g_test_add_func("/http/sse/stalled", test_stalled);
