@@ -305,14 +305,6 @@ void weir_channel_unref(struct weir_channel *c)
 	pool_unref(pool);
 }
 
-void weir_channel_discard(struct weir_channel *c)
-{
-	weir_streams_ended(c);
-	weir_streams_delivered(c);
-	atomic_store(&c->refs, 1);
-	weir_channel_unref(c);
-}
-
 weir_stream *weir_channel_handle(struct weir_channel *c, uint32_t level)
 {
 	return &c->handles[level];
@@ -321,11 +313,6 @@ weir_stream *weir_channel_handle(struct weir_channel *c, uint32_t level)
 weir_stream *weir_channel_producer(struct weir_channel *c)
 {
 	return &c->handles[c->top];
-}
-
-uint32_t weir_channel_levels(const struct weir_channel *c)
-{
-	return c->top;
 }
 
 void *weir_channel_passage_data(struct weir_channel *c)

@@ -69,8 +69,6 @@ void weir_streams_cancel_all(struct weir_streams *, weir_status why);
 int64_t weir_clock_ns(void);
 
 struct weir_channel *weir_channel_new(struct weir_streams *, const struct weir_channel_options *);
-/* A channel that was never given to anybody: no end, no done(). */
-void weir_channel_discard(struct weir_channel *);
 struct weir_channel *weir_channel_ref(struct weir_channel *);
 void weir_channel_unref(struct weir_channel *);
 weir_stream *weir_channel_handle(struct weir_channel *, uint32_t level);
@@ -79,7 +77,6 @@ void *weir_channel_passage_data(struct weir_channel *);
 weir_request *weir_channel_request(struct weir_channel *); /* lent until the end */
 /* wake() may be called from now on; calls it once, since things may have changed before. */
 void weir_channel_submitted(struct weir_channel *);
-uint32_t weir_channel_levels(const struct weir_channel *); /* the producer's level */
 /* For passages: on to the consumer. */
 weir_status weir_channel_deliver_event(struct weir_channel *, const struct weir_event *);
 void weir_channel_deliver_end(struct weir_channel *, const struct weir_end *);
