@@ -32,6 +32,7 @@ struct weir_channel {
 	weir_request *request;
 	const struct weir_passage *passage;
 	void *passage_data;
+	atomic_int in_passage; /* the producer until end() has come back, and the consumer */
 	const struct weir_producer *producer;
 	void *owner;
 	const char *name;

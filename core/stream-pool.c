@@ -236,6 +236,7 @@ struct weir_channel *weir_channel_new(struct weir_streams *pool,
 	c->request = weir_request_ref(o->request);
 	c->passage = o->passage;
 	c->passage_data = o->passage_data;
+	atomic_init(&c->in_passage, 2);
 	c->producer = o->producer;
 	c->owner = o->owner;
 	c->name = o->name;

@@ -157,14 +157,26 @@ static void on_event(void *target, const struct weir_event *event)
 	c->sink.event(c->sink_data, &c->handles[0], event);
 }
 
+/* The consumer may see the end while the hooks that sent it are still coming back: whoever is later
+ * ends the passage, and with it the time in which the middleware must live. */
+static void leave_passage(struct weir_channel *c)
+{
+	if (atomic_fetch_sub(&c->in_passage, 1) != 1)
+		return;
+	if (c->passage->done)
+		c->passage->done(c->passage_data);
+	weir_streams_delivered(c);
+}
+
 static void on_end(void *target, const struct weir_end *end)
 {
 	struct weir_channel *c = target;
 
 	c->sink.end(c->sink_data, &c->handles[0], end);
-	if (c->passage && c->passage->done)
-		c->passage->done(c->passage_data);
-	weir_streams_delivered(c);
+	if (c->passage)
+		leave_passage(c);
+	else
+		weir_streams_delivered(c);
 	weir_channel_unref(c);
 }
 
@@ -373,6 +385,8 @@ static void run_end(struct weir_channel *c, const struct weir_end *end, struct w
 		weir_channel_deliver_end(c, &e);
 	c->bell = NULL;
 	atomic_store(&c->emitter, 0);
+	if (c->passage)
+		leave_passage(c);
 }
 
 /* Waits until no wake() is running; later ones see `ended`. */
