@@ -44,7 +44,7 @@ static const struct weir_component component = {
 	.size = sizeof(component),
 	.role = WEIR_ROLE_COMMAND,
 	.id = "chat",
-	.title = "Chat in the terminal",
+	.title = "talk with a model in the terminal",
 	.help = "A client of OpenAI-compatible servers: streams answers, edits prompts with "
 		"history, "
 		"starts a server of its own for a profile or a GGUF file.",
