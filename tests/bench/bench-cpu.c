@@ -239,6 +239,90 @@ static void bench_type(struct weir_instance *instance, uint32_t type, size_t tot
 	free(src);
 }
 
+/* Attention of a model of 8e9 weights (32 heads, 8 KV heads of 128) with an F16 cache: one row at
+ * the end of CONTEXT positions, and the last PREFILL of them at once. */
+static void bench_attention(struct weir_instance *instance, double read, double peak)
+{
+	enum { CONTEXT = 4096, BLOCK = 32, HEADS = 32, KV_HEADS = 8, SIZE = 128 };
+	static int32_t token[PREFILL], pos[PREFILL], row[PREFILL];
+	static uint32_t slot[PREFILL], first[2], len[1] = { CONTEXT }, blocks[CONTEXT / BLOCK];
+	static float table[HEADS * SIZE];
+	struct weir_device_batch batch = { .size = sizeof(batch),
+					   .n_rows = 1,
+					   .block_stride = CONTEXT / BLOCK,
+					   .token = token,
+					   .pos = pos,
+					   .row = row,
+					   .slot = slot,
+					   .first = first,
+					   .kv_len = len,
+					   .blocks = blocks };
+	struct weir_tensor tensors[5] = {
+		{ WEIR_TENSOR_WEIGHT, 0, NULL, 0 },
+		{ WEIR_TENSOR_KV, 0, NULL, 0 },
+		{ WEIR_TENSOR_KV, 0, NULL, 0 },
+		{ WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS, NULL, HEADS * SIZE },
+		{ WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS, NULL, HEADS * SIZE },
+	};
+	struct weir_op ops[2] = {
+		{ .code = WEIR_OP_EMBED, .dst = { 3 }, .src = { 0 }, .f = { 1 } },
+		{ .code = WEIR_OP_ATTENTION,
+		  .dst = { 4 },
+		  .src = { 3, 1, 2 },
+		  .i = { HEADS, KV_HEADS, SIZE },
+		  .f = { 0.088f } },
+	};
+	struct weir_program_desc desc = { .size = sizeof(desc),
+					  .max_tokens = PREFILL,
+					  .max_rows = 1,
+					  .max_out = 1,
+					  .n_tensors = 5,
+					  .n_ops = 2,
+					  .tensors = tensors,
+					  .ops = ops };
+	double bytes = 2.0 * 2 * CONTEXT * KV_HEADS * SIZE, times[2] = { 1e9, 1e9 };
+	double ops_many = 4.0 * HEADS * SIZE * PREFILL * (CONTEXT - PREFILL / 2);
+	struct weir_error err = { 0 };
+	weir_program *p = NULL;
+
+	for (int i = 0; i < SIZE * HEADS; i++)
+		table[i] = (float)(i % 7) - 3;
+	if (weir_cpu_weight(instance, WEIR_DTYPE_F32, HEADS * SIZE, 1, WEIR_WEIGHT_TABLE, table,
+			    &tensors[0].buffer, &err))
+		die(err.text);
+	for (int i = 1; i < 3; i++) {
+		if (weir_cpu_kv(instance, WEIR_DTYPE_F16, CONTEXT / BLOCK, BLOCK, KV_HEADS, SIZE,
+				&tensors[i].buffer, &err))
+			die(err.text);
+		fill(tensors[i].buffer->data, tensors[i].buffer->data_bytes);
+	}
+	for (uint32_t i = 0; i < CONTEXT / BLOCK; i++)
+		blocks[i] = i * 37 % (CONTEXT / BLOCK);
+	if (weir_cpu_program_new(instance, &desc, &p, &err))
+		die(err.text);
+	for (int many = 0; many < 2; many++) {
+		uint32_t n = many ? PREFILL : 1;
+
+		batch.n_tokens = first[1] = n;
+		for (uint32_t i = 0; i < n; i++)
+			pos[i] = (int32_t)(CONTEXT - n + i);
+		for (int i = 0; i < 5; i++) {
+			double t = now();
+
+			if (weir_cpu_run(instance, p, &batch, &err))
+				die(err.text);
+			t = now() - t;
+			times[many] = t < times[many] ? t : times[many];
+		}
+	}
+	printf("attn  %8.1f GB/s (%3.0f %%)            %10.0f Gop/s (%3.0f %%)   %d positions\n",
+	       bytes / times[0] * 1e-9, 100 * bytes / times[0] / read, ops_many / times[1] * 1e-9,
+	       peak > 0 ? 100 * ops_many / times[1] / peak : 0, CONTEXT);
+	weir_cpu_program_free(instance, p);
+	for (int i = 0; i < 3; i++)
+		weir_cpu_buffer_free(instance, tensors[i].buffer);
+}
+
 int main(int argc, char **argv)
 {
 	static const uint32_t types[] = { WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K,
@@ -270,6 +354,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		bench_type(&instance, types[i], total, read,
 			   weir_cpu_type(types[i])->quantised ? int8 : fma);
+	bench_attention(&instance, read, fma);
 	weir_cpu_free(data.cpu);
 	return 0;
 }
