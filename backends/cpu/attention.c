@@ -213,7 +213,7 @@ static void split_units(weir_program *p, const struct weir_cpu_step *step, atomi
 		attend(p, op, &u, s, c * chunk, (c + 1) * chunk,
 		       (struct partial *)(p->arena + p->split + i * part_bytes));
 	}
-	weir_pool_barrier(p->cpu->pool);
+	weir_cpu_barrier(p);
 	for (i = thread; i < n_units; i += n_threads) {
 		struct unit u = unit_at(p, step, i);
 

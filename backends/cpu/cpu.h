@@ -125,6 +125,7 @@ struct weir_cpu {
 	const struct weir_cpu_kernels *kernels;
 	struct weir_pool *pool;
 	atomic_int interrupted; /* set by interrupt(), cleared when a run begins */
+	size_t alone_below;     /* bytes: a step that reads less runs on its caller alone */
 	bool huge_pages;
 	char name[128];
 };

@@ -10,6 +10,10 @@
 
 #include "program.h"
 
+/* About a tenth of a millisecond of one thread: below it, waking and waiting for others costs as
+ * much as they help, and far more when other programs want the cores. */
+enum { ALONE_BELOW = 4 * 1024 * 1024 };
+
 static void device_info(struct weir_instance *instance, struct weir_device_info *ret)
 {
 	struct weir_cpu *cpu = weir_cpu_of(instance);
@@ -86,6 +90,7 @@ weir_status weir_cpu_new(uint32_t n_threads, bool huge_pages, struct weir_cpu **
 	if (!cpu)
 		return weir_cpu_fail(err, WEIR_E_EXHAUSTED, "no memory for the cpu device");
 	cpu->huge_pages = huge_pages;
+	cpu->alone_below = ALONE_BELOW;
 	status = weir_cpu_kernels_select(&cpu->kernels, err);
 	if (status)
 		goto fail;

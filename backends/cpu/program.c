@@ -188,6 +188,8 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 		*step = (struct weir_cpu_step){ .code = op->code, .op = *op };
 		if (op->code == WEIR_OP_ROPE_KV && op->i[3])
 			step->angles = find_angles(p, op, desc->tensors);
+		for (int m = 0; op->code == WEIR_OP_LINEAR && m < op->i[0]; m++)
+			p->matrix_bytes += desc->tensors[op->src[1 + m]].buffer->data_bytes;
 		if (op->code == WEIR_OP_EMBED) {
 			uint64_t rows = desc->tensors[op->src[0]].buffer->n_out;
 
@@ -342,6 +344,7 @@ static weir_status plan_attention(weir_program *p, const struct weir_program_des
 			return weir_cpu_fail(err, WEIR_E_INVALID,
 					     "program: KV caches differ in their blocks");
 		p->caches[p->n_caches++] = b;
+		p->position_bytes += b->block_bytes / b->block_tokens;
 		positions = (uint64_t)b->n_blocks * b->block_tokens;
 	}
 	if (!p->n_caches)

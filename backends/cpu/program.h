@@ -29,7 +29,7 @@ struct weir_cpu_temp {
 	uint64_t width;
 	weir_buffer *buffer;
 	size_t values, q8, packed;
-	uint32_t first, last, form_last; /* steps: written first, used last, as a form used last */
+	uint32_t first, last; /* steps: written first, used last */
 };
 
 struct weir_cpu_step {
@@ -69,12 +69,14 @@ struct weir_program {
 	weir_buffer **caches;
 	uint8_t *arena;
 	size_t arena_bytes;
-	atomic_uint *next;             /* [n_steps] work handed out */
-	size_t scratch, scratch_bytes; /* of thread t: at scratch + t * scratch_bytes */
-	size_t split, split_bytes;     /* partial results of split attention */
-	uint32_t split_units;          /* how many units may be split */
-	uint32_t chunk;                /* positions of one partial result */
-	uint32_t n_vocab;              /* smallest table of an EMBED, 0: none */
+	atomic_uint *next;                   /* [n_steps] work handed out */
+	size_t scratch, scratch_bytes;       /* of thread t: at scratch + t * scratch_bytes */
+	size_t split, split_bytes;           /* partial results of split attention */
+	uint32_t split_units;                /* how many units may be split */
+	uint32_t chunk;                      /* positions of one partial result */
+	uint32_t n_vocab;                    /* smallest table of an EMBED, 0: none */
+	size_t matrix_bytes, position_bytes; /* of all matrices; of one position in all caches */
+	bool alone;                          /* this run: one thread, no barriers */
 	bool stop[2];
 	const struct weir_device_batch *batch; /* during a run */
 };
@@ -92,6 +94,13 @@ static inline float *weir_cpu_values(const weir_program *p, const struct weir_cp
 static inline bool weir_cpu_interrupted(const weir_program *p)
 {
 	return atomic_load_explicit(&p->cpu->interrupted, memory_order_relaxed);
+}
+
+/* Every thread of the run, at the end of a stage. */
+static inline void weir_cpu_barrier(const weir_program *p)
+{
+	if (!p->alone)
+		weir_pool_barrier(p->cpu->pool);
 }
 
 /* Columns of one attention tile: the heads of one KV head (at most 16 at a time) by tokens. */

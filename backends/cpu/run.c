@@ -188,7 +188,7 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		 * slots, since a slow reader may still be at the last one. */
 		if (thread == 0)
 			p->stop[i & 1] = weir_cpu_interrupted(p);
-		weir_pool_barrier(p->cpu->pool);
+		weir_cpu_barrier(p);
 		if (p->stop[i & 1])
 			return;
 	}
@@ -262,6 +262,17 @@ static void cut_pieces(struct weir_cpu_tiling *tiling, const struct weir_device_
 		}
 }
 
+/* Roughly how many bytes the step is worth: weights once, and again for every eight rows that are
+ * multiplied; the positions that attention looks at. */
+static double reads(const weir_program *p, const struct weir_device_batch *batch)
+{
+	double bytes = (double)p->matrix_bytes * (1 + batch->n_tokens / 8);
+
+	for (uint32_t r = 0; p->n_caches && r < batch->n_rows; r++)
+		bytes += (double)p->position_bytes * batch->kv_len[r];
+	return bytes;
+}
+
 weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
 			 const struct weir_device_batch *batch, struct weir_error *err)
 {
@@ -275,7 +286,11 @@ weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
 		atomic_store_explicit(&p->next[i], 0, memory_order_relaxed);
 	for (uint32_t t = 0; t < p->n_tilings; t++)
 		cut_pieces(&p->tilings[t], batch);
-	weir_pool_run(p->cpu->pool, walk, p);
+	p->alone = reads(p, batch) < (double)p->cpu->alone_below;
+	if (p->alone)
+		walk(p, 0, 1);
+	else
+		weir_pool_run(p->cpu->pool, walk, p);
 	p->batch = NULL;
 	if (weir_cpu_interrupted(p))
 		return weir_cpu_fail(err, WEIR_E_CANCELLED, "the step was interrupted");

@@ -24,6 +24,7 @@ gboolean fixture_init(struct fixture *f, const char *level, unsigned n_threads)
 		return FALSE;
 	}
 	g_assert_cmpint(status, ==, WEIR_OK);
+	f->data.cpu->alone_below = 0; /* however small: on all threads */
 	f->instance = (struct weir_instance){ .size = sizeof(f->instance), .data = &f->data };
 	f->device = weir_cpu_device();
 	return TRUE;

@@ -429,6 +429,7 @@ static void test_level(gconstpointer data)
 	if (!fixture_init(&f, data, 3))
 		return;
 	g_assert_true(fixture_init(&one, data, 1));
+	one.data.cpu->alone_below = SIZE_MAX;
 	g_assert_true(fixture_init(&scalar, "scalar", 2));
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
 		check_case(&f, &one, &scalar, &cases[i]);
