@@ -10,7 +10,7 @@
 #define MAX_WINDOW   256u
 #define MIN_WINDOW   4u
 #define BACKLOG      (512u << 10) /* what the windows of one peer may fill */
-#define MAX_GATHERED (16u << 20)
+#define MAX_GATHERED (8u << 20)
 
 static void on_event(void *data, weir_stream *, const struct weir_event *);
 static void on_end(void *data, weir_stream *, const struct weir_end *);

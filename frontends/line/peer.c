@@ -16,10 +16,10 @@
 
 #define MAX_WAITING   (256u << 10) /* unsent; requests are not read while there is more */
 #define FLUSH_AT      (64u << 10)
-#define MAX_UNSENT    (4u << 20) /* a stream that fills so much has huge events: cut off */
-#define OUT_KEEP      4096       /* an empty buffer of at most this size is kept */
-#define PIPE_WRITE    4096       /* PIPE_BUF: does not block once poll() has said yes */
-#define READS_A_VISIT 8          /* then other peers get their turn */
+#define MAX_UNSENT    (16u << 20) /* a stream that fills so much has huge events: cut off */
+#define OUT_KEEP      4096        /* an empty buffer of at most this size is kept */
+#define PIPE_WRITE    4096        /* PIPE_BUF: does not block once poll() has said yes */
+#define READS_A_VISIT 8           /* then other peers get their turn */
 #define MAX_LINGER    (1u << 20)
 #define LINGER_MS     2000
 

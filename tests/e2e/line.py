@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import select
@@ -464,6 +465,47 @@ def test_many_clients():
             t.join()
         assert not failures, failures[:5]
         eventually(lambda: active(server.client()) == 0)
+
+
+def test_chaos():
+    """Clients that do anything at any time; afterwards nothing is left and the server answers."""
+    with LineServer("127.0.0.1:0, SOCK", echo="rate = 400", script="words word\nrepeat 60\n") as server:
+        failures = []
+
+        def one(number):
+            rng = random.Random(number)
+            try:
+                for _ in range(8):
+                    c = Client(server.port, path=server.path if rng.random() < 0.5 else None)
+                    for id in range(rng.randrange(1, 6)):
+                        c.send(chat(id, "x", stream=rng.random() < 0.7) if rng.random() < 0.6 else
+                               chat(id, "x", flow="manual", credit=rng.randrange(5)))
+                        if rng.random() < 0.3:
+                            c.send({"method": rng.choice(["cancel", "nope"]), "params": {"id": rng.randrange(5)}})
+                        if rng.random() < 0.5:
+                            c.send({"method": "grant", "params": {"id": rng.randrange(5), "n": rng.randrange(1, 99)}})
+                        if rng.random() < 0.2:
+                            c.raw(rng.randbytes(rng.randrange(1, 300)) + b"\n")
+                        if rng.random() < 0.5:
+                            c.silent(0.05) or c.recv()
+                    if rng.random() < 0.3:
+                        c.socket.shutdown(socket.SHUT_WR)
+                    time.sleep(rng.random() / 20)
+                    c.close()
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            except BaseException as e:
+                failures.append(f"{number}: {e!r}")
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(40)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not failures, failures[:5]
+        c = server.client()
+        eventually(lambda: active(c) == 0)
+        c.send(chat(1, "x"))
+        assert len(c.answer(1)[0]) == 61
 
 
 def test_limits():

@@ -242,6 +242,47 @@ static void test_answers(void)
 	g_string_free(out, TRUE);
 }
 
+/* Whatever a line is made of, it is read or refused with a reason; a sanitizer watches. */
+static void test_mutations(void)
+{
+	static const char *const seeds[] = {
+		CHAT(",\"stop\":[\"a\",\"b\\n\"],\"logit_bias\":{\"5\":-1.5e1},\"seed\":12,\"n\":"
+		     "2"),
+		COMPLETE(",\"logprobs\":3,\"flow\":\"manual\",\"credit\":0,\"model\":"
+			 "\"\\ud83d\\ude00\""),
+		TOOLS("[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"),
+		"{\"method\":\"grant\",\"params\":{\"id\":\"\xc3\xa9\",\"n\":8}}",
+		"{\"id\":1,\"method\":\"detokenize\",\"params\":{\"tokens\":[1,2,[],{}]}}",
+	};
+	static const char bytes[] = "\"\\{}[]:,0-9.eE+tfnu \t\xff\xc3\xed\x80\x01";
+	unsigned n_ok = 0;
+	for (int round = 0; round < 40000; round++) {
+		const char *seed = seeds[round % (int)G_N_ELEMENTS(seeds)];
+		size_t len = strlen(seed);
+		/* A block of the very size, so that a read behind it is seen. */
+		g_autofree char *line = g_memdup2(seed, len);
+		for (int edits = g_test_rand_int_range(0, 4); edits > 0; edits--) {
+			gint32 at = g_test_rand_int_range(0, (gint32)len);
+			gint32 with = g_test_rand_int_range(0, (gint32)sizeof(bytes) - 1);
+			line[at] = bytes[with];
+		}
+		len -= (size_t)g_test_rand_int_range(0, 100) == 0 ? len / 2 : 0;
+		g_autofree char *exact = g_memdup2(line, len);
+		struct reading r;
+		memset(&r, 0, sizeof(r));
+		r.ok = rpc_parse(exact, len, &r.request, &r.err) &&
+		       params_read(&r.params, &r.request, &r.err);
+		if (!r.ok) {
+			g_assert_cmpint(r.err.code, <, 0);
+			g_assert_cmpint(r.err.text[0], !=, 0);
+			g_assert_true(g_utf8_validate(r.err.text, -1, NULL));
+		}
+		n_ok += r.ok;
+		reading_clear(&r);
+	}
+	g_assert_cmpuint(n_ok, >, 5000);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -249,5 +290,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/line-params/values", test_values);
 	g_test_add_func("/line-params/ranges", test_ranges);
 	g_test_add_func("/line-params/answers", test_answers);
+	g_test_add_func("/line-params/mutations", test_mutations);
 	return g_test_run();
 }
