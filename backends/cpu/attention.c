@@ -265,7 +265,7 @@ static void rope_head(weir_program *p, const struct weir_cpu_step *step, float *
 
 	if (norm != WEIR_NO_TENSOR)
 		p->cpu->kernels->norm(x, p->temps[norm].buffer->vector, NULL, (size_t)op->i[2],
-				      op->f[6], false, x);
+				      op->f[6], false, false, x);
 	if (op->i[3])
 		p->cpu->kernels->rope(x, a->cos + t * a->half, a->sin + t * a->half, a->half,
 				      op->i[4] == WEIR_ROPE_NEOX);

@@ -83,7 +83,7 @@ static weir_status check_norm(const struct weir_op *op, const struct weir_tensor
 	if (!vector_fits(tensors, op->src[1], n) || !vector_fits(tensors, op->src[2], n))
 		return REFUSE("NORM: weight or bias is not a vector of %llu",
 			      (unsigned long long)n);
-	if (op->flags & ~(uint32_t)WEIR_NORM_LAYER)
+	if (op->flags & ~(uint32_t)(WEIR_NORM_LAYER | WEIR_NORM_ADD))
 		return REFUSE("NORM: unknown flags 0x%x", op->flags);
 	return WEIR_OK;
 }

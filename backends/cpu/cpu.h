@@ -63,9 +63,9 @@ struct weir_cpu_kernels {
 	weir_cpu_float_fn f32, f16, bf16;
 	/* x[32 * n_blocks] to column c of a Q8 tile's records from block 0 of `tile` on */
 	void (*quantize)(const float *x, size_t n_blocks, uint8_t *tile, unsigned nc, unsigned c);
-	/* y = norm(x) * w (+ b), n wide; x and y may be the same */
+	/* y = norm(x) * w (+ b) (+ y when `add`), n wide; x and y may be the same */
 	void (*norm)(const float *x, const float *w, const float *b, size_t n, float eps,
-		     bool layer, float *y);
+		     bool layer, bool add, float *y);
 	/* The last stage of LINEAR: dst (+)= ... from y0 (and y1 with GLU), both [nc][16] */
 	void (*finish)(const struct weir_cpu_finish *f, const float *y0, const float *y1,
 		       unsigned nc, float *dst);

@@ -99,7 +99,7 @@ static void rows_quantize(const float *x, size_t n_blocks, uint8_t *tile, unsign
 }
 
 static void rows_norm(const float *x, const float *w, const float *b, size_t n, float eps,
-		      bool layer, float *y)
+		      bool layer, bool add, float *y)
 {
 	v16 sum = v_set1(0.0f), mean = v_set1(0.0f), scale;
 	size_t whole = n & ~(size_t)15, rest = n & 15;
@@ -133,6 +133,8 @@ static void rows_norm(const float *x, const float *w, const float *b, size_t n, 
 		d = v_mul(d, v_load_n(w + i, m));
 		if (b)
 			d = v_add(d, v_load_n(b + i, m));
+		if (add)
+			d = v_add(d, v_load_n(y + i, m));
 		v_store_n(y + i, d, m);
 	}
 }

@@ -116,7 +116,8 @@ static void step_norm(weir_program *p, const struct weir_cpu_step *step, uint32_
 		for (uint64_t g = 0; g < src->width / group; g++)
 			p->cpu->kernels->norm(x + g * group, w->vector + g * stride,
 					      b ? b + g * stride : NULL, group, op->f[0],
-					      op->flags & WEIR_NORM_LAYER, y + g * group);
+					      op->flags & WEIR_NORM_LAYER,
+					      op->flags & WEIR_NORM_ADD, y + g * group);
 		weir_cpu_emit(p, step, 0, t, 0, dst->width);
 	}
 }

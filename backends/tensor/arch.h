@@ -16,6 +16,9 @@ enum weir_arch_flag {
 	WEIR_ARCH_QKV_BIAS = 1u << 2,      /* the biases of q, k and v must be there */
 	WEIR_ARCH_ROPE_FACTORS = 1u << 3,  /* may hold rope_freqs.weight */
 	WEIR_ARCH_OPTIONAL_BIAS = 1u << 4, /* a bias of any projection may be there */
+	WEIR_ARCH_FUSED = 1u << 5,         /* q, k, v are rows of attn_qkv; gate, up of ffn_up */
+	WEIR_ARCH_LONGROPE = 1u << 6,      /* may hold rope_factors_long and _short.weight */
+	WEIR_ARCH_POST_NORM = 1u << 7,     /* what a layer's halves add is normed before */
 };
 
 struct weir_arch {
@@ -25,12 +28,21 @@ struct weir_arch {
 	uint32_t act;             /* WEIR_ACT_* of the feed-forward gate */
 	uint32_t flags;           /* WEIR_ARCH_* */
 	const char *norm_eps_key; /* after "<name>." */
+	/* Local layers have a sliding window; see hparams.h for the period. 0: all are alike. */
+	uint32_t local_period;
+	float local_rope_base; /* 0: that of the other layers, scaling included */
+	/* Where the file does not say: */
+	uint32_t window;
+	float attn_softcap, output_softcap;
+	/* A model of so many layers scales scores by 1/sqrt(n_embd / n_heads) rather than by
+	 * 1/sqrt(head size): its files do not say so. 0: none. */
+	uint32_t embd_scaled_layers;
 };
 
 /* The row of that name, or NULL. */
 const struct weir_arch *weir_arch_find(struct weir_str name);
 
-/* All names, for messages: "llama, ...". Static. */
+/* All names, for messages: "llama, qwen2, ...". Static. */
 const char *weir_arch_names(void);
 
 #endif

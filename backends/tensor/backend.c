@@ -78,7 +78,8 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 {
 	struct weir_graph_limits limits = { .max_tokens = b->conf.max_batch_tokens,
 					    .max_rows = b->conf.max_sequences,
-					    .max_out = b->conf.max_sequences };
+					    .max_out = b->conf.max_sequences,
+					    .n_ctx = b->plan.n_ctx };
 	struct weir_stepper_config c = { .device = b->device,
 					 .instance = b->instance,
 					 .n_vocab = b->hparams.n_vocab,

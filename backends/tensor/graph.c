@@ -15,6 +15,7 @@ struct builder {
 	struct weir_tensor *tensors;
 	struct weir_op *ops;
 	uint32_t n_tensors, n_ops, max_tensors, max_ops;
+	uint32_t n_ctx;
 	uint32_t q, k, v; /* temporaries that every layer uses again */
 };
 
@@ -93,6 +94,19 @@ static void linear(struct builder *b, uint32_t dst, uint32_t src, weir_buffer *m
 	op->f[0] = 1.0f;
 }
 
+/* x += post norm(matrix . src), the norm only where the model has one. l->norm is free by then. */
+static void add_to_stream(struct builder *b, const struct lane *l, uint32_t src,
+			  weir_buffer *matrix, weir_buffer *bias, weir_buffer *post)
+{
+	if (!post) {
+		linear(b, l->x, src, matrix, bias, WEIR_LINEAR_ADD);
+		return;
+	}
+	linear(b, l->norm, src, matrix, bias, 0);
+	norm(b, l->x, l->norm, post);
+	b->ops[b->n_ops - 1].flags |= WEIR_NORM_ADD;
+}
+
 static void qkv(struct builder *b, uint32_t src, weir_buffer *const *t)
 {
 	struct weir_op *op = add_op(b, WEIR_OP_LINEAR, b->q);
@@ -108,9 +122,21 @@ static void qkv(struct builder *b, uint32_t src, weir_buffer *const *t)
 	op->f[0] = 1.0f;
 }
 
-static void rope_kv(struct builder *b, weir_buffer *const *t, uint32_t kc, uint32_t vc)
+/* LongRoPE's long factors are for sequences beyond the original context. A cached key keeps its
+ * rotation, so the choice is the server's, by the longest that a sequence can get. */
+static weir_buffer *rope_factors(const struct builder *b)
+{
+	if (b->w->rope_long)
+		return b->n_ctx > b->h->rope.orig_ctx ? b->w->rope_long : b->w->rope_short;
+	return b->w->rope_freqs;
+}
+
+static void rope_kv(struct builder *b, uint32_t layer, uint32_t kc, uint32_t vc)
 {
 	const struct weir_hparams *h = b->h;
+	const struct weir_hparams_rope *rope =
+		weir_hparams_is_local(h, layer) ? &h->local_rope : &h->rope;
+	weir_buffer *const *t = b->w->layers[layer].tensor;
 	struct weir_op *op = add_op(b, WEIR_OP_ROPE_KV, WEIR_NO_TENSOR);
 
 	op->src[0] = b->q;
@@ -120,23 +146,23 @@ static void rope_kv(struct builder *b, weir_buffer *const *t, uint32_t kc, uint3
 	op->src[4] = vc;
 	op->src[5] = weight(b, t[WEIR_LAYER_Q_NORM]);
 	op->src[6] = weight(b, t[WEIR_LAYER_K_NORM]);
-	op->src[7] = weight(b, b->w->rope_freqs);
+	op->src[7] = weight(b, rope_factors(b));
 	op->i[0] = (int32_t)h->n_heads;
 	op->i[1] = (int32_t)h->n_kv_heads;
 	op->i[2] = (int32_t)h->head_size;
-	op->i[3] = (int32_t)h->rope.size;
+	op->i[3] = (int32_t)rope->size;
 	op->i[4] = (int32_t)h->arch->rope;
-	op->i[5] = (int32_t)h->rope.orig_ctx;
-	op->f[0] = h->rope.base;
-	op->f[1] = h->rope.scale;
-	op->f[2] = h->rope.ext;
-	op->f[3] = h->rope.attn;
-	op->f[4] = h->rope.beta_fast;
-	op->f[5] = h->rope.beta_slow;
+	op->i[5] = (int32_t)rope->orig_ctx;
+	op->f[0] = rope->base;
+	op->f[1] = rope->scale;
+	op->f[2] = rope->ext;
+	op->f[3] = rope->attn;
+	op->f[4] = rope->beta_fast;
+	op->f[5] = rope->beta_slow;
 	op->f[6] = h->norm_eps;
 }
 
-static void attention(struct builder *b, uint32_t dst, uint32_t kc, uint32_t vc)
+static void attention(struct builder *b, uint32_t layer, uint32_t dst, uint32_t kc, uint32_t vc)
 {
 	const struct weir_hparams *h = b->h;
 	struct weir_op *op = add_op(b, WEIR_OP_ATTENTION, dst);
@@ -147,7 +173,7 @@ static void attention(struct builder *b, uint32_t dst, uint32_t kc, uint32_t vc)
 	op->i[0] = (int32_t)h->n_heads;
 	op->i[1] = (int32_t)h->n_kv_heads;
 	op->i[2] = (int32_t)h->head_size;
-	op->i[3] = (int32_t)h->window;
+	op->i[3] = weir_hparams_is_local(h, layer) ? (int32_t)h->window : 0;
 	op->f[0] = h->attn_scale;
 	op->f[1] = h->attn_softcap;
 }
@@ -171,7 +197,8 @@ static void feed_forward(struct builder *b, const struct lane *l, weir_buffer *c
 	op->src[5] = weight(b, t[WEIR_LAYER_UP_BIAS]);
 	op->i[0] = 2;
 	op->f[0] = 1.0f;
-	linear(b, l->x, l->ff, t[WEIR_LAYER_DOWN], t[WEIR_LAYER_DOWN_BIAS], WEIR_LINEAR_ADD);
+	add_to_stream(b, l, l->ff, t[WEIR_LAYER_DOWN], t[WEIR_LAYER_DOWN_BIAS],
+		      t[WEIR_LAYER_POST_FFN_NORM]);
 }
 
 static void layer(struct builder *b, uint32_t i, const struct lane *all, const struct lane *out)
@@ -182,14 +209,15 @@ static void layer(struct builder *b, uint32_t i, const struct lane *all, const s
 
 	norm(b, all->norm, all->x, t[WEIR_LAYER_ATTN_NORM]);
 	qkv(b, all->norm, t);
-	rope_kv(b, t, kc, vc);
-	attention(b, all->attn, kc, vc);
+	rope_kv(b, i, kc, vc);
+	attention(b, i, all->attn, kc, vc);
 	if (i + 1 == b->w->n_layers) {
 		gather(b, out->attn, all->attn);
 		gather(b, out->x, all->x);
 		rest = out;
 	}
-	linear(b, rest->x, rest->attn, t[WEIR_LAYER_O], t[WEIR_LAYER_O_BIAS], WEIR_LINEAR_ADD);
+	add_to_stream(b, rest, rest->attn, t[WEIR_LAYER_O], t[WEIR_LAYER_O_BIAS],
+		      t[WEIR_LAYER_POST_ATTN_NORM]);
 	feed_forward(b, rest, t);
 }
 
@@ -277,7 +305,7 @@ weir_status weir_graph_build(const struct weir_hparams *h, const struct weir_wei
 			     weir_program **ret_program, uint32_t *ret_logits,
 			     struct weir_error *err)
 {
-	struct builder b = { .h = h, .w = w, .cache = cache };
+	struct builder b = { .h = h, .w = w, .cache = cache, .n_ctx = limits->n_ctx };
 	struct weir_program_desc desc = { .size = sizeof(desc),
 					  .max_tokens = limits->max_tokens,
 					  .max_rows = limits->max_rows,
@@ -289,7 +317,7 @@ weir_status weir_graph_build(const struct weir_hparams *h, const struct weir_wei
 	/* Per layer: two caches, its weights, the rope factors; beside them 11 temporaries, the
 	 * logits, and three weights. */
 	b.max_tensors = w->n_layers * (WEIR_LAYER_N + 3) + 16;
-	b.max_ops = w->n_layers * 8 + 6;
+	b.max_ops = w->n_layers * 10 + 6;
 	b.tensors = calloc(b.max_tensors, sizeof(*b.tensors));
 	b.ops = calloc(b.max_ops, sizeof(*b.ops));
 	if (!b.tensors || !b.ops) {

@@ -4,7 +4,8 @@
  *
  * Called once by backend.c's load, on a worker. Row counts stay symbolic: one program serves every
  * batch. A layer is eight operations (norm, q k v, rope and cache, attention, output + residual,
- * norm, gated feed-forward, down + residual); the last layer keeps only the rows whose logits are
+ * norm, gated feed-forward, down + residual), two more where output and down are normed before they
+ * are added; the last layer keeps only the rows whose logits are
  * wanted from its attention on, since nothing later reads the others.
  */
 #ifndef WEIR_TENSOR_GRAPH_H
@@ -15,6 +16,7 @@
 
 struct weir_graph_limits {
 	uint32_t max_tokens, max_rows, max_out;
+	uint32_t n_ctx; /* of a sequence, at most */
 };
 
 /* Builds the list, asks the device whether it supports each operation, and compiles it. *ret_logits

@@ -120,9 +120,55 @@ static weir_status read_sizes(struct reader *r)
 	if ((s = read_u32(r, "block_count", true, 1, WEIR_MAX_LAYERS, &h->n_layers)) ||
 	    (s = read_u32(r, "embedding_length", true, 1, WEIR_MAX_EMBD, &h->n_embd)) ||
 	    (s = read_u32(r, "feed_forward_length", true, 1, WEIR_MAX_FF, &h->n_ff)) ||
-	    (s = read_u32(r, "context_length", true, 1, WEIR_MAX_CTX, &h->n_ctx)) ||
-	    (s = read_u32(r, "attention.sliding_window", false, 0, WEIR_MAX_CTX, &h->window)))
+	    (s = read_u32(r, "context_length", true, 1, WEIR_MAX_CTX, &h->n_ctx)))
 		return s;
+	return WEIR_OK;
+}
+
+/* The pattern is a period, or one flag for each layer, true for local ones. */
+static weir_status read_pattern(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	const char *key = key_of(r, "attention.sliding_window_pattern");
+	struct weir_gguf_array a;
+
+	if (!weir_gguf_has(r->g, key))
+		return WEIR_OK;
+	if (h->arch->local_period == 0)
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "%s: layers with different windows are not supported in %s models",
+				 key, h->arch->name);
+	if (weir_gguf_get_array(r->g, key, WEIR_GGUF_ARRAY_OF_INTEGERS, &a, NULL) != WEIR_OK)
+		return read_u32(r, "attention.sliding_window_pattern", true, 0, WEIR_MAX_LAYERS,
+				&h->local_period);
+	if (a.n != h->n_layers)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s has %llu flags for %u layers", key,
+				 (unsigned long long)a.n, h->n_layers);
+	h->local_period = 0;
+	for (uint32_t i = 0; i < h->n_layers && h->local_period == 0; i++)
+		h->local_period = weir_gguf_array_i64(&a, i) == 0 ? i + 1 : 0;
+	for (uint32_t i = 0; i < h->n_layers; i++) {
+		if (weir_hparams_is_local(h, i) != (weir_gguf_array_i64(&a, i) != 0))
+			return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+					 "%s: layer %u breaks the period of %u layers; only "
+					 "periodic patterns are supported",
+					 key, i, h->local_period);
+	}
+	return WEIR_OK;
+}
+
+static weir_status read_window(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	weir_status s;
+
+	h->window = h->arch->window;
+	h->local_period = h->arch->local_period;
+	if ((s = read_u32(r, "attention.sliding_window", false, 0, WEIR_MAX_CTX, &h->window)) ||
+	    (s = read_pattern(r)))
+		return s;
+	if (h->window == 0 && h->arch->local_period > 0)
+		h->local_period = 1; /* none is local */
 	if (h->window >= h->n_ctx)
 		h->window = 0;
 	return WEIR_OK;
@@ -180,12 +226,15 @@ static weir_status read_floats(struct reader *r)
 		return weir_fail(r->err, WEIR_E_INVALID, "the file lacks %s",
 				 key_of(r, h->arch->norm_eps_key));
 	h->embed_scale = h->arch->flags & WEIR_ARCH_EMBED_SQRT ? sqrtf((float)h->n_embd) : 1.0f;
-	h->attn_scale = 1.0f / sqrtf((float)h->head_size);
+	h->attn_softcap = h->arch->attn_softcap;
+	h->output_softcap = h->arch->output_softcap;
 	if ((s = read_f32(r, "attention.scale", 0, 1e6f, &h->attn_scale)) ||
 	    (s = read_f32(r, "attn_logit_softcapping", 0, 1e6f, &h->attn_softcap)) ||
 	    (s = read_f32(r, "final_logit_softcapping", 0, 1e6f, &h->output_softcap)))
 		return s;
-	if (h->attn_scale == 0) /* written by converters for "the usual" */
+	if (h->attn_scale == 0 && h->n_layers == h->arch->embd_scaled_layers)
+		h->attn_scale = 1.0f / sqrtf((float)h->n_embd / (float)h->n_heads);
+	if (h->attn_scale == 0) /* absent; some converters write 0 for "the usual" */
 		h->attn_scale = 1.0f / sqrtf((float)h->head_size);
 	return WEIR_OK;
 }
@@ -219,16 +268,68 @@ static weir_status read_yarn(struct reader *r, float factor)
 	return WEIR_OK;
 }
 
+/* LongRoPE (Ding et al. 2024): two sets of factors, and a magnitude that the file gives. */
+static weir_status read_longrope(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	bool has_long = weir_gguf_tensor(r->g, "rope_factors_long.weight") != NULL;
+	bool has_short = weir_gguf_tensor(r->g, "rope_factors_short.weight") != NULL;
+	weir_status s;
+
+	if (has_long != has_short)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "tensor 'rope_factors_%s.weight' is missing: the file has only "
+				 "the other of the two",
+				 has_long ? "short" : "long");
+	if ((s = read_u32(r, "rope.scaling.original_context_length", false, 1, WEIR_MAX_CTX,
+			  &h->rope.orig_ctx)) ||
+	    (s = read_f32(r, "rope.scaling.attn_factor", 0, 1e3f, &h->rope.attn)))
+		return s;
+	if (h->rope.attn == 0)
+		h->rope.attn = 1;
+	return WEIR_OK;
+}
+
 static bool is(struct weir_str s, const char *text)
 {
 	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
-static weir_status read_rope(struct reader *r)
+static weir_status read_scaling(struct reader *r)
 {
 	struct weir_hparams *h = &r->h;
 	struct weir_str type = { "none", 4 };
 	float factor = 1.0f;
+	weir_status s;
+
+	if (weir_gguf_has(r->g, key_of(r, "rope.scaling.type")) &&
+	    (s = weir_gguf_string(r->g, r->key, &type, r->err)))
+		return s;
+	if ((s = read_f32(r, "rope.scaling.factor", 0, 1e6f, &factor)))
+		return s;
+	if (factor == 0) /* "unset" */
+		factor = 1.0f;
+	if (factor < 1e-3f)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %g, it must be 0.001 to 1e6",
+				 key_of(r, "rope.scaling.factor"), (double)factor);
+	if (h->arch->flags & WEIR_ARCH_LONGROPE && (is(type, "none") || is(type, "longrope")))
+		return read_longrope(r);
+	if (is(type, "none"))
+		return WEIR_OK;
+	h->rope.scale = 1.0f / factor;
+	if (is(type, "linear"))
+		return WEIR_OK;
+	if (is(type, "yarn"))
+		return read_yarn(r, factor);
+	return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+			 "rope scaling '%s' is not supported; supported: none, linear, yarn, and "
+			 "frequency factors in rope_freqs.weight",
+			 weir_quote(type).text);
+}
+
+static weir_status read_rope(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
 	weir_status s;
 
 	h->rope.size = h->head_size;
@@ -244,27 +345,15 @@ static weir_status read_rope(struct reader *r)
 	if (h->rope.size % 2 != 0)
 		return weir_fail(r->err, WEIR_E_INVALID, "%s is %u, it must be even",
 				 key_of(r, "rope.dimension_count"), h->rope.size);
-	if (weir_gguf_has(r->g, key_of(r, "rope.scaling.type")) &&
-	    (s = weir_gguf_string(r->g, r->key, &type, r->err)))
+	h->local_rope = h->rope;
+	if ((s = read_scaling(r)))
 		return s;
-	if ((s = read_f32(r, "rope.scaling.factor", 0, 1e6f, &factor)))
-		return s;
-	if (factor == 0) /* "unset" */
-		factor = 1.0f;
-	if (factor < 1e-3f)
-		return weir_fail(r->err, WEIR_E_INVALID, "%s is %g, it must be 0.001 to 1e6",
-				 key_of(r, "rope.scaling.factor"), (double)factor);
-	if (is(type, "none"))
+	if (h->arch->local_rope_base == 0) {
+		h->local_rope = h->rope;
 		return WEIR_OK;
-	h->rope.scale = 1.0f / factor;
-	if (is(type, "linear"))
-		return WEIR_OK;
-	if (is(type, "yarn"))
-		return read_yarn(r, factor);
-	return weir_fail(r->err, WEIR_E_UNSUPPORTED,
-			 "rope scaling '%s' is not supported; supported: none, linear, yarn, and "
-			 "frequency factors in rope_freqs.weight",
-			 weir_quote(type).text);
+	}
+	h->local_rope.base = h->arch->local_rope_base;
+	return read_f32(r, "rope.freq_base_swa", 1.0f, 1e12f, &h->local_rope.base);
 }
 
 /* The embedding's rows are the vocabulary; whatever else counts it must agree. */
@@ -327,9 +416,6 @@ static weir_status refuse_unknown(struct reader *r)
 	if (!causal)
 		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
 				 "the model's attention is not causal: it cannot generate text");
-	if (weir_gguf_has(r->g, key_of(r, "attention.sliding_window_pattern")))
-		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
-				 "%s: layers with different windows are not supported", r->key);
 	return WEIR_OK;
 }
 
@@ -340,8 +426,8 @@ weir_status weir_hparams_read(const struct weir_gguf *g, struct weir_hparams *re
 	weir_status s;
 
 	if ((s = find_arch(&r)) || (s = refuse_unknown(&r)) || (s = read_sizes(&r)) ||
-	    (s = read_heads(&r)) || (s = read_floats(&r)) || (s = read_rope(&r)) ||
-	    (s = read_vocab(&r)))
+	    (s = read_window(&r)) || (s = read_heads(&r)) || (s = read_floats(&r)) ||
+	    (s = read_rope(&r)) || (s = read_vocab(&r)))
 		return s;
 	*ret = r.h;
 	return WEIR_OK;

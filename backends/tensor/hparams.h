@@ -21,28 +21,36 @@
 #define WEIR_MAX_VOCAB     (1u << 24)
 #define WEIR_MAX_CTX       (1u << 27)
 
+struct weir_hparams_rope {
+	uint32_t size;     /* elements of a head that turn */
+	uint32_t orig_ctx; /* YaRN; beyond it the long factors of LongRoPE are taken */
+	float base;
+	float scale; /* 1 / factor */
+	float ext;   /* YaRN's extrapolation mix; 0: none */
+	float attn;  /* multiplies cos and sin, YaRN's magnitude included */
+	float beta_fast, beta_slow;
+};
+
 struct weir_hparams {
 	const struct weir_arch *arch;
 	uint32_t n_layers, n_embd, n_ff, n_vocab;
 	uint32_t n_heads, n_kv_heads, head_size; /* head_size: of q, k and v */
 	uint32_t n_ctx;                          /* what the model was trained for */
-	uint32_t window;                         /* attention's sliding window; 0: none */
+	uint32_t window;       /* sliding window of local layers' attention; 0: none */
+	uint32_t local_period; /* the last layer of a period is not local; 0: all are local */
 	float norm_eps;
 	float embed_scale;    /* multiplies embeddings */
 	float attn_scale;     /* multiplies q k^T */
 	float attn_softcap;   /* 0: none */
 	float output_softcap; /* 0: none */
-	struct {
-		uint32_t size;     /* elements of a head that turn */
-		uint32_t orig_ctx; /* YaRN */
-		float base;
-		float scale; /* 1 / factor */
-		float ext;   /* YaRN's extrapolation mix; 0: none */
-		float attn;  /* multiplies cos and sin, YaRN's magnitude included */
-		float beta_fast, beta_slow;
-	} rope;
+	struct weir_hparams_rope rope, local_rope;
 	bool tied; /* output.weight is absent: token_embd.weight serves twice */
 };
+
+static inline bool weir_hparams_is_local(const struct weir_hparams *h, uint32_t layer)
+{
+	return h->local_period == 0 || layer % h->local_period < h->local_period - 1;
+}
 
 /* Errors: INVALID (missing or impossible numbers: the key, the value and the bound are named),
  * UNSUPPORTED (another architecture, mixture of experts, layers of different shapes, a rope scaling

@@ -8,9 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum extent { NONE, EMBD, FF, HEADS, KV_HEADS, HEAD, VOCAB, ROPE_HALF };
+enum extent { NONE, EMBD, FF, FF_TWICE, HEADS, KV_HEADS, QKV, HEAD, VOCAB, ROPE_HALF };
 
-enum need { OPTIONAL, REQUIRED, BIAS, QKV_BIAS, QK_NORM, FACTORS };
+enum need {
+	OPTIONAL,
+	REQUIRED,
+	BIAS,
+	QKV_BIAS,
+	QK_NORM,
+	POST_NORM,
+	SPLIT,
+	FUSED,
+	FACTORS,
+	LONGROPE
+};
 
 struct shape {
 	const char *name;
@@ -20,9 +31,9 @@ struct shape {
 
 static const struct shape layer_shapes[WEIR_LAYER_N] = {
 	[WEIR_LAYER_ATTN_NORM] = { "attn_norm.weight", EMBD, NONE, REQUIRED },
-	[WEIR_LAYER_Q] = { "attn_q.weight", EMBD, HEADS, REQUIRED },
-	[WEIR_LAYER_K] = { "attn_k.weight", EMBD, KV_HEADS, REQUIRED },
-	[WEIR_LAYER_V] = { "attn_v.weight", EMBD, KV_HEADS, REQUIRED },
+	[WEIR_LAYER_Q] = { "attn_q.weight", EMBD, HEADS, SPLIT },
+	[WEIR_LAYER_K] = { "attn_k.weight", EMBD, KV_HEADS, SPLIT },
+	[WEIR_LAYER_V] = { "attn_v.weight", EMBD, KV_HEADS, SPLIT },
 	[WEIR_LAYER_O] = { "attn_output.weight", HEADS, EMBD, REQUIRED },
 	[WEIR_LAYER_Q_BIAS] = { "attn_q.bias", HEADS, NONE, QKV_BIAS },
 	[WEIR_LAYER_K_BIAS] = { "attn_k.bias", KV_HEADS, NONE, QKV_BIAS },
@@ -31,18 +42,36 @@ static const struct shape layer_shapes[WEIR_LAYER_N] = {
 	[WEIR_LAYER_Q_NORM] = { "attn_q_norm.weight", HEAD, NONE, QK_NORM },
 	[WEIR_LAYER_K_NORM] = { "attn_k_norm.weight", HEAD, NONE, QK_NORM },
 	[WEIR_LAYER_FFN_NORM] = { "ffn_norm.weight", EMBD, NONE, REQUIRED },
-	[WEIR_LAYER_GATE] = { "ffn_gate.weight", EMBD, FF, REQUIRED },
-	[WEIR_LAYER_UP] = { "ffn_up.weight", EMBD, FF, REQUIRED },
+	[WEIR_LAYER_GATE] = { "ffn_gate.weight", EMBD, FF, SPLIT },
+	[WEIR_LAYER_UP] = { "ffn_up.weight", EMBD, FF, SPLIT },
 	[WEIR_LAYER_DOWN] = { "ffn_down.weight", FF, EMBD, REQUIRED },
 	[WEIR_LAYER_GATE_BIAS] = { "ffn_gate.bias", FF, NONE, BIAS },
 	[WEIR_LAYER_UP_BIAS] = { "ffn_up.bias", FF, NONE, BIAS },
 	[WEIR_LAYER_DOWN_BIAS] = { "ffn_down.bias", EMBD, NONE, BIAS },
+	[WEIR_LAYER_POST_ATTN_NORM] = { "post_attention_norm.weight", EMBD, NONE, POST_NORM },
+	[WEIR_LAYER_POST_FFN_NORM] = { "post_ffw_norm.weight", EMBD, NONE, POST_NORM },
 };
+
+/* Matrices that hold the rows of several, one after the other. */
+static const struct fused {
+	struct shape shape;
+	enum weir_layer_tensor first;
+	uint32_t n_parts;
+} layer_fused[] = {
+	{ { "attn_qkv.weight", EMBD, QKV, FUSED }, WEIR_LAYER_Q, 3 },
+	{ { "ffn_up.weight", EMBD, FF_TWICE, FUSED }, WEIR_LAYER_GATE, 2 },
+};
+
+#define N_FUSED (sizeof(layer_fused) / sizeof(layer_fused[0]))
 
 static const struct shape token_embd_shape = { "token_embd.weight", EMBD, VOCAB, REQUIRED };
 static const struct shape output_norm_shape = { "output_norm.weight", EMBD, NONE, REQUIRED };
 static const struct shape output_shape = { "output.weight", EMBD, VOCAB, OPTIONAL };
 static const struct shape rope_freqs_shape = { "rope_freqs.weight", ROPE_HALF, NONE, FACTORS };
+static const struct shape rope_long_shape = { "rope_factors_long.weight", ROPE_HALF, NONE,
+					      LONGROPE };
+static const struct shape rope_short_shape = { "rope_factors_short.weight", ROPE_HALF, NONE,
+					       LONGROPE };
 
 struct loader {
 	const struct weir_gguf *g;
@@ -65,10 +94,14 @@ static uint64_t extent_of(const struct weir_hparams *h, enum extent e)
 		return h->n_embd;
 	case FF:
 		return h->n_ff;
+	case FF_TWICE:
+		return 2 * (uint64_t)h->n_ff;
 	case HEADS:
 		return (uint64_t)h->n_heads * h->head_size;
 	case KV_HEADS:
 		return (uint64_t)h->n_kv_heads * h->head_size;
+	case QKV:
+		return ((uint64_t)h->n_heads + 2 * (uint64_t)h->n_kv_heads) * h->head_size;
 	case HEAD:
 		return h->head_size;
 	case VOCAB:
@@ -102,6 +135,18 @@ static void needs(const struct weir_hparams *h, enum need need, bool *ret_may, b
 	case QK_NORM:
 		*ret_may = *ret_must = (f & WEIR_ARCH_QK_NORM) != 0;
 		break;
+	case POST_NORM:
+		*ret_may = *ret_must = (f & WEIR_ARCH_POST_NORM) != 0;
+		break;
+	case SPLIT:
+		*ret_may = *ret_must = (f & WEIR_ARCH_FUSED) == 0;
+		break;
+	case FUSED:
+		*ret_may = *ret_must = (f & WEIR_ARCH_FUSED) != 0;
+		break;
+	case LONGROPE: /* hparams.c has made sure that both are there or none */
+		*ret_may = (f & WEIR_ARCH_LONGROPE) != 0;
+		break;
 	case FACTORS:
 		*ret_may = (f & WEIR_ARCH_ROPE_FACTORS) != 0;
 		break;
@@ -123,15 +168,23 @@ static weir_status check_shape(struct loader *l, const char *name, const struct 
 			 (unsigned long long)n_in, (unsigned long long)n_out);
 }
 
+/* One tensor, as n_parts ranges of its rows. */
 static weir_status hand_over(struct loader *l, const char *name, const struct weir_gguf_tensor *t,
-			     uint32_t use, weir_buffer **ret)
+			     uint32_t use, const struct shape *parts, uint32_t n_parts,
+			     weir_buffer **ret)
 {
 	const struct weir_gguf_type *type = weir_gguf_type(t->type);
-	weir_status s;
+	const uint8_t *at = t->data;
+	weir_status s = WEIR_OK;
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
-	s = l->w->device->weight(l->w->instance, t->type, t->ne[0], t->ne[1], use, t->data, ret,
-				 l->err);
+	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
+		uint64_t n_out = extent_of(l->h, parts[i].n_out);
+
+		s = l->w->device->weight(l->w->instance, t->type, t->ne[0], n_out, use, at, &ret[i],
+					 l->err);
+		at += n_out * (t->n_bytes / t->ne[1]);
+	}
 	if (s == WEIR_E_UNSUPPORTED)
 		return weir_fail(l->err, s,
 				 "tensor '%s' is of type %s, which the device has no kernels for; "
@@ -145,9 +198,10 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 	return WEIR_OK;
 }
 
-/* One tensor in either pass; *ret stays NULL when the model has none. */
-static weir_status take(struct loader *l, const char *name, const struct shape *shape, uint32_t use,
-			weir_buffer **ret)
+/* One tensor in either pass; ret[0..n_parts) stay NULL when the model has none. */
+static weir_status take_parts(struct loader *l, const char *name, const struct shape *shape,
+			      uint32_t use, const struct shape *parts, uint32_t n_parts,
+			      weir_buffer **ret)
 {
 	const struct weir_gguf_tensor *t = weir_gguf_tensor(l->g, name);
 	bool may, must;
@@ -162,7 +216,7 @@ static weir_status take(struct loader *l, const char *name, const struct shape *
 	if (!t || !may)
 		return WEIR_OK;
 	if (l->hand_over)
-		return hand_over(l, name, t, use, ret);
+		return hand_over(l, name, t, use, parts, n_parts, ret);
 	s = check_shape(l, name, shape, t);
 	if (s != WEIR_OK)
 		return s;
@@ -175,11 +229,26 @@ static weir_status take(struct loader *l, const char *name, const struct shape *
 	return WEIR_OK;
 }
 
+static weir_status take(struct loader *l, const char *name, const struct shape *shape, uint32_t use,
+			weir_buffer **ret)
+{
+	return take_parts(l, name, shape, use, shape, 1, ret);
+}
+
 static weir_status take_layer(struct loader *l, uint32_t layer)
 {
 	char name[64];
 	weir_status s;
 
+	for (size_t i = 0; i < N_FUSED; i++) {
+		const struct fused *f = &layer_fused[i];
+
+		snprintf(name, sizeof(name), "blk.%u.%s", layer, f->shape.name);
+		s = take_parts(l, name, &f->shape, WEIR_WEIGHT_MATRIX, &layer_shapes[f->first],
+			       f->n_parts, &l->w->layers[layer].tensor[f->first]);
+		if (s != WEIR_OK)
+			return s;
+	}
 	for (uint32_t i = 0; i < WEIR_LAYER_N; i++) {
 		const struct shape *shape = &layer_shapes[i];
 		uint32_t use = shape->n_out == NONE ? WEIR_WEIGHT_VECTOR : WEIR_WEIGHT_MATRIX;
@@ -200,7 +269,11 @@ static weir_status take_all(struct loader *l)
 
 	if ((s = take(l, "token_embd.weight", &token_embd_shape, embd_use, &w->token_embd)) ||
 	    (s = take(l, "rope_freqs.weight", &rope_freqs_shape, WEIR_WEIGHT_VECTOR,
-		      &w->rope_freqs)))
+		      &w->rope_freqs)) ||
+	    (s = take(l, "rope_factors_long.weight", &rope_long_shape, WEIR_WEIGHT_VECTOR,
+		      &w->rope_long)) ||
+	    (s = take(l, "rope_factors_short.weight", &rope_short_shape, WEIR_WEIGHT_VECTOR,
+		      &w->rope_short)))
 		return s;
 	for (uint32_t i = 0; i < w->n_layers; i++) {
 		if ((s = take_layer(l, i)))
@@ -218,7 +291,8 @@ static weir_status take_all(struct loader *l)
 static bool has_place(const struct loader *l, struct weir_str name)
 {
 	static const struct shape *const globals[] = { &token_embd_shape, &output_norm_shape,
-						       &output_shape, &rope_freqs_shape };
+						       &output_shape,     &rope_freqs_shape,
+						       &rope_long_shape,  &rope_short_shape };
 	char want[64], prefix[24];
 	bool may, must;
 	unsigned layer;
@@ -242,6 +316,11 @@ static bool has_place(const struct loader *l, struct weir_str name)
 	for (uint32_t i = 0; i < WEIR_LAYER_N; i++) {
 		needs(l->h, layer_shapes[i].need, &may, &must);
 		if (may && strcmp(want + n, layer_shapes[i].name) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < N_FUSED; i++) {
+		needs(l->h, layer_fused[i].shape.need, &may, &must);
+		if (may && strcmp(want + n, layer_fused[i].shape.name) == 0)
 			return true;
 	}
 	return false;
@@ -284,7 +363,7 @@ weir_status weir_weights_load(const struct weir_gguf *g, const struct weir_hpara
 	struct loader l = { .g = g, .h = h, .log = log, .err = err };
 	weir_status s;
 
-	/* A layer has nine tensors at least: don't let a number alone ask for memory. */
+	/* A layer has several tensors: don't let a number alone ask for memory. */
 	if (h->n_layers > weir_gguf_n_tensors(g))
 		return weir_fail(err, WEIR_E_INVALID,
 				 "%s.block_count is %u, but the file holds %zu tensors in all",
@@ -333,6 +412,10 @@ void weir_weights_free(struct weir_weights *w)
 		w->device->buffer_free(w->instance, w->output_norm);
 	if (w->rope_freqs)
 		w->device->buffer_free(w->instance, w->rope_freqs);
+	if (w->rope_long)
+		w->device->buffer_free(w->instance, w->rope_long);
+	if (w->rope_short)
+		w->device->buffer_free(w->instance, w->rope_short);
 	free(w->layers);
 	free(w);
 }

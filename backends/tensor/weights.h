@@ -31,6 +31,8 @@ enum weir_layer_tensor {
 	WEIR_LAYER_GATE_BIAS,
 	WEIR_LAYER_UP_BIAS,
 	WEIR_LAYER_DOWN_BIAS,
+	WEIR_LAYER_POST_ATTN_NORM,
+	WEIR_LAYER_POST_FFN_NORM,
 	WEIR_LAYER_N,
 };
 
@@ -44,8 +46,9 @@ struct weir_weights {
 	uint32_t n_layers;
 	struct weir_layer *layers;
 	weir_buffer *token_embd, *output_norm;
-	weir_buffer *output;     /* token_embd when the two are tied */
-	weir_buffer *rope_freqs; /* or NULL */
+	weir_buffer *output;                 /* token_embd when the two are tied */
+	weir_buffer *rope_freqs;             /* or NULL */
+	weir_buffer *rope_long, *rope_short; /* LongRoPE's factors, or both NULL */
 	uint64_t n_params, n_bytes;
 	uint32_t main_type; /* the matrices' most frequent type, by bytes: WEIR_DTYPE_* */
 };

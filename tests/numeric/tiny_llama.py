@@ -1,6 +1,6 @@
 """Small seeded llama models, twice: as a GGUF file and as transformers' LlamaForCausalLM.
 
-Used by logits-oracle.py. Both get the same weights: those that the GGUF file's blocks stand for.
+Used by logits-oracle.py; tiny_families.py has the other architectures. Both get the same weights: those that the GGUF file's blocks stand for.
 """
 import math
 
@@ -47,14 +47,28 @@ def random_q6_k(rng, rows, cols, std):
 
 
 class TinyLlama:
+    arch = "llama"
+    causal_lm, config_class = transformers.LlamaForCausalLM, transformers.LlamaConfig
+    permuted = True   # q and k have their rotary pairs side by side in the file
+    norm_offset = 0   # what the file's norms have more than transformers'
+    writes_head_size = True
+    partial = 1.0     # how much of a head turns
+    modules = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+               "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+               "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+               "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
+
     def __init__(self, name, kind="F32", layers=2, embd=256, heads=4, kv_heads=4, ff=512, vocab=320,
-                 head_dim=None, tied=False, bias=False, rope=None, base=10000.0, context=256, seed=1):
+                 head_dim=None, tied=False, bias=False, rope=None, base=10000.0, context=256, seed=1,
+                 server_context=256):
         self.name, self.heads, self.kv_heads, self.vocab = name, heads, kv_heads, vocab
         self.kind = gguf.GGMLQuantizationType[kind]
         self.layers, self.embd, self.ff, self.context = layers, embd, ff, context
         self.head_dim = head_dim or embd // heads
         self.tied, self.bias, self.rope, self.base = tied, bias, rope or {}, base
         self.eps = 1e-5
+        self.server_context = server_context  # the longest sequence that Weir is asked for
+        self.least_length = 0                 # of a sequence, for transformers to compute alike
         self.rng = np.random.default_rng(seed)
         self.tensors = {}  # GGUF name: (bytes or f32 array, type, f32 values)
 
@@ -74,20 +88,27 @@ class TinyLlama:
         w = self.rng.normal(mean, std, n).astype(np.float32)
         self.tensors[name] = (w, F32, w)
 
+    def matrices(self):
+        """Of a layer: name, rows, columns, with a bias?"""
+        q, kv, bias = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.bias
+        return [("attn_q", q, self.embd, bias), ("attn_k", kv, self.embd, bias),
+                ("attn_v", kv, self.embd, bias), ("attn_output", self.embd, q, bias),
+                ("ffn_gate", self.ff, self.embd, bias), ("ffn_up", self.ff, self.embd, bias),
+                ("ffn_down", self.embd, self.ff, bias)]
+
+    def norms(self):
+        return [("attn_norm", self.embd), ("ffn_norm", self.embd)]
+
     def build(self):
-        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         # As large as what the layers add; when it serves as output too, logits stay of size 1.
         self.matrix("token_embd.weight", self.vocab, self.embd, None if self.tied else 1.0)
         for i in range(self.layers):
             b = f"blk.{i}."
-            self.vector(b + "attn_norm.weight", self.embd, 1, 0.2)
-            self.vector(b + "ffn_norm.weight", self.embd, 1, 0.2)
-            for what, rows, cols in (("attn_q", q, self.embd), ("attn_k", kv, self.embd),
-                                     ("attn_v", kv, self.embd), ("attn_output", self.embd, q),
-                                     ("ffn_gate", self.ff, self.embd), ("ffn_up", self.ff, self.embd),
-                                     ("ffn_down", self.embd, self.ff)):
+            for what, n in self.norms():
+                self.vector(f"{b}{what}.weight", n, 1, 0.2)
+            for what, rows, cols, bias in self.matrices():
                 self.matrix(f"{b}{what}.weight", rows, cols)
-                if self.bias:
+                if bias:
                     self.vector(f"{b}{what}.bias", rows, 0, 0.3)
         self.vector("output_norm.weight", self.embd, 1, 0.2)
         if not self.tied:
@@ -126,23 +147,25 @@ class TinyLlama:
         return (1 / ((1 - smooth) / r["factor"] + smooth)).astype(np.float32)
 
     def write(self, path):
-        w = gguf.GGUFWriter(path, "llama")
+        w = gguf.GGUFWriter(path, self.arch)
         w.add_block_count(self.layers)
         w.add_context_length(self.context)
         w.add_embedding_length(self.embd)
         w.add_feed_forward_length(self.ff)
         w.add_head_count(self.heads)
         w.add_head_count_kv(self.kv_heads)
-        w.add_key_length(self.head_dim)
-        w.add_value_length(self.head_dim)
+        if self.writes_head_size:
+            w.add_key_length(self.head_dim)
+            w.add_value_length(self.head_dim)
         w.add_layer_norm_rms_eps(self.eps)
-        w.add_rope_dimension_count(self.head_dim)
+        w.add_rope_dimension_count(int(self.head_dim * self.partial))
         w.add_rope_freq_base(self.base)
         if self.rope.get("rope_type") in ("linear", "yarn"):
-            w.add_string("llama.rope.scaling.type", self.rope["rope_type"])
+            w.add_string(self.arch + ".rope.scaling.type", self.rope["rope_type"])
             w.add_rope_scaling_factor(self.rope["factor"])
             if "original_max_position_embeddings" in self.rope:
                 w.add_rope_scaling_orig_ctx_len(self.rope["original_max_position_embeddings"])
+        self.more_keys(w)
         for name, (data, kind, _) in self.tensors.items():
             w.add_tensor(name, data, raw_dtype=None if kind == F32 else kind)
         w.write_header_to_file()
@@ -150,34 +173,39 @@ class TinyLlama:
         w.write_tensors_to_file()
         w.close()
 
+    def more_keys(self, writer):
+        """What an architecture has of its own."""
+
+    def more_config(self):
+        return dict(attention_bias=self.bias, mlp_bias=self.bias, hidden_act="silu")
+
+    def rope_config(self):
+        if int(transformers.__version__.split(".")[0]) >= 5:
+            return {"rope_parameters": {"rope_type": "default", **self.rope, "rope_theta": self.base}}
+        return {"rope_theta": self.base, "rope_scaling": self.rope or None}
+
     def config(self):
         args = dict(vocab_size=self.vocab, hidden_size=self.embd, intermediate_size=self.ff,
                     num_hidden_layers=self.layers, num_attention_heads=self.heads,
                     num_key_value_heads=self.kv_heads, head_dim=self.head_dim, rms_norm_eps=self.eps,
                     max_position_embeddings=self.context, tie_word_embeddings=self.tied,
-                    attention_bias=self.bias, mlp_bias=self.bias, hidden_act="silu",
                     attn_implementation="eager")
-        if int(transformers.__version__.split(".")[0]) >= 5:
-            rope = {"rope_type": "default", **self.rope, "rope_theta": self.base}
-            return transformers.LlamaConfig(rope_parameters=rope, **args)
-        return transformers.LlamaConfig(rope_theta=self.base, rope_scaling=self.rope or None, **args)
+        return self.config_class(**args, **self.rope_config(), **self.more_config())
 
     def reference(self):
         """transformers' model with these weights."""
-        model = transformers.LlamaForCausalLM(self.config()).float().eval()
-        names = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-                 "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-                 "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-                 "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
+        model = self.causal_lm(self.config()).float().eval()
         state = {}
         for name, (_, _, values) in self.tensors.items():
             if values is None:
                 continue
             part = name.split(".")
+            if "norm" in name:
+                values = values - np.float32(self.norm_offset)
             if part[0] == "blk":
-                if part[2] in ("attn_q", "attn_k"):
+                if self.permuted and part[2] in ("attn_q", "attn_k"):
                     values = unpermute(values, self.heads if part[2] == "attn_q" else self.kv_heads)
-                name = f"model.layers.{part[1]}.{names[part[2]]}.{part[3]}"
+                name = f"model.layers.{part[1]}.{self.modules[part[2]]}.{part[3]}"
             else:
                 name = {"token_embd.weight": "model.embed_tokens.weight",
                         "output_norm.weight": "model.norm.weight",

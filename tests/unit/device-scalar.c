@@ -155,7 +155,8 @@ static void norm(const struct weir_op *op, const float *x, const float *w, const
 		sq += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
 	for (uint64_t i = 0; i < n; i++)
 		y[i] = (float)(((double)x[i] - mean) / sqrt(sq + (double)op->f[0]) * (double)w[i] +
-			       (b ? (double)b[i] : 0));
+			       (b ? (double)b[i] : 0) +
+			       (op->flags & WEIR_NORM_ADD ? (double)y[i] : 0));
 }
 
 static void run_norm(const weir_program *p, const struct weir_op *op)

@@ -82,10 +82,10 @@ static void test_norm(gconstpointer data)
 
 	if (!fixture_init(&f, data, 2))
 		return;
-	for (size_t i = 0; i < G_N_ELEMENTS(shapes) * 4; i++) {
-		size_t width = shapes[i / 4].width, n_w = shapes[i / 4].weight;
-		size_t group = shapes[i / 4].group ? shapes[i / 4].group : width;
-		gboolean layer = i & 1, bias = i & 2;
+	for (size_t i = 0; i < G_N_ELEMENTS(shapes) * 8; i++) {
+		size_t width = shapes[i / 8].width, n_w = shapes[i / 8].weight;
+		size_t group = shapes[i / 8].group ? shapes[i / 8].group : width;
+		gboolean layer = i & 1, bias = i & 2, add = i & 4;
 		const unsigned n = 5;
 		struct builder b = { 0 };
 		g_autofree float *x = g_new(float, n *width), *w = g_new(float, 2 * n_w);
@@ -112,8 +112,14 @@ static void test_norm(gconstpointer data)
 		op->src[1] = add_buffer(&b, WEIR_TENSOR_WEIGHT, buffers[1]);
 		op->src[2] = add_buffer(&b, WEIR_TENSOR_WEIGHT, buffers[2]);
 		op->dst[0] = output;
-		op->i[0] = (int32_t)shapes[i / 4].group;
+		op->i[0] = (int32_t)shapes[i / 8].group;
 		op->f[0] = 1e-5f;
+		if (add) { /* the same once more on top */
+			struct weir_op *again = add_op(&b, WEIR_OP_NORM);
+
+			*again = b.ops[b.n_ops - 2];
+			again->flags |= WEIR_NORM_ADD;
+		}
 		p = build(&f, &b, 8, 8);
 		run_ok(&f, p, batch);
 		for (size_t g = 0; g < n * width; g += group) {
@@ -129,6 +135,7 @@ static void test_norm(gconstpointer data)
 				want[g + k] = ((double)x[g + k] - mean) / sqrt(var + 1e-5) *
 						      (double)w[at] +
 					      (bias ? (double)w[n_w + at] : 0);
+				want[g + k] *= add ? 2 : 1;
 			}
 		}
 		g_assert_cmpfloat(

@@ -56,8 +56,9 @@ struct weir_tensor {
 enum weir_op_code {
 	/* dst0[t] = f0 * table(src0)[token[t]] */
 	WEIR_OP_EMBED = 1,
-	/* dst0 = norm(src0) * src1 (+ src2). flags: WEIR_NORM_*; f0: epsilon; i0: width of the
-	 * group that is normed (0: the row; head size: each head by itself) */
+	/* dst0 = norm(src0) * src1 (+ src2), or dst0 += that with ADD. flags: WEIR_NORM_*; f0:
+	 * epsilon; i0: width of the group that is normed (0: the row; head size: each head by
+	 * itself) */
 	WEIR_OP_NORM = 2,
 	/* For k < i0 (1..3): y_k = src0 . W_k^T (+ b_k), W_k = src[1+k], b_k = src[4+k] or none.
 	 * flags: WEIR_LINEAR_*. Without GLU: dst_k = y_k, or dst_k += y_k with ADD. With GLU (i0 =
@@ -85,6 +86,7 @@ enum weir_op_code {
 enum weir_op_flag {
 	WEIR_NORM_RMS = 0u,
 	WEIR_NORM_LAYER = 1u << 0, /* subtract the mean */
+	WEIR_NORM_ADD = 1u << 3,
 	WEIR_LINEAR_ADD = 1u << 1,
 	WEIR_LINEAR_GLU = 1u << 2,
 	WEIR_ACT_SILU = 1u << 8,
