@@ -1,5 +1,5 @@
 /*
- * model-writer.c - small random llama models as GGUF files; see model-writer.h. For tests.
+ * model-writer.c - small random models as GGUF files; see model-writer.h. For tests.
  */
 #include "model-writer.h"
 #include "gguf-writer.h"
@@ -155,7 +155,7 @@ void model_drop_key(struct model *m, const char *key)
 void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1)
 {
 	struct tensor *t = find_tensor(m, name);
-	gboolean is_norm = strstr(name, "norm") || strstr(name, "rope_freqs");
+	gboolean is_norm = strstr(name, "norm") || strstr(name, "rope_f");
 
 	if (!t) {
 		t = g_new0(struct tensor, 1);
@@ -185,6 +185,17 @@ void model_drop_tensor(struct model *m, const char *name)
 	g_ptr_array_remove(m->tensors, find_tensor(m, name));
 }
 
+static gboolean is_arch(const struct model_spec *s, const char *name)
+{
+	return strcmp(s->arch ? s->arch : "llama", name) == 0;
+}
+
+static const char *arch_key(const struct model_spec *s, const char *key, char *buffer)
+{
+	g_snprintf(buffer, 96, "%s.%s", s->arch ? s->arch : "llama", key);
+	return buffer;
+}
+
 static void layer_tensor(struct model *m, guint32 layer, const char *what, guint64 ne0, guint64 ne1)
 {
 	g_autofree char *name = g_strdup_printf("blk.%u.%s", layer, what);
@@ -192,54 +203,85 @@ static void layer_tensor(struct model *m, guint32 layer, const char *what, guint
 	model_set_tensor(m, name, ne0, ne1);
 }
 
-static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i)
+static void layer_biases(struct model *m, const struct model_spec *s, guint32 i)
 {
 	guint64 kv = (guint64)s->n_embd / s->n_heads * s->n_kv_heads;
 
-	layer_tensor(m, i, "attn_norm.weight", s->n_embd, 0);
-	layer_tensor(m, i, "attn_q.weight", s->n_embd, s->n_embd);
-	layer_tensor(m, i, "attn_k.weight", s->n_embd, kv);
-	layer_tensor(m, i, "attn_v.weight", s->n_embd, kv);
-	layer_tensor(m, i, "attn_output.weight", s->n_embd, s->n_embd);
-	layer_tensor(m, i, "ffn_norm.weight", s->n_embd, 0);
-	layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
-	layer_tensor(m, i, "ffn_up.weight", s->n_embd, s->n_ff);
-	layer_tensor(m, i, "ffn_down.weight", s->n_ff, s->n_embd);
+	if (s->biases || is_arch(s, "qwen2")) {
+		layer_tensor(m, i, "attn_q.bias", s->n_embd, 0);
+		layer_tensor(m, i, "attn_k.bias", kv, 0);
+		layer_tensor(m, i, "attn_v.bias", kv, 0);
+	}
 	if (!s->biases)
 		return;
-	layer_tensor(m, i, "attn_q.bias", s->n_embd, 0);
-	layer_tensor(m, i, "attn_k.bias", kv, 0);
-	layer_tensor(m, i, "attn_v.bias", kv, 0);
 	layer_tensor(m, i, "attn_output.bias", s->n_embd, 0);
 	layer_tensor(m, i, "ffn_gate.bias", s->n_ff, 0);
 	layer_tensor(m, i, "ffn_up.bias", s->n_ff, 0);
 	layer_tensor(m, i, "ffn_down.bias", s->n_embd, 0);
 }
 
+static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i)
+{
+	guint64 head = s->n_embd / s->n_heads, kv = head * s->n_kv_heads;
+	gboolean gemma = is_arch(s, "gemma2") || is_arch(s, "gemma3");
+
+	layer_tensor(m, i, "attn_norm.weight", s->n_embd, 0);
+	if (is_arch(s, "phi3")) {
+		layer_tensor(m, i, "attn_qkv.weight", s->n_embd, s->n_embd + 2 * kv);
+	} else {
+		layer_tensor(m, i, "attn_q.weight", s->n_embd, s->n_embd);
+		layer_tensor(m, i, "attn_k.weight", s->n_embd, kv);
+		layer_tensor(m, i, "attn_v.weight", s->n_embd, kv);
+	}
+	if (is_arch(s, "qwen3") || is_arch(s, "gemma3")) {
+		layer_tensor(m, i, "attn_q_norm.weight", head, 0);
+		layer_tensor(m, i, "attn_k_norm.weight", head, 0);
+	}
+	layer_tensor(m, i, "attn_output.weight", s->n_embd, s->n_embd);
+	if (gemma)
+		layer_tensor(m, i, "post_attention_norm.weight", s->n_embd, 0);
+	layer_tensor(m, i, "ffn_norm.weight", s->n_embd, 0);
+	if (is_arch(s, "phi3")) {
+		layer_tensor(m, i, "ffn_up.weight", s->n_embd, 2 * s->n_ff);
+	} else {
+		layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
+		layer_tensor(m, i, "ffn_up.weight", s->n_embd, s->n_ff);
+	}
+	layer_tensor(m, i, "ffn_down.weight", s->n_ff, s->n_embd);
+	if (gemma)
+		layer_tensor(m, i, "post_ffw_norm.weight", s->n_embd, 0);
+	layer_biases(m, s, i);
+}
+
 struct model *model_new(const struct model_spec *s)
 {
 	struct model *m = g_new0(struct model, 1);
+	char key[96];
 
 	m->keys = g_ptr_array_new_with_free_func(key_free);
 	m->tensors = g_ptr_array_new_with_free_func(tensor_free);
 	m->rand = g_rand_new_with_seed(s->seed);
-	model_set_string(m, "general.architecture", "llama");
-	model_set_u32(m, "llama.block_count", s->n_layers);
-	model_set_u32(m, "llama.context_length", s->n_ctx);
-	model_set_u32(m, "llama.embedding_length", s->n_embd);
-	model_set_u32(m, "llama.feed_forward_length", s->n_ff);
-	model_set_u32(m, "llama.attention.head_count", s->n_heads);
-	model_set_u32(m, "llama.attention.head_count_kv", s->n_kv_heads);
-	model_set_f32(m, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-	model_set_u32(m, "llama.vocab_size", s->n_vocab);
+	model_set_string(m, "general.architecture", s->arch ? s->arch : "llama");
+	model_set_u32(m, arch_key(s, "block_count", key), s->n_layers);
+	model_set_u32(m, arch_key(s, "context_length", key), s->n_ctx);
+	model_set_u32(m, arch_key(s, "embedding_length", key), s->n_embd);
+	model_set_u32(m, arch_key(s, "feed_forward_length", key), s->n_ff);
+	model_set_u32(m, arch_key(s, "attention.head_count", key), s->n_heads);
+	model_set_u32(m, arch_key(s, "attention.head_count_kv", key), s->n_kv_heads);
+	model_set_f32(m, arch_key(s, "attention.layer_norm_rms_epsilon", key), 1e-5f);
+	model_set_u32(m, arch_key(s, "vocab_size", key), s->n_vocab);
 	model_set_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab);
 	for (guint32 i = 0; i < s->n_layers; i++)
 		layer_tensors(m, s, i);
 	model_set_tensor(m, "output_norm.weight", s->n_embd, 0);
 	if (!s->tied)
 		model_set_tensor(m, "output.weight", s->n_embd, s->n_vocab);
-	if (s->factors)
+	if (s->factors && is_arch(s, "phi3")) {
+		model_set_tensor(m, "rope_factors_long.weight", s->n_embd / s->n_heads / 2, 0);
+		model_set_tensor(m, "rope_factors_short.weight", s->n_embd / s->n_heads / 2, 0);
+	} else if (s->factors) {
 		model_set_tensor(m, "rope_freqs.weight", s->n_embd / s->n_heads / 2, 0);
+	}
 	return m;
 }
 

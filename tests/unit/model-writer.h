@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model-writer.h - small random llama models as GGUF files, for tests: right ones, and wrong ones
+ * model-writer.h - small random models as GGUF files, for tests: right ones, and wrong ones
  * made by changing a right one. The same seed gives the same weights. F32.
  */
 #ifndef WEIR_TEST_MODEL_WRITER_H
@@ -10,8 +10,9 @@
 
 struct model_spec {
 	guint32 n_layers, n_embd, n_heads, n_kv_heads, n_ff, n_vocab, n_ctx;
-	gboolean tied, biases, factors; /* factors: rope_freqs.weight */
+	gboolean tied, biases, factors; /* factors: rope_freqs.weight, or phi3's two */
 	guint32 seed;
+	const char *arch; /* NULL: llama */
 };
 
 extern const struct model_spec model_small; /* 2 layers, 4 heads of 8 over 2, 50 tokens, 128 ctx */
