@@ -20,6 +20,7 @@
 #include "framing.h"
 
 struct plane;
+struct pool;
 
 struct http_config {
 	char **listen; /* "host:port", NULL-terminated */
@@ -47,7 +48,7 @@ struct http {
 	const struct weir_status_api *status;
 	struct http_config config;
 	struct plane **planes; /* config.n_threads */
-	GThreadPool *pool;     /* runs struct plane_job */
+	struct pool *pool;     /* runs struct plane_job */
 	int n_connections;     /* atomic, over all planes */
 	atomic_size_t bodies;  /* bytes charged, see conn_charge() */
 	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled;

@@ -77,9 +77,9 @@ static void job_done(struct plane *p, void *data)
 	job->done(job);
 }
 
-void plane_job_run(gpointer data, gpointer http)
+static void job_run(struct pool_job *data)
 {
-	struct plane_job *job = data;
+	struct plane_job *job = (struct plane_job *)data;
 	job->run(job);
 	plane_post(job->plane, job_done, job);
 }
@@ -87,8 +87,9 @@ void plane_job_run(gpointer data, gpointer http)
 void plane_job_push(struct plane *p, struct plane_job *job)
 {
 	job->plane = p;
+	job->job.run = job_run;
 	p->n_jobs++;
-	g_thread_pool_push(p->http->pool, job, NULL);
+	pool_push(p->http->pool, &job->job);
 }
 
 /* ---- small things ---- */

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "http.h"
+#include "pool.h"
 
 #define PLANE_READ_SIZE   65536
 #define PLANE_WHEEL_SLOTS 512
@@ -75,14 +76,14 @@ void plane_post(struct plane *, void (*call)(struct plane *, void *data), void *
 void plane_drain(struct plane *, void *); /* for plane_post() */
 void plane_stop(struct plane *, void *);  /* for plane_post(): the thread ends when all has */
 
-/* Work for the pool: run() there, then done() on the plane. The job is freed after it by done(). */
+/* Work for the pool: run() there, then done() on the plane, which frees it. */
 struct plane_job {
+	struct pool_job job;
 	struct plane *plane;
 	void (*run)(struct plane_job *);
 	void (*done)(struct plane_job *);
 };
 void plane_job_push(struct plane *, struct plane_job *);
-void plane_job_run(gpointer job, gpointer http); /* the pool's function. [worker] */
 
 const char *plane_date(struct plane *);
 uint64_t plane_random(struct plane *);

@@ -172,11 +172,10 @@ static void configure(struct http_config *c, const struct weir_kv *conf, size_t 
 
 static void free_planes(struct http *h)
 {
+	pool_free(g_steal_pointer(&h->pool)); /* its threads may still be ringing a plane */
 	for (uint32_t i = 0; h->planes && i < h->config.n_threads; i++)
 		plane_free(h->planes[i]);
 	g_free(g_steal_pointer(&h->planes));
-	if (h->pool)
-		g_thread_pool_free(g_steal_pointer(&h->pool), FALSE, TRUE);
 }
 
 static void post_all(struct frontend *f, void (*call)(struct plane *, void *))
@@ -229,7 +228,7 @@ static weir_status start(struct weir_instance *i, struct weir_error *err)
 	h->planes = g_new0(struct plane *, h->config.n_threads);
 	for (uint32_t k = 0; k < h->config.n_threads; k++)
 		h->planes[k] = plane_new(h);
-	h->pool = g_thread_pool_new(plane_job_run, h, POOL_THREADS, FALSE, NULL);
+	h->pool = pool_new(POOL_THREADS);
 	weir_status status = plane_listen(h, err);
 	for (uint32_t k = 0; status == WEIR_OK && k < h->config.n_threads; k++)
 		status = plane_start(h->planes[k], err);
