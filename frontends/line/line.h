@@ -55,6 +55,9 @@ struct line {
 
 	GThread *thread;
 	int want_drain, want_stop; /* atomic; then the bell is rung */
+	GMutex lock;
+	GCond changed;
+	bool drained; /* under lock: the listening sockets are closed */
 	int epoll_fd, bell_fd, spare_fd;
 	enum line_tag bell_tag;
 	weir_loop *loop;

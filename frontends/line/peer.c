@@ -257,6 +257,8 @@ static void handle_lines(struct peer *p)
 
 static bool wants_input(const struct peer *p)
 {
+	if (p->kind == PEER_KIND_STDIO && p->line->draining)
+		return false; /* after a reload it is the next instance's */
 	return p->state == PEER_STATE_OPEN && !p->eof && p->ready && peer_unsent(p) <= MAX_WAITING;
 }
 

@@ -577,6 +577,28 @@ def test_drain():
         assert c.recv() is None
 
 
+def test_reload():
+    """SIGHUP with other options: the new instance takes the addresses over, what runs goes on."""
+    with LineServer("SOCK", echo="rate = 20") as server:
+        old = Client(path=server.path)
+        old.send(chat(1, "a b c d e f g h i j k l m n o p"))
+        assert old.recv()["params"]["type"] == "started"
+        profile = pathlib.Path(server.folder.name) / "test.ini"
+        for number in (1, 2, 3):
+            profile.write_text(re.sub(r"plugin = line\n(max_requests.*\n)?",
+                                      f"plugin = line\nmax_requests = {number}\n", profile.read_text()))
+            before = server.text().count("is new")
+            server.process.send_signal(signal.SIGHUP)
+            eventually(lambda: server.text().count("is new") > before)
+            c = Client(path=server.path)
+            c.send(*[chat(i, "x") for i in range(4)])
+            full = [m for m in iter_answers(c, 4) if "error" in m]
+            assert len(full) == 4 - number, full
+            c.close()
+        assert "result" in old.answer(1)[1]
+        assert old.recv() is None
+
+
 def test_backend_error():
     with LineServer(script="words one\nerror EXHAUSTED no room\n") as server:
         c = server.client()
