@@ -11,6 +11,7 @@
 #ifndef LINE_LINE_H
 #define LINE_LINE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -55,8 +56,8 @@ struct line {
 
 	GThread *thread;
 	int want_drain, want_stop; /* atomic; then the bell is rung */
-	GMutex lock;
-	GCond changed;
+	pthread_mutex_t lock;      /* not GLib's: thread sanitizers see these */
+	pthread_cond_t changed;
 	bool drained; /* under lock: the listening sockets are closed */
 	int epoll_fd, bell_fd, spare_fd;
 	enum line_tag bell_tag;

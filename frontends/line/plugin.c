@@ -187,10 +187,10 @@ static void drain(struct weir_instance *i)
 		return;
 	g_atomic_int_set(&line->want_drain, 1);
 	line_ring(line);
-	g_mutex_lock(&line->lock);
+	pthread_mutex_lock(&line->lock);
 	while (!line->drained)
-		g_cond_wait(&line->changed, &line->lock);
-	g_mutex_unlock(&line->lock);
+		pthread_cond_wait(&line->changed, &line->lock);
+	pthread_mutex_unlock(&line->lock);
 }
 
 static void make_metrics(struct line *line)
@@ -229,8 +229,8 @@ static void destroy(struct weir_instance *i)
 	struct frontend *f = i->data;
 	g_strfreev(f->line.config.listen);
 	g_free(f->line.rbuf);
-	g_mutex_clear(&f->line.lock);
-	g_cond_clear(&f->line.changed);
+	pthread_mutex_destroy(&f->line.lock);
+	pthread_cond_destroy(&f->line.changed);
 	g_free(f);
 }
 
@@ -264,8 +264,8 @@ static weir_status create(const struct weir_host *host, const struct weir_kv *co
 	f->line.status = host->get_ext(host, WEIR_HOST_STATUS);
 	f->line.epoll_fd = f->line.bell_fd = f->line.spare_fd = -1;
 	f->line.rbuf = g_malloc(LINE_READ_SIZE);
-	g_mutex_init(&f->line.lock);
-	g_cond_init(&f->line.changed);
+	pthread_mutex_init(&f->line.lock, NULL);
+	pthread_cond_init(&f->line.changed, NULL);
 	weir_status status = configure(&f->line.config, conf, n_conf, err);
 	if (status < 0)
 		destroy(&f->instance);

@@ -56,10 +56,10 @@ static void drain(struct line *line)
 	listen_close(line);
 	for (struct peer *p = line->peers; p; p = p->next)
 		peer_mark_dirty(p);
-	g_mutex_lock(&line->lock);
+	pthread_mutex_lock(&line->lock);
 	line->drained = true;
-	g_cond_signal(&line->changed);
-	g_mutex_unlock(&line->lock);
+	pthread_cond_signal(&line->changed);
+	pthread_mutex_unlock(&line->lock);
 }
 
 static void answer_bell(struct line *line)
