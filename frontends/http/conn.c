@@ -343,16 +343,16 @@ static void watch(struct conn *c)
 
 void conn_settle(struct conn *c)
 {
-	size_t before;
+	/* Each turn takes input, so it ends; not turning again would leave input that no event
+	 * tells of. */
 	do {
-		before = c->in.len;
 		resume_input(c);
 		if (c->state != CONN_STATE_DEAD && (c->out.len || c->state == CONN_STATE_CLOSING))
 			conn_flush(c);
 		if (c->state == CONN_STATE_BUSY && !conn_unsent(c) && c->waiter &&
 		    c->waiter->drained)
 			c->waiter->drained(c->waiter_data);
-	} while (c->state == CONN_STATE_READING && c->in.len && c->in.len != before);
+	} while (c->state == CONN_STATE_READING && c->in.len && conn_unsent(c) < MAX_UNSENT);
 	/* The client closed its side: nobody waits for what is not being sent already. */
 	if (c->eof &&
 	    (c->state == CONN_STATE_BUSY || (c->state == CONN_STATE_READING && !conn_unsent(c))))

@@ -343,6 +343,23 @@ def test_pipelining_in_order():
     assert answer.count(b"data: [DONE]") == 5
 
 
+def test_pipelining_more_than_any_buffer_holds():
+    n = 40000
+    s = connect()
+    sender = threading.Thread(target=send, args=(s, b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n" * n))
+    sender.start()
+    time.sleep(1)  # both directions fill up
+    before, count, tail = server.rss(), 0, b""
+    while count < n:
+        part = s.recv(1 << 20)
+        assert part, f"closed after {count} answers"
+        count += (tail + part).count(b"HTTP/1.1 200 OK\r\n")
+        tail = (tail + part)[-16:]
+    sender.join()
+    s.close()
+    grew_less(before, 4 << 20)
+
+
 def test_a_stream_holds_back_what_is_behind_it():
     s = connect()
     s.sendall(post({**CHAT, "stream": True}) + PING)
