@@ -592,6 +592,14 @@ def test_fastapi_profile():
         assert other.get("/v1/none")[:2] == (404, {"detail": "endpoint not found"})
 
 
+def test_reload_is_for_this_machine_and_by_option():
+    assert server.post("/admin/reload", {})[0] == 404
+    with Server("echo", "frontend.http.admin=true") as other:
+        assert other.post("/admin/reload", {})[0] == 200
+        wait_for("it is read again", lambda: "reload" in other.text())
+        assert other.post("/v1/chat/completions", CHAT)[0] == 200
+
+
 def main():
     global server
     with Server("echo") as server:
