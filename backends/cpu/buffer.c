@@ -109,6 +109,8 @@ weir_status weir_cpu_weight(struct weir_instance *instance, uint32_t type, uint6
 				     "%s weights of %llu x %llu: rows must be whole blocks of %u",
 				     t->name, (unsigned long long)n_out, (unsigned long long)n_in,
 				     t->block);
+	if (!(use & (WEIR_WEIGHT_MATRIX | WEIR_WEIGHT_TABLE | WEIR_WEIGHT_VECTOR)))
+		return weir_cpu_fail(err, WEIR_E_INVALID, "a weight without use");
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return weir_cpu_fail(err, WEIR_E_EXHAUSTED, "no memory for a weight");

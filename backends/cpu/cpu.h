@@ -25,7 +25,6 @@
 
 #define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
 #define WEIR_CPU_RECORD 56u /* bytes of one block of one row in Q8 form */
-#define WEIR_CPU_ALIGN  64u
 
 /* Parameters of the last stage of LINEAR on a [nc][16] piece. */
 struct weir_cpu_finish {

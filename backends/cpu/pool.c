@@ -10,7 +10,7 @@
  */
 #include "pool.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -204,10 +204,26 @@ static int first_sibling(int cpu)
 	return first;
 }
 
+/* What the container may use, in whole cores; INT_MAX when nothing says. */
+static int cgroup_cores(void)
+{
+	FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+	long long quota, period;
+	int cores = INT_MAX;
+
+	if (!file)
+		return cores;
+	if (fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0 &&
+	    quota / period < 1024)
+		cores = (int)((quota + period - 1) / period);
+	fclose(file);
+	return cores;
+}
+
 uint32_t weir_pool_default_threads(void)
 {
+	int n, share = cgroup_cores();
 	cpu_set_t allowed, cores;
-	int n;
 
 	CPU_ZERO(&allowed);
 	CPU_ZERO(&cores);
@@ -220,5 +236,6 @@ uint32_t weir_pool_default_threads(void)
 			CPU_SET(core >= 0 && core < CPU_SETSIZE ? core : cpu, &cores);
 		}
 	n = CPU_COUNT(&cores);
+	n = n < share ? n : share;
 	return n < 1 ? 1 : n > 1024 ? 1024 : (uint32_t)n;
 }

@@ -34,7 +34,8 @@ void weir_pool_barrier(struct weir_pool *pool);
 void weir_pool_each(struct weir_pool *pool, uint32_t n, void (*fn)(void *data, uint32_t i),
 		    void *data);
 
-/* Physical cores that this process may run on: of SMT siblings one counts. At least 1. [any] */
+/* Physical cores that this process may run on: of SMT siblings one counts, and no more than a
+ * container's share of time is worth (cgroup's cpu.max, rounded up). 1..1024. [any] */
 uint32_t weir_pool_default_threads(void);
 
 #endif

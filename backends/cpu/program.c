@@ -349,8 +349,8 @@ static weir_status plan_attention(weir_program *p, const struct weir_program_des
 	}
 	if (!p->n_caches)
 		return WEIR_OK;
-	if (positions > INT32_MAX)
-		return weir_cpu_fail(err, WEIR_E_INVALID, "program: more than 2^31 positions");
+	if (positions > 1u << 30)
+		return weir_cpu_fail(err, WEIR_E_INVALID, "program: more than 2^30 positions");
 	p->chunk = (uint32_t)(positions / 64 > 512 ? positions / 64 : 512);
 	p->chunk += p->caches[0]->block_tokens - 1;
 	p->chunk -= p->chunk % p->caches[0]->block_tokens;

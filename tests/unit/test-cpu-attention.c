@@ -13,7 +13,7 @@
 
 #include "float16.h"
 
-enum { MAX_TOKENS = 1400, N_SEQUENCES = 3, N_PROJECTED = 24 };
+enum { MAX_TOKENS = 800, N_SEQUENCES = 3, N_PROJECTED = 24 };
 
 struct attention_case {
 	const char *name;
@@ -52,9 +52,9 @@ static const struct attention_case cases[] = {
 	{ "no-rope", 2, 2, 32, 0, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 16, .scale = 1,
 	  .lengths = { 30, 12, 0 }, .chunk = 9 },
 	{ "long", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .base = 10000, .scale = 1,
-	  .lengths = { 1300, 40, 0 }, .chunk = 600 },
-	{ "long-window", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .window = 600,
-	  .base = 10000, .scale = 1, .lengths = { 1200, 0, 0 }, .chunk = 500 },
+	  .lengths = { 620, 40, 0 }, .chunk = 300 },
+	{ "long-window", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .window = 300,
+	  .base = 10000, .scale = 1, .lengths = { 600, 0, 0 }, .chunk = 250 },
 };
 
 /* The inputs of a case: rows of all sequences, one after the other. */

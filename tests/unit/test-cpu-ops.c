@@ -234,6 +234,8 @@ static void test_refusals(void)
 	g_assert_cmpint(f.device->weight(&f.instance, WEIR_DTYPE_Q8_0, 33, 1, WEIR_WEIGHT_MATRIX, x,
 					 &none, &err),
 			==, WEIR_E_INVALID);
+	g_assert_cmpint(f.device->weight(&f.instance, WEIR_DTYPE_F32, 8, 1, 0, x, &none, &err), ==,
+			WEIR_E_INVALID);
 	g_assert_cmpint(f.device->kv(&f.instance, WEIR_DTYPE_Q4_K, 1, 16, 1, 32, &none, &err), ==,
 			WEIR_E_UNSUPPORTED);
 	g_assert_nonnull(strstr(err.text, "Q4_K"));
