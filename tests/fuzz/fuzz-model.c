@@ -115,9 +115,17 @@ static guint32 number(const char *name, guint32 fallback)
 	return text ? (guint32)strtoul(text, NULL, 10) : fallback;
 }
 
-static void test_mutations(void)
+static void set_number(struct model *m, const char *arch, const char *what, guint32 x)
 {
-	guint32 rounds = number("WEIR_FUZZ_ROUNDS", 3000), n_loaded = 0;
+	g_autofree char *key = g_strdup_printf("%s.%s", arch, what);
+
+	model_set_u32(m, key, x);
+}
+
+static void test_mutations(gconstpointer arch)
+{
+	guint32 rounds = number("WEIR_FUZZ_ROUNDS", strcmp(arch, "llama") == 0 ? 3000 : 600);
+	guint32 n_loaded = 0;
 	g_autoptr(GRand) rand = g_rand_new_with_seed(number("WEIR_FUZZ_SEED", 11));
 	struct model_spec spec = model_small;
 	struct model *m;
@@ -126,16 +134,22 @@ static void test_mutations(void)
 	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
 	guint header;
 
-	spec.factors = spec.biases = TRUE;
+	spec.arch = arch;
+	spec.biases = strcmp(arch, "llama") == 0;
+	spec.factors = spec.biases || strcmp(arch, "phi3") == 0;
 	m = model_new(&spec);
-	model_set_string(m, "llama.rope.scaling.type", "yarn");
-	model_set_f32(m, "llama.rope.scaling.factor", 4);
-	model_set_u32(m, "llama.rope.scaling.original_context_length", 32);
-	model_set_u32(m, "llama.rope.dimension_count", 8);
-	good = model_bytes(m);
+	set_number(m, arch, "rope.scaling.original_context_length", 32);
+	set_number(m, arch, "rope.dimension_count", 8);
+	set_number(m, arch, "attention.sliding_window", 16);
+	if (g_str_has_prefix(arch, "gemma"))
+		set_number(m, arch, "attention.sliding_window_pattern", 2);
+	if (spec.biases) {
+		model_set_string(m, "llama.rope.scaling.type", "yarn");
+		model_set_f32(m, "llama.rope.scaling.factor", 4);
+	}
+	good = model_bytes(m, &header);
 	g_assert_cmpint(pwrite(fd, good->data, good->len, 0), ==, good->len);
 	model_free(m);
-	header = good->len - 4 * 19172 - 1024; /* what is before the weights, padding aside */
 	g_assert_true(run(path));
 	for (guint32 i = 0; i < rounds; i++) {
 		GByteArray *bad = g_byte_array_sized_new(good->len);
@@ -161,7 +175,15 @@ static void test_mutations(void)
 
 int main(int argc, char **argv)
 {
+	static const char *const archs[] = {
+		"llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3"
+	};
+
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/fuzz/model", test_mutations);
+	for (gsize i = 0; i < G_N_ELEMENTS(archs); i++) {
+		g_autofree char *name = g_strdup_printf("/fuzz/model/%s", archs[i]);
+
+		g_test_add_data_func(name, archs[i], test_mutations);
+	}
 	return g_test_run();
 }

@@ -293,7 +293,7 @@ void model_free(struct model *m)
 	g_free(m);
 }
 
-GByteArray *model_bytes(struct model *m)
+GByteArray *model_bytes(struct model *m, guint *ret_header)
 {
 	GByteArray *f = g_byte_array_new();
 	guint64 offset = 0;
@@ -312,6 +312,8 @@ GByteArray *model_bytes(struct model *m)
 		offset += (t->data->len + 31) / 32 * 32;
 	}
 	put_padding(f, 32);
+	if (ret_header)
+		*ret_header = f->len;
 	for (guint i = 0; i < m->tensors->len; i++) {
 		struct tensor *t = m->tensors->pdata[i];
 
@@ -323,7 +325,7 @@ GByteArray *model_bytes(struct model *m)
 
 char *model_write(struct model *m)
 {
-	GByteArray *f = model_bytes(m);
+	GByteArray *f = model_bytes(m, NULL);
 	g_autoptr(GError) error = NULL;
 	char *path = NULL;
 	int fd = g_file_open_tmp("weir-XXXXXX.gguf", &path, &error);

@@ -37,8 +37,9 @@ void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne
 void model_set_type(struct model *m, const char *name, guint32 type); /* keeps the bytes */
 void model_drop_tensor(struct model *m, const char *name);
 
-/* The file's bytes; a file of its own in the temporary folder, to be unlinked and freed. */
-GByteArray *model_bytes(struct model *m);
+/* The file's bytes (*ret_header: how many come before the weights, or NULL); a file of its own in
+ * the temporary folder, to be unlinked and freed. */
+GByteArray *model_bytes(struct model *m, guint *ret_header);
 char *model_write(struct model *m);
 
 #endif

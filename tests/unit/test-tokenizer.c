@@ -428,6 +428,27 @@ static void test_specials(void)
 	weir_vocab_free(v);
 }
 
+/* The texts that end a turn in the families of models that are served, without a key to say so. */
+static void test_family_ends(void)
+{
+	static const struct small_token tokens[][3] = {
+		{ { "a", 1, 0 }, { "<|endoftext|>", 3, 0 }, { "<|im_end|>", 3, 0 } }, /* qwen */
+		{ { "a", 1, 0 }, { "<|endoftext|>", 3, 0 }, { "<|end|>", 3, 0 } },    /* phi */
+		{ { "a", 1, 0 }, { "<eos>", 3, 0 }, { "<end_of_turn>", 3, 0 } },      /* gemma */
+	};
+
+	for (gsize i = 0; i < G_N_ELEMENTS(tokens); i++) {
+		g_autoptr(GByteArray) f = small_file("gpt2", tokens[i], 3, bpe_merges, 1);
+		struct weir_vocab *v = load(f, WEIR_VOCAB_NOTE, "1 of 1 merges");
+
+		g_assert_cmpint(weir_vocab_eot(v), ==, 2);
+		g_assert_true(weir_vocab_is_end(v, 2));
+		g_assert_true(weir_vocab_is_end(v, 1));
+		g_assert_false(weir_vocab_is_end(v, 0));
+		weir_vocab_free(v);
+	}
+}
+
 /* What lies in a plain span never becomes a control token, not even with help from outside of it.
  */
 static void test_spans(void)
@@ -681,6 +702,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tokenizer/merges", test_merges);
 	g_test_add_func("/tokenizer/lost", test_lost);
 	g_test_add_func("/tokenizer/specials", test_specials);
+	g_test_add_func("/tokenizer/family-ends", test_family_ends);
 	g_test_add_func("/tokenizer/spans", test_spans);
 	g_test_add_func("/tokenizer/small-spm", test_small_spm);
 	g_test_add_func("/tokenizer/flags", test_flags);

@@ -70,7 +70,7 @@ static weir_status rig_open(struct rig *r, struct model *m, uint32_t n_vocab)
 	*r = (struct rig){ .logged = g_string_new(NULL) };
 	host = (struct weir_host){ .size = sizeof(host), .data = r->logged };
 	log = (struct weir_host_log){ .host = &host, .log = &host_log };
-	r->file = model_bytes(m);
+	r->file = model_bytes(m, NULL);
 	model_free(m);
 	g_assert_cmpint(weir_gguf_open_memory(r->file->data, r->file->len, &r->gguf, &r->err), ==,
 			WEIR_OK);
