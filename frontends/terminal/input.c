@@ -102,6 +102,9 @@ static bool open_edit(struct input *in)
 	el_set(in->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
 	/* While a line is edited ctrl-C and ctrl-Z are keys like others, not signals. */
 	el_set(in->edit, EL_SETTY, "-d", "-isig", NULL);
+	/* A ctrl-D typed while an answer still comes waits as itself: as the line discipline's end
+	 * of file it would be lost when editing begins. */
+	el_set(in->edit, EL_SETTY, "-x", "eof=", NULL);
 	el_set(in->edit, EL_BIND, "^C", "weir-abort", NULL);
 	el_wset(in->edit, EL_ADDFN, L"weir-suspend", L"Stop until fg", on_suspend);
 	el_set(in->edit, EL_BIND, "^Z", "weir-suspend", NULL);
