@@ -2,7 +2,7 @@
 /*
  * template-ast.h - tokens, syntax tree, variable scopes and run-time frames of a chat template.
  *
- * Private to backends/tensor/template*.c. Tokens, nodes and scopes are made by the thread that
+ * Private to this folder. Tokens, nodes and scopes are made by the thread that
  * parses and never change afterwards; frames, loops and macros belong to one render.
  */
 #ifndef WEIR_TEMPLATE_AST_H

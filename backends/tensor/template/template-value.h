@@ -2,7 +2,7 @@
 /*
  * template-value.h - the values that a chat template computes with, and one render's state.
  *
- * Private to backends/tensor/template*.c. All functions run on the thread of one render (or parse)
+ * Private to this folder. All functions run on the thread of one render (or parse)
  * and allocate from its arena; nothing is freed singly. A failure does not return: tpl_fail() fills
  * the caller's weir_error and jumps back to weir_template_render() or _parse(), which gives the
  * arena back. So no function here may hold anything but arena memory across a call that can fail.
