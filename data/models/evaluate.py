@@ -2,7 +2,7 @@
 """Asks the demo model's GGUF file everything that it must be able to answer, and counts.
 
     python3 evaluate.py [--model weir-demo.gguf] [--show]     # prompts, greedy and sampled
-    python3 evaluate.py --perplexity --work /tmp/weir-demo    # of every quantisation
+    python3 evaluate.py --perplexity --work build/weir-demo    # of every quantisation
 
 The first exits with 1 when a required prompt fails greedily. The second needs the checkpoint that
 train.py left in --work, since the shipped file is quantised already. The runner is numpy, apart

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Trains Weir's demo model from nothing and writes it as GGUF.
 
-    python3 train.py --work /tmp/weir-demo                 # training and export
-    python3 train.py --work /tmp/weir-demo --export-only   # the last checkpoint as GGUF
+    python3 train.py --work build/weir-demo                 # training and export
+    python3 train.py --work build/weir-demo --export-only   # the last checkpoint as GGUF
     python3 train.py --learn-vocabulary                    # demo/vocabulary.json anew
 
 The text comes from the grammars in demo/; there is no other data. A seed gives one stream of
@@ -191,7 +191,7 @@ def train(args, vocabulary, network, checkpoint):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/tmp/weir-demo"),
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/weir-demo"),
                         help="folder for the checkpoint")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "weir-demo.gguf")
     parser.add_argument("--type", default="Q8_0", choices=sorted(blocks.TYPES), help="how the matrices are stored")

@@ -25,7 +25,7 @@ class Style:
 MIXTURE = [
     (tasks.copying, 20), (tasks.short_story, 9), (tasks.poem, 9), (tasks.haiku, 5),
     (tasks.help_about_weir, 11), (tasks.explanation, 11), (hard.unknown, 12), (tasks.greeting, 8),
-    (tasks.counting, 5), (tasks.capital_of, 5), (tasks.languages, 4), (tasks.small_fact, 5),
+    (tasks.counting, 10), (tasks.capital_of, 5), (tasks.languages, 4), (tasks.small_fact, 5),
     (tasks.sums, 3), (tasks.small_talk, 8), (tasks.say_hello, 4),
     (tasks.well_known, 6),
 ]
@@ -107,7 +107,7 @@ def document(rng, held_out=False):
     roll = rng.random()
     if roll < 0.10:
         return "text", plain_text(rng, style)
-    if roll < 0.125:
+    if roll < 0.14:
         prompt, answer = hard.long_text(rng, style)
         return "chat", [("user", prompt), ("assistant", answer)]
     return "chat", conversation(rng, style)

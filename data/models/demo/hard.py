@@ -221,8 +221,8 @@ def long_text(rng, style):
     if roll < 0.45:
         label = rng.choice([f"a {length} story", f"a {length} story", f"a story of {words} words", "a long story",
                             "a very long story", f"a {length} fairy tale"])
-        words = words if str(words) in label else rng.choice([500, 700])
-        return tasks._story(rng, style, label, min(words, 1400))
+        words = words if str(words) in label else 1000 if "very" in label else 660
+        return tasks._story(rng, style, label, min(words, 1320))
     if roll < 0.72:
         topic = tasks.any_topic(rng) if rng.random() < 0.6 else _term(rng)
         kind = rng.choice(["essay", "essay", "text", "article"])

@@ -53,8 +53,24 @@ def _cast(rng, hero_kind, name):
     }
 
 
+CHAPTER_WORDS = 150
+
+
 def story(rng, hero_kind, name, words):
-    """A story of about so many words; 60 is two or three paragraphs, 1000 about eighteen."""
+    """A story of about so many words: 60 is two or three paragraphs, 1000 seven chapters.
+
+    A long story is told in numbered chapters of four paragraphs, because a small model can follow a
+    count that stands in its text and cannot count words.
+    """
+    if words >= 2 * CHAPTER_WORDS:
+        chapters = round(words / CHAPTER_WORDS)
+        parts = _paragraphs(rng, hero_kind, name, 4 * chapters)
+        return "\n\n".join(f"Chapter {at + 1}\n\n" + "\n\n".join(parts[4 * at : 4 * at + 4]) for at in range(chapters))
+    return "\n\n".join(_paragraphs(rng, hero_kind, name, None, words))
+
+
+def _paragraphs(rng, hero_kind, name, count, words=1000):
+    """The story as paragraphs: so many, or if count is None as many as make so many words."""
     cast = _cast(rng, hero_kind, name)
     known = set()  # which of {friend} and {object} the reader has met
 
@@ -75,7 +91,7 @@ def story(rng, hero_kind, name, words):
         known.add("{object}")
         length += len(parts[-1].split())
     deck = []
-    while length < words - 15:
+    while len(parts) < count - 1 if count else length < words - 15:
         if not deck:
             deck = rng.sample(_EPISODES[1:], len(_EPISODES) - 1)
         ready = [p for p in deck if told(p) or p == _EPISODES[2]]
@@ -90,7 +106,7 @@ def story(rng, hero_kind, name, words):
             known.add("{friend}")
         parts.append(expand(rng, pattern, **cast))
         length += len(parts[-1].split())
-    return "\n\n".join(parts + [choose(_ENDINGS)])
+    return parts + [choose(_ENDINGS)]
 
 
 _ESSAY_FIRST = """[When we hear of|When people speak of|If we think about] {x}, [most of us|many of us] [think of something small|have a picture in mind|remember something from long ago]. This text looks at {x} [a little more closely|from several sides], slowly and in simple words.
@@ -110,15 +126,19 @@ So what remains to be said about {x}? [That it is small and great at once|That w
 
 
 def essay(rng, topic, words):
-    """A harmless text about any topic, of about so many words."""
+    """A harmless text about any topic, of about so many words; a long one has numbered parts."""
     slots = {"x": topic, "X": capital(topic)}
-    parts = [expand(rng, rng.choice(_ESSAY_FIRST), **slots)]
-    last = expand(rng, rng.choice(_ESSAY_LAST), **slots)
-    length = len(parts[0].split()) + len(last.split())
     deck = []
-    while length < words - 20:
+
+    def paragraph():
         if not deck:
-            deck = rng.sample(_ESSAY_MORE, len(_ESSAY_MORE))
-        parts.append(expand(rng, deck.pop(), **slots))
-        length += len(parts[-1].split())
-    return "\n\n".join(parts + [last])
+            deck.extend(rng.sample(_ESSAY_MORE, len(_ESSAY_MORE)))
+        return expand(rng, deck.pop(), **slots)
+
+    first, last = (expand(rng, rng.choice(side), **slots) for side in (_ESSAY_FIRST, _ESSAY_LAST))
+    if words < 300:
+        return "\n\n".join([first, *(paragraph() for _ in range(round(words / 45) - 2)), last])
+    count = round(words / 100)
+    parts = [[paragraph() for _ in range(3)] for _ in range(count)]
+    parts[0][0], parts[-1][-1] = first, last
+    return "\n\n".join(f"Part {at + 1}\n\n" + "\n\n".join(part) for at, part in enumerate(parts))

@@ -218,12 +218,12 @@ model. |][How can I help you?|What can I do for you?|How can I help you today?]"
 
 def counting(rng, style):
     roll = rng.random()
-    low, high, step = 1, rng.randint(2, rng.choice([10, 20, 30, 60, 120])), 1
+    low, high, step = 1, rng.choice([rng.randint(2, rng.choice([10, 12, 20, 40, 100])), 5, 10, 10, 20]), 1
     if roll < 0.45:
         prompt = "[Count|count|Please count|Can you count] [|up ]to {b}[.|]"
     elif roll < 0.75:
-        low = rng.randint(0, rng.choice([5, 20, 100]))
-        high = low + rng.randint(2, rng.choice([8, 15, 40]))
+        low = rng.choice([1, rng.randint(0, rng.choice([5, 20, 100]))])
+        high = low + rng.randint(2, rng.choice([6, 10, 20]))
         prompt = "[Count|count|Please count|Write the numbers] from {a} to {b}[.|]"
     elif roll < 0.93:
         high = rng.randint(3, rng.choice([10, 12, 20, 40]))
