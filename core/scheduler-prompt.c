@@ -134,12 +134,12 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 	}
 	if (!prompt)
 		g_string_append(out, "\"add_generation_prompt\":true,");
-	if (tools.len > 0) {
-		g_string_append(out, "\"tools\":");
-		g_string_append_len(out, tools.data, (gssize)tools.len);
-		g_string_append_c(out, ',');
-	}
-	g_string_append(out, "\"messages\":");
+	/* null, not absent, as transformers has it: templates ask `tools is not none`. */
+	if (tools.len == 0)
+		tools = (struct weir_str){ "null", 4 };
+	g_string_append(out, "\"tools\":");
+	g_string_append_len(out, tools.data, (gssize)tools.len);
+	g_string_append(out, ",\"messages\":");
 	g_string_append_len(out, messages.data, (gssize)messages.len);
 	g_string_append_c(out, '}');
 	return WEIR_OK;

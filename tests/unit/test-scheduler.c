@@ -340,6 +340,39 @@ static void test_refusals(void)
 	stop(&f, true);
 }
 
+/* What a chat template is given, member by member: the fake tokenizer makes a token of each byte.
+ */
+static void test_chat_context(void)
+{
+	static const struct {
+		const char *key[4], *context;
+	} cases[] = {
+		{ { "messages", "[]" },
+		  "{\"add_generation_prompt\":true,\"tools\":null,\"messages\":[]}" },
+		{ { "messages", "[]", "tools", "[7]" },
+		  "{\"add_generation_prompt\":true,\"tools\":[7],\"messages\":[]}" },
+		{ { "messages", "[]", "template_kwargs", "{\"tools\":1,\"a\":2}" },
+		  "{\"a\":2,\"add_generation_prompt\":true,\"tools\":null,\"messages\":[]}" },
+	};
+	struct fixture f;
+
+	fake_init(&f.fake, 200, 4, 16, 8, 100);
+	start_with(&f, NULL);
+	for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const char *const *k = cases[i].key;
+		struct seen *seen = seen_new(2);
+		struct weir_error err;
+
+		g_assert_cmpint(harness_open(&f.h, seen, 9, NULL, NULL, &err, "kind", "chat",
+					     "model", "fake-model", k[0], k[1], k[2], k[3], NULL),
+				==, WEIR_OK);
+		harness_until(&f.h, &seen->n_ends);
+		g_assert_cmpuint(seen->end.n_prompt, ==, strlen(cases[i].context));
+		seen_free(seen);
+	}
+	stop(&f, true);
+}
+
 static void test_replies(void)
 {
 	static const struct {
@@ -601,6 +634,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/scheduler/one", test_one);
 	g_test_add_func("/scheduler/stop-string", test_stop_string);
 	g_test_add_func("/scheduler/choices", test_choices);
+	g_test_add_func("/scheduler/chat-context", test_chat_context);
 	g_test_add_func("/scheduler/prefix", test_prefix);
 	g_test_add_func("/scheduler/refusals", test_refusals);
 	g_test_add_func("/scheduler/tokenize-detokenize", test_replies);

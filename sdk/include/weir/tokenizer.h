@@ -32,8 +32,9 @@ struct weir_tokenizer {
 	weir_status (*encode)(struct weir_instance *, struct weir_str text, uint32_t flags,
 			      int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err);
 	/* Tokens of a conversation through the model's chat template. context is a JSON object
-	 * {messages, tools?, add_generation_prompt, ...template_kwargs}. Text from messages and
-	 * tools never becomes a control token. UNSUPPORTED: the model has no template. */
+	 * {messages, tools (null: none), add_generation_prompt, ...template_kwargs}. Text from
+	 * messages and tools never becomes a control token. UNSUPPORTED: the model has no template.
+	 */
 	weir_status (*encode_chat)(struct weir_instance *, struct weir_str context, int32_t *out,
 				   size_t cap, size_t *ret_n, struct weir_error *err);
 	/* The bytes of one token, perhaps a part of a rune. Returns their number; at most cap are
