@@ -16,7 +16,6 @@ import tap
 from weir_server import Server
 
 server = None
-options = None
 STORY = {"model": "weir-demo", "stream": True, "max_tokens": 200, "temperature": 0.9,
          "messages": [{"role": "user", "content": "Tell me a long story about a fox named Mira."}]}
 
@@ -157,7 +156,7 @@ def soak(minutes):
 
 
 def main():
-    global server, options
+    global server
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=0, help="soak for so long instead of the quick tests")
     options = parser.parse_args()
