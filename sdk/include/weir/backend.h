@@ -41,6 +41,13 @@ struct weir_model { /* filled by load(); text lives as long as the instance */
 };
 WEIR_FROZEN(struct weir_model, summary);
 
+#define WEIR_MAX_DRAFT 16u /* guesses of one row in one step */
+
+enum weir_model_flag {
+	WEIR_MODEL_DRAFTS = 1u << 0,  /* step() verifies guesses: weir_row.n_draft */
+	WEIR_MODEL_ENCODER = 1u << 1, /* no generation: weir.embedder/1 only, no KV blocks */
+};
+
 struct weir_row {              /* one sequence's share of this step */
 	uint64_t seq;          /* a number that stays with the sequence, never reused */
 	uint32_t first, count; /* batch->tokens[first .. first+count) */
@@ -53,8 +60,15 @@ struct weir_row {              /* one sequence's share of this step */
 	uint64_t seed;             /* with sampling: the draw depends on (seed, n_history) alone */
 	const uint32_t *mask;      /* allowed tokens, bit t%32 of word t/32; NULL: all */
 	uint32_t no_end, reserved; /* 1: end tokens may not be drawn (min_tokens, ignore_end) */
+	/* The last n_draft of this row's tokens are guesses (they are in history as well, n_history
+	 * counts them). The step draws after the last certain token as it would without guesses,
+	 * and after each guess that equals the draw before it, with the history of that place: the
+	 * text is the same as without guesses. 0 unless the model has WEIR_MODEL_DRAFTS; never with
+	 * mask, logprobs or top_logprobs. */
+	uint32_t n_draft;
+	uint32_t adapter; /* 0: none; 1..: in the order of weir.adapters/1 */
 };
-WEIR_FROZEN(struct weir_row, reserved);
+WEIR_FROZEN(struct weir_row, adapter);
 
 struct weir_batch {              /* lent for the length of step() */
 	uint32_t size, row_size; /* row_size: stride of rows, so weir_row may grow */
@@ -81,8 +95,13 @@ struct weir_step { /* host arrays of n_rows slots each; slots of rows without sa
 	/* Why no token could be drawn (every token banned, logits that are not numbers), for rows
 	 * whose token is -1; the other rows go on. NULL: such a row fails the whole step. */
 	struct weir_error *error;
+	/* Of rows with n_draft: how many guesses were right (0..n_draft), and the tokens drawn
+	 * after each of them: drawn[row * WEIR_MAX_DRAFT + i] follows guess i, i < n_right[row].
+	 * token[row] is the draw before the first guess. NULL: the host makes no guesses. */
+	uint32_t *n_right;
+	int32_t *drawn;
 };
-WEIR_FROZEN(struct weir_step, error);
+WEIR_FROZEN(struct weir_step, drawn);
 
 struct weir_backend_step {
 	uint32_t size, reserved;
@@ -97,5 +116,49 @@ struct weir_backend_step {
 		struct weir_instance *); /* a running step() returns CANCELLED soon. [any] */
 };
 WEIR_FROZEN(struct weir_backend_step, interrupt);
+
+/* Beside step(), or alone for encoders: texts as vectors. */
+#define WEIR_EMBEDDER "weir.embedder/1"
+
+struct weir_embedder_info {
+	uint32_t size, n_dim; /* of a vector; 1 with RANK */
+	uint32_t max_tokens;  /* of one text, special tokens included */
+	uint32_t max_batch;   /* tokens of one embed(), over all texts */
+	uint32_t pooling;     /* enum weir_pooling: what the model was trained with */
+	uint32_t normalize;   /* 1: vectors have length 1 */
+};
+WEIR_FROZEN(struct weir_embedder_info, normalize);
+
+enum weir_pooling {
+	WEIR_POOLING_MEAN = 1,
+	WEIR_POOLING_CLS = 2,
+	WEIR_POOLING_LAST = 3,
+	WEIR_POOLING_RANK = 4, /* a cross-encoder's score of (query, document) */
+};
+
+struct weir_embedder {
+	uint32_t size, reserved;
+	/* After load(). [any] */
+	void (*info)(struct weir_instance *, struct weir_embedder_info *ret);
+	/* Vectors of n_texts texts: tokens[first[i] .. first[i + 1]), first[0] = 0; ret holds
+	 * n_texts * n_dim floats. Touches no KV block. Same thread as step(). [step] */
+	weir_status (*embed)(struct weir_instance *, const int32_t *tokens, const uint32_t *first,
+			     uint32_t n_texts, float *ret, struct weir_error *err);
+	/* The tokens of a RANK model's pair, as it was trained: as weir_tokenizer.encode.
+	 * UNSUPPORTED: not such a model. [worker] */
+	weir_status (*encode_pair)(struct weir_instance *, struct weir_str query,
+				   struct weir_str document, int32_t *out, size_t cap,
+				   size_t *ret_n, struct weir_error *err);
+};
+WEIR_FROZEN(struct weir_embedder, encode_pair);
+
+/* Adapters (LoRA) that were loaded with the model. */
+#define WEIR_ADAPTERS "weir.adapters/1"
+struct weir_adapters {
+	uint32_t size, reserved;
+	/* The name of adapter i (1..), or NULL past the last one. After load(). [any] */
+	const char *(*name)(struct weir_instance *, uint32_t i);
+};
+WEIR_FROZEN(struct weir_adapters, name);
 
 #endif

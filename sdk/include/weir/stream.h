@@ -62,7 +62,8 @@ enum weir_event_type {
 	WEIR_EVENT_TEXT = 3,      /* text without token identity (remote, echo) */
 	WEIR_EVENT_REASONING = 4, /* text of a reasoning channel */
 	WEIR_EVENT_TOOL = 5,      /* a JSON fragment of a tool call (OpenAI's delta object) */
-	WEIR_EVENT_JSON = 6,      /* a whole result as JSON: tokenize, detokenize, embeddings */
+	WEIR_EVENT_JSON = 6,      /* a whole result as JSON: tokenize, detokenize, rerank */
+	WEIR_EVENT_VECTOR = 7,    /* embed: raw holds the floats of input `value`, in host order */
 };
 
 struct weir_top_logprob {
@@ -113,7 +114,7 @@ WEIR_FROZEN(struct weir_end, param);
 
 /*
  * Fields of a request, UTF-8 text each; absent ones are {NULL, 0}:
- *   kind      chat | completion | tokenize | detokenize | embed
+ *   kind      chat | completion | tokenize | detokenize | embed | rerank
  *   id        the frontend's id of the request ("chatcmpl-..."), for logs
  *   model     as the client named it
  *   messages  chat: JSON array, OpenAI's shape (checked by the frontend)
@@ -121,6 +122,15 @@ WEIR_FROZEN(struct weir_end, param);
  *   prompt    completion, tokenize: text;  tokens: detokenize, completion: JSON array of ids
  *   options   tokenize: JSON object {add_special, parse_special, with_pieces}
  *   stop      JSON array of strings
+ *   grammar   JSON object {"type": T, "value": V}: the output must be in the language; T is
+ *             json_schema (V: the schema), json_object (no V), gbnf, regex (V: text), choice (V:
+ *             array of strings). See weir/grammar.h
+ *   parallel_tool_calls  "false": at most one call
+ *   reasoning "none": what the model thinks stays in its text; else it becomes REASONING events
+ *   adapter   name of a LoRA adapter; absent: none
+ *   inputs    embed: JSON array, each entry a string or an array of token ids
+ *   query     rerank: text;  documents: rerank: JSON array of strings. The answer is one JSON event
+ *             {"scores": [...], "n_tokens": N}
  *   tenant    who pays: fairness, limits and the prefix cache's salt hang on it
  *   header.<name>  a frontend's request header, name in lower case, when middleware may want it
  */

@@ -26,11 +26,22 @@ enum weir_dtype {
 	WEIR_DTYPE_F32 = 0,
 	WEIR_DTYPE_F16 = 1,
 	WEIR_DTYPE_Q4_0 = 2,
+	WEIR_DTYPE_Q4_1 = 3,
+	WEIR_DTYPE_Q5_0 = 6,
+	WEIR_DTYPE_Q5_1 = 7,
 	WEIR_DTYPE_Q8_0 = 8,
+	WEIR_DTYPE_Q2_K = 10,
+	WEIR_DTYPE_Q3_K = 11,
 	WEIR_DTYPE_Q4_K = 12,
+	WEIR_DTYPE_Q5_K = 13,
 	WEIR_DTYPE_Q6_K = 14,
+	WEIR_DTYPE_IQ4_NL = 20,
+	WEIR_DTYPE_IQ4_XS = 23,
 	WEIR_DTYPE_I32 = 26,
 	WEIR_DTYPE_BF16 = 30,
+	WEIR_DTYPE_TQ1_0 = 34,
+	WEIR_DTYPE_TQ2_0 = 35,
+	WEIR_DTYPE_MXFP4 = 39,
 };
 
 enum weir_tensor_kind {
@@ -54,16 +65,18 @@ struct weir_tensor {
 #define WEIR_NO_TENSOR UINT32_MAX
 
 enum weir_op_code {
-	/* dst0[t] = f0 * table(src0)[token[t]] */
+	/* dst0[t] = f0 * table(src0)[r], or dst0[t] += that with ADD; r: token[t], or pos[t] + i0
+	 * with POSITION, or i0 with FIXED (BERT's token types). A row outside of the table is the
+	 * caller's error: the run is INVALID */
 	WEIR_OP_EMBED = 1,
 	/* dst0 = norm(src0) * src1 (+ src2), or dst0 += that with ADD. flags: WEIR_NORM_*; f0:
 	 * epsilon; i0: width of the group that is normed (0: the row; head size: each head by
 	 * itself) */
 	WEIR_OP_NORM = 2,
 	/* For k < i0 (1..3): y_k = src0 . W_k^T (+ b_k), W_k = src[1+k], b_k = src[4+k] or none.
-	 * flags: WEIR_LINEAR_*. Without GLU: dst_k = y_k, or dst_k += y_k with ADD. With GLU (i0 =
-	 * 2): dst0 = act(y_0) * y_1. f0: multiplies the result (1), f1: softcap c > 0: c tanh(y /
-	 * c) */
+	 * flags: WEIR_LINEAR_*. Without GLU: dst_k = act(y_k) (no WEIR_ACT flag: y_k itself), or
+	 * dst_k += that with ADD. With GLU (i0 = 2): dst0 = act(y_0) * y_1. f0: multiplies the
+	 * result (1), f1: softcap c > 0: c tanh(y / c) */
 	WEIR_OP_LINEAR = 3,
 	/* Rotary embedding of q and k, then k and v go to the KV cache at batch.slot[t].
 	 * src0 q (in place), src1 k, src2 v, src3 K cache, src4 V cache, src5 q norm or none, src6
@@ -73,14 +86,30 @@ enum weir_op_code {
 	 * f3 attention factor: multiplies cos and sin as it is (a model that scales by YaRN's 0.1
 	 * ln(factor) + 1 has it in here), f4 beta fast, f5 beta slow: with f2 > 0 the angle is
 	 * mixed, by a ramp over the pairs between floor and ceil of YaRN's correction range, from
-	 * scaled to unscaled. Factors divide the unscaled frequency. Su et al. 2021; Peng et al.
-	 * 2023 (YaRN) */
+	 * scaled to unscaled. Factors divide the unscaled frequency. Without caches (src3, src4
+	 * none) q and k are turned in place and src2 is not read: encoders. Su et al. 2021; Peng et
+	 * al. 2023 (YaRN) */
 	WEIR_OP_ROPE_KV = 4,
 	/* dst0 = softmax(f0 * q k^T (softcap f1)) v over the paged cache; src0 q, src1 K, src2 V.
 	 * i0 heads, i1 KV heads, i2 head size, i3 window (0: none). Causal by batch.pos */
 	WEIR_OP_ATTENTION = 5,
 	/* dst0[o] = src0[out_row[o]]: ROWS_TOKENS to ROWS_OUT */
 	WEIR_OP_GATHER = 6,
+	/* Attention of a step's tokens to the same sequence's tokens of the same step, without a
+	 * cache: dst0 = softmax(f0 * q k^T) v; src0 q, src1 k, src2 v (temporaries). i0 heads, i1
+	 * KV heads, i2 head size, i3 window (0: none; else keys at most i3 / 2 away), i4 1: causal
+	 */
+	WEIR_OP_ATTENTION_PACKED = 7,
+	/* Mixture of experts, gated feed-forward: dst0 += f0 * sum over the i1 chosen of i0 experts
+	 * of p_e * down_e . (act(gate_e . x) * (up_e . x)). src0 x, src1 router logits (a
+	 * temporary, i0 wide), src2 gate, src3 up [i0 * i2][n_embd], src4 down [i0 * n_embd][i2]:
+	 * the experts' matrices one after the other. i2: the feed-forward width. p: softmax over
+	 * all logits, of which the i1 largest are taken (ties: the lower index); with WEIR_MOE_NORM
+	 * divided by their sum. Shazeer et al. 2017; Jiang et al. 2024 (Mixtral) */
+	WEIR_OP_MOE = 8,
+	/* Low-rank adapter: dst0[t] += f0 * src2 . (src1 . src0[t]) for tokens whose sequence has
+	 * batch.adapter i0 (1..); src1 [rank][n_in], src2 [n_out][rank]. Hu et al. 2021 (LoRA) */
+	WEIR_OP_LORA = 9,
 };
 
 enum weir_op_flag {
@@ -92,6 +121,13 @@ enum weir_op_flag {
 	WEIR_ACT_SILU = 1u << 8,
 	WEIR_ACT_GELU_TANH = 1u << 9,
 	WEIR_ACT_RELU2 = 1u << 10,
+	WEIR_ACT_GELU_ERF = 1u << 11,
+	WEIR_ACT_RELU = 1u << 12,
+	WEIR_ACT_TANH = 1u << 13,
+	WEIR_EMBED_ADD = 1u << 4,
+	WEIR_EMBED_POSITION = 1u << 5,
+	WEIR_EMBED_FIXED = 1u << 6,
+	WEIR_MOE_NORM = 1u << 7,
 };
 
 enum weir_rope { WEIR_ROPE_NORM = 0, /* pairs (2i, 2i+1) */ WEIR_ROPE_NEOX = 1 /* (i, i+n/2) */ };
@@ -126,8 +162,9 @@ struct weir_device_batch {
 	const uint32_t *blocks;  /* [n_rows][block_stride] */
 	const uint32_t *out_row; /* [n_out] token index, ascending */
 	const uint32_t *copies;  /* [n_copies][2] KV blocks (from, to), before any operation */
+	const uint32_t *adapter; /* [n_rows] LORA: 0 none; NULL: none anywhere */
 };
-WEIR_FROZEN(struct weir_device_batch, copies);
+WEIR_FROZEN(struct weir_device_batch, adapter);
 
 enum weir_weight_use {
 	WEIR_WEIGHT_MATRIX = 1u << 0, /* operand of LINEAR */
@@ -153,7 +190,8 @@ struct weir_device {
 	weir_status (*weight)(struct weir_instance *, uint32_t type, uint64_t n_in, uint64_t n_out,
 			      uint32_t use, const void *src, weir_buffer **ret,
 			      struct weir_error *);
-	/* K or V of one layer: n_blocks * block_tokens positions, n_heads * head_size each.
+	/* K or V of one layer: n_blocks * block_tokens positions, n_heads * head_size each. type:
+	 * F32, F16, BF16, or Q8_0 (32-element blocks along the head; head_size a multiple of 32).
 	 * [worker] */
 	weir_status (*kv)(struct weir_instance *, uint32_t type, uint32_t n_blocks,
 			  uint32_t block_tokens, uint32_t n_heads, uint32_t head_size,
