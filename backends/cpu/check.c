@@ -92,7 +92,8 @@ static weir_status check_linear(const struct weir_op *op, const struct weir_tens
 				struct weir_error *err)
 {
 	const uint32_t known = WEIR_LINEAR_ADD | WEIR_LINEAR_GLU | WEIR_ACT_SILU |
-			       WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2;
+			       WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2 | WEIR_ACT_GELU_ERF |
+			       WEIR_ACT_RELU | WEIR_ACT_TANH;
 	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
 	bool glu = op->flags & WEIR_LINEAR_GLU;
 

@@ -48,6 +48,21 @@ INLINE v16 v_tanh(v16 x)
 	return v_if_less(v_abs(x), v_set1(0.15f), s, t);
 }
 
+/* x Phi(x), Phi the normal distribution: its upper tail q is erfc(z) / 2, z = |x| / sqrt(2), by
+ * Abramowitz & Stegun 7.1.26, within 8e-8 everywhere and relatively exact for negative x. */
+INLINE v16 v_gelu(v16 x)
+{
+	v16 one = v_set1(1.0f), size = v_abs(x), z = v_mul(size, v_set1(0.70710678118654752f));
+	v16 t = v_div(one, v_fma(z, v_set1(0.3275911f), one)), q;
+
+	q = v_fma(t, v_set1(1.061405429f), v_set1(-1.453152027f));
+	q = v_fma(q, t, v_set1(1.421413741f));
+	q = v_fma(q, t, v_set1(-0.284496736f));
+	q = v_fma(q, t, v_set1(0.254829592f));
+	q = v_mul(v_mul(q, t), v_mul(v_set1(0.5f), v_exp(v_neg(v_mul(z, z)))));
+	return v_sub(v_max(v_set1(0.0f), x), v_mul(size, q));
+}
+
 INLINE v16 v_act(uint32_t flags, v16 x)
 {
 	if (flags & WEIR_ACT_SILU)
@@ -62,6 +77,12 @@ INLINE v16 v_act(uint32_t flags, v16 x)
 		x = v_max(v_set1(0.0f), x);
 		return v_mul(x, x);
 	}
+	if (flags & WEIR_ACT_GELU_ERF)
+		return v_gelu(x);
+	if (flags & WEIR_ACT_RELU)
+		return v_max(v_set1(0.0f), x);
+	if (flags & WEIR_ACT_TANH)
+		return v_tanh(x);
 	return x;
 }
 

@@ -189,7 +189,15 @@ static double activate(uint32_t flags, double x)
 		return x > 0 ? x * x : 0;
 	if (flags & WEIR_ACT_GELU_TANH)
 		return 0.5 * x * (1 + tanh(sqrt(2 / G_PI) * (x + 0.044715 * x * x * x)));
-	return x / (1 + exp(-x));
+	if (flags & WEIR_ACT_GELU_ERF)
+		return 0.5 * x * erfc(-x / sqrt(2));
+	if (flags & WEIR_ACT_RELU)
+		return x > 0 ? x : 0;
+	if (flags & WEIR_ACT_TANH)
+		return tanh(x);
+	if (flags & WEIR_ACT_SILU)
+		return x / (1 + exp(-x));
+	return x;
 }
 
 static void run_linear(const weir_program *p, const struct weir_op *op)
@@ -205,8 +213,9 @@ static void run_linear(const weir_program *p, const struct weir_op *op)
 			for (uint64_t o = 0; o < p->tensors[op->dst[k]].width; o++) {
 				double v = dot_row(p, op, k, x, o);
 
+				v = activate(op->flags, v);
 				if (glu)
-					v = activate(op->flags, v) * dot_row(p, op, 1, x, o);
+					v *= dot_row(p, op, 1, x, o);
 				v *= (double)op->f[0];
 				if (op->f[1] > 0)
 					v = (double)op->f[1] * tanh(v / (double)op->f[1]);

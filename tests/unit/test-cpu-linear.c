@@ -210,22 +210,34 @@ static double activate(uint32_t flags, double x)
 		return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 	if (flags & WEIR_ACT_RELU2)
 		return x > 0 ? x * x : 0;
+	if (flags & WEIR_ACT_GELU_ERF)
+		return 0.5 * x * erfc(-x / sqrt(2));
+	if (flags & WEIR_ACT_RELU)
+		return x > 0 ? x : 0;
+	if (flags & WEIR_ACT_TANH)
+		return tanh(x);
 	return x;
 }
 
-/* Bias, factor, softcap, ADD, GLU with each activation, three matrices, and the form that the next
- * LINEAR reads. */
+/* Bias, factor, softcap, ADD, GLU or not with each activation, three matrices, and the form that
+ * the next LINEAR reads. */
 static void test_epilogue(gconstpointer data)
 {
-	static const uint32_t acts[] = { 0, WEIR_ACT_SILU, WEIR_ACT_GELU_TANH, WEIR_ACT_RELU2 };
+	static const uint32_t acts[] = { 0,
+					 WEIR_ACT_SILU,
+					 WEIR_ACT_GELU_TANH,
+					 WEIR_ACT_RELU2,
+					 WEIR_ACT_GELU_ERF,
+					 WEIR_ACT_RELU,
+					 WEIR_ACT_TANH };
 	const size_t n_in = 96, n_ff = 160;
 	g_autoptr(GRand) rand = g_rand_new_with_seed(5);
 
-	for (unsigned i = 0; i < 48; i++) {
-		uint32_t act = acts[i % 4], down = i & 4 ? WEIR_DTYPE_Q8_0 : WEIR_DTYPE_F32;
-		gboolean glu = i & 8, bias = i & 16;
+	for (unsigned i = 0; i < 16 * G_N_ELEMENTS(acts); i++) {
+		uint32_t act = acts[i / 16], down = i & 1 ? WEIR_DTYPE_Q8_0 : WEIR_DTYPE_F32;
+		gboolean glu = i & 2, bias = i & 4;
 		unsigned n = i % 3 == 0 ? 1 : i % 3 == 1 ? 5 : 21;
-		float factor = i & 32 ? 0.25f : 1.0f, cap = i & 32 ? 2.0f : 0.0f;
+		float factor = i & 8 ? 0.25f : 1.0f, cap = i & 8 ? 2.0f : 0.0f;
 		struct builder b = { 0 };
 		struct fixture f;
 		uint8_t *w[3];
