@@ -305,7 +305,7 @@ void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, ui
 {
 	const struct weir_op *op = &step->op;
 	const struct weir_cpu_temp *q = &p->temps[op->src[0]], *k = &p->temps[op->src[1]];
-	const struct weir_cpu_temp *v = &p->temps[op->src[2]];
+	bool cached = op->src[3] != WEIR_NO_TENSOR;
 	uint32_t n_kv = (uint32_t)op->i[1], group = (uint32_t)op->i[0] / n_kv;
 	size_t size = (size_t)op->i[2];
 	uint64_t n = (uint64_t)p->batch->n_tokens * n_kv;
@@ -318,9 +318,13 @@ void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, ui
 		for (uint32_t h = 0; h < group; h++)
 			rope_head(p, step, queries + h * size, op->src[5], t);
 		rope_head(p, step, key, op->src[6], t);
-		store_key(p, p->temps[op->src[3]].buffer, key, head, p->batch->slot[t]);
-		store_value(p, p->temps[op->src[4]].buffer,
-			    weir_cpu_values(p, v) + t * v->width + head * size, head,
-			    p->batch->slot[t]);
+		if (cached) {
+			const struct weir_cpu_temp *v = &p->temps[op->src[2]];
+
+			store_key(p, p->temps[op->src[3]].buffer, key, head, p->batch->slot[t]);
+			store_value(p, p->temps[op->src[4]].buffer,
+				    weir_cpu_values(p, v) + t * v->width + head * size, head,
+				    p->batch->slot[t]);
+		}
 	}
 }

@@ -59,6 +59,13 @@ static weir_status check_embed(const struct weir_op *op, const struct weir_tenso
 
 	if (!dst || !table || dst->width != table->n_in || dst->rows != WEIR_ROWS_TOKENS)
 		return REFUSE("EMBED: needs a table and rows of tokens of its width");
+	if (op->flags & ~(uint32_t)(WEIR_EMBED_ADD | WEIR_EMBED_POSITION | WEIR_EMBED_FIXED) ||
+	    (op->flags & WEIR_EMBED_POSITION && op->flags & WEIR_EMBED_FIXED))
+		return REFUSE("EMBED: flags 0x%x", op->flags);
+	if (op->flags & (WEIR_EMBED_POSITION | WEIR_EMBED_FIXED) &&
+	    (op->i[0] < 0 || (uint64_t)op->i[0] >= table->n_out))
+		return REFUSE("EMBED: row %d of a table of %llu", op->i[0],
+			      (unsigned long long)table->n_out);
 	return WEIR_OK;
 }
 
@@ -125,9 +132,8 @@ static weir_status check_linear(const struct weir_op *op, const struct weir_tens
 	return WEIR_OK;
 }
 
-/* What ROPE_KV and ATTENTION share. */
+/* What ROPE_KV and both attentions share. */
 static weir_status check_heads(const struct weir_op *op, const struct weir_tensor *q,
-			       const weir_buffer *keys, const weir_buffer *values,
 			       struct weir_error *err)
 {
 	int32_t heads = op->i[0], kv_heads = op->i[1], size = op->i[2];
@@ -140,29 +146,42 @@ static weir_status check_heads(const struct weir_op *op, const struct weir_tenso
 				     WEIR_CPU_MAX_HEAD_SIZE);
 	if (!q || q->width != (uint64_t)heads * (uint64_t)size || q->rows != WEIR_ROWS_TOKENS)
 		return REFUSE("attention: q is not %d heads of %d", heads, size);
-	if (!keys || !values || keys->n_heads != (uint32_t)kv_heads ||
-	    keys->head_size != (uint32_t)size || values->n_heads != keys->n_heads ||
-	    values->head_size != keys->head_size || values->type != keys->type)
-		return REFUSE("attention: the caches do not hold %d heads of %d", kv_heads, size);
 	return WEIR_OK;
+}
+
+static weir_status check_caches(const struct weir_op *op, const weir_buffer *keys,
+				const weir_buffer *values, struct weir_error *err)
+{
+	if (!keys || !values || keys->n_heads != (uint32_t)op->i[1] ||
+	    keys->head_size != (uint32_t)op->i[2] || values->n_heads != keys->n_heads ||
+	    values->head_size != keys->head_size || values->type != keys->type)
+		return REFUSE("attention: the caches do not hold %d heads of %d", op->i[1],
+			      op->i[2]);
+	return WEIR_OK;
+}
+
+/* k or v as a temporary: the KV heads of each token. */
+static bool holds_kv_heads(const struct weir_op *op, const struct weir_tensor *t)
+{
+	return t && t->width == (uint64_t)op->i[1] * (uint64_t)op->i[2] &&
+	       t->rows == WEIR_ROWS_TOKENS;
 }
 
 static weir_status check_rope_kv(const struct weir_op *op, const struct weir_tensor *tensors,
 				 struct weir_error *err)
 {
-	const struct weir_tensor *k = temp_at(tensors, op->src[1]),
-				 *v = temp_at(tensors, op->src[2]);
-	weir_status status =
-		check_heads(op, temp_at(tensors, op->src[0]), cache_at(tensors, op->src[3]),
-			    cache_at(tensors, op->src[4]), err);
-	uint64_t width, size;
+	bool cached = op->src[3] != WEIR_NO_TENSOR || op->src[4] != WEIR_NO_TENSOR;
+	weir_status status = check_heads(op, temp_at(tensors, op->src[0]), err);
+	uint64_t size;
 
+	if (!status && cached)
+		status = check_caches(op, cache_at(tensors, op->src[3]),
+				      cache_at(tensors, op->src[4]), err);
 	if (status)
 		return status;
 	size = (uint64_t)op->i[2];
-	width = (uint64_t)op->i[1] * size;
-	if (!k || !v || k->width != width || v->width != width || k->rows != WEIR_ROWS_TOKENS ||
-	    v->rows != WEIR_ROWS_TOKENS)
+	if (!holds_kv_heads(op, temp_at(tensors, op->src[1])) ||
+	    (cached && !holds_kv_heads(op, temp_at(tensors, op->src[2]))))
 		return REFUSE("ROPE_KV: k or v is not %d heads of %d", op->i[1], op->i[2]);
 	if (op->i[3] < 0 || op->i[3] % 2 || op->i[3] > op->i[2])
 		return REFUSE("ROPE_KV: rope size %d of head size %d", op->i[3], op->i[2]);
@@ -188,15 +207,38 @@ static weir_status check_attention(const struct weir_op *op, const struct weir_t
 {
 	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
 	const struct weir_tensor *q = temp_at(tensors, op->src[0]);
-	weir_status status = check_heads(op, q, cache_at(tensors, op->src[1]),
-					 cache_at(tensors, op->src[2]), err);
+	weir_status status = check_heads(op, q, err);
 
+	if (!status)
+		status = check_caches(op, cache_at(tensors, op->src[1]),
+				      cache_at(tensors, op->src[2]), err);
 	if (status)
 		return status;
 	if (!dst || dst->width != q->width || dst->rows != q->rows || op->dst[0] == op->src[0])
 		return REFUSE("ATTENTION: the result is not like q, or is q");
 	if (op->i[3] < 0 || !(op->f[1] >= 0))
 		return REFUSE("ATTENTION: window %d, softcap %g", op->i[3], (double)op->f[1]);
+	return WEIR_OK;
+}
+
+static weir_status check_packed(const struct weir_op *op, const struct weir_tensor *tensors,
+				struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *q = temp_at(tensors, op->src[0]);
+	weir_status status = check_heads(op, q, err);
+
+	if (status)
+		return status;
+	if (!holds_kv_heads(op, temp_at(tensors, op->src[1])) ||
+	    !holds_kv_heads(op, temp_at(tensors, op->src[2])))
+		return REFUSE("ATTENTION_PACKED: k or v is not %d heads of %d", op->i[1], op->i[2]);
+	if (!dst || dst->width != q->width || dst->rows != q->rows || op->dst[0] == op->src[0] ||
+	    op->dst[0] == op->src[1] || op->dst[0] == op->src[2])
+		return REFUSE("ATTENTION_PACKED: the result is not like q, or is a source");
+	if (op->i[3] < 0 || (op->i[4] != 0 && op->i[4] != 1) || !(op->f[1] >= 0))
+		return REFUSE("ATTENTION_PACKED: window %d, causal %d, softcap %g", op->i[3],
+			      op->i[4], (double)op->f[1]);
 	return WEIR_OK;
 }
 
@@ -216,6 +258,8 @@ weir_status weir_cpu_check(const struct weir_op *op, const struct weir_tensor *t
 		return check_rope_kv(op, tensors, err);
 	case WEIR_OP_ATTENTION:
 		return check_attention(op, tensors, err);
+	case WEIR_OP_ATTENTION_PACKED:
+		return check_packed(op, tensors, err);
 	case WEIR_OP_GATHER:
 		dst = temp_at(tensors, op->dst[0]);
 		src = temp_at(tensors, op->src[0]);

@@ -90,7 +90,7 @@ static int op_writes(const struct weir_op *op, uint32_t t)
 /* Can the op's step hand out dst in blocks of 32? */
 static bool op_emits(const struct weir_op *op)
 {
-	if (op->code == WEIR_OP_ATTENTION)
+	if (op->code == WEIR_OP_ATTENTION || op->code == WEIR_OP_ATTENTION_PACKED)
 		return weir_cpu_attention_heads(op) * (uint32_t)op->i[2] % 32 == 0 &&
 		       op->i[0] / op->i[1] % (int32_t)weir_cpu_attention_heads(op) == 0;
 	return op->code != WEIR_OP_ROPE_KV;
@@ -175,6 +175,12 @@ static void fill_frequencies(struct weir_cpu_angles *a)
 	}
 }
 
+/* The smaller of a count so far (0: none) and another. */
+static uint32_t fewer(uint32_t n, uint64_t rows)
+{
+	return n && n < rows ? n : (uint32_t)(rows < UINT32_MAX ? rows : UINT32_MAX);
+}
+
 static weir_status copy_ops(weir_program *p, const struct weir_program_desc *desc,
 			    const struct wish *wishes, struct weir_error *err)
 {
@@ -193,10 +199,12 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 		if (op->code == WEIR_OP_EMBED) {
 			uint64_t rows = desc->tensors[op->src[0]].buffer->n_out;
 
-			if (!p->n_vocab || rows < p->n_vocab)
-				p->n_vocab = (uint32_t)rows;
+			if (op->flags & WEIR_EMBED_POSITION)
+				p->n_positions = fewer(p->n_positions, rows - (uint64_t)op->i[0]);
+			else if (!(op->flags & WEIR_EMBED_FIXED))
+				p->n_vocab = fewer(p->n_vocab, rows);
 		}
-		if (op->code == WEIR_OP_ATTENTION) {
+		if (op->code == WEIR_OP_ATTENTION || op->code == WEIR_OP_ATTENTION_PACKED) {
 			uint32_t tokens = WEIR_CPU_TILE / weir_cpu_attention_heads(op), t = 0;
 
 			while (t < p->n_tilings && p->tilings[t].tokens != tokens)
@@ -239,12 +247,14 @@ static void find_lives(weir_program *p)
 		if (step->code == WEIR_CPU_STEP_FORM) {
 			touch(&p->temps[op->src[0]], s);
 		} else if (step->code < WEIR_CPU_STEP_COPY) {
-			unsigned n_src = op->code == WEIR_OP_ROPE_KV ? 3 : 1;
+			bool three =
+				op->code == WEIR_OP_ROPE_KV || op->code == WEIR_OP_ATTENTION_PACKED;
 
 			for (unsigned k = 0; k < op_n_dst(op); k++)
 				touch(&p->temps[op->dst[k]], s);
-			for (unsigned k = 0; k < n_src; k++)
-				touch(&p->temps[op->src[k]], s);
+			for (unsigned k = 0; k < (three ? 3u : 1u); k++)
+				if (op->src[k] != WEIR_NO_TENSOR)
+					touch(&p->temps[op->src[k]], s);
 		}
 	}
 }
@@ -298,6 +308,9 @@ static weir_status lay_out(weir_program *p, struct weir_error *err)
 	p->split = at;
 	if (!add_size(&at, p->split_bytes, p->split_units))
 		goto too_large;
+	p->packed = at;
+	if (!add_size(&at, p->packed_bytes, 1))
+		goto too_large;
 	p->arena_bytes = at;
 	if (!add_size(&p->arena_bytes, tables * sizeof(float), p->max_tokens) ||
 	    !add_size(&p->arena_bytes, 1, 64))
@@ -346,6 +359,19 @@ static weir_status plan_attention(weir_program *p, const struct weir_program_des
 		p->caches[p->n_caches++] = b;
 		p->position_bytes += b->block_bytes / b->block_tokens;
 		positions = (uint64_t)b->n_blocks * b->block_tokens;
+	}
+	for (uint32_t i = 0; i < desc->n_ops; i++) {
+		const struct weir_op *op = &desc->ops[i];
+		size_t bytes;
+
+		if (op->code != WEIR_OP_ATTENTION_PACKED)
+			continue;
+		if (!weir_cpu_packed_bytes(op, p->max_tokens, p->max_rows, &bytes))
+			return weir_cpu_fail(err, WEIR_E_INVALID, "a program is too large");
+		bytes = (bytes + 63) & ~(size_t)63;
+		p->packed_bytes = bytes > p->packed_bytes ? bytes : p->packed_bytes;
+		bytes = weir_cpu_packed_scratch((uint32_t)op->i[2]);
+		p->scratch_bytes = bytes > p->scratch_bytes ? bytes : p->scratch_bytes;
 	}
 	if (!p->n_caches)
 		return WEIR_OK;
@@ -422,6 +448,11 @@ static weir_status allocate_tables(weir_program *p)
 		if (!p->angles[a].frequency)
 			return WEIR_E_EXHAUSTED;
 		fill_frequencies(&p->angles[a]);
+	}
+	if (p->packed_bytes) {
+		p->row_tile = calloc(p->max_tokens, sizeof(*p->row_tile));
+		if (!p->row_tile)
+			return WEIR_E_EXHAUSTED;
 	}
 	for (uint32_t t = 0; t < p->n_tilings; t++) {
 		p->tilings[t].pieces = calloc(p->max_tokens, sizeof(*p->tilings[t].pieces));
@@ -502,6 +533,7 @@ void weir_cpu_program_free(struct weir_instance *instance, weir_program *program
 	free(program->angles);
 	free(program->tilings);
 	free(program->caches);
+	free(program->row_tile);
 	free(program->next);
 	free(program);
 }

@@ -2,8 +2,8 @@
 /*
  * program.h - a compiled program: its steps and where everything lies in its one arena.
  *
- * Made by program.c; run by run.c and attention.c. Fixed after program_new() but for what a run
- * writes: the arena, the counters, the batch.
+ * Made by program.c; run by run.c, linear.c and attention*.c. Fixed after program_new() but for
+ * what a run writes: the arena, the counters, the batch.
  */
 #ifndef WEIR_CPU_PROGRAM_H
 #define WEIR_CPU_PROGRAM_H
@@ -74,7 +74,9 @@ struct weir_program {
 	size_t split, split_bytes;           /* partial results of split attention */
 	uint32_t split_units;                /* how many units may be split */
 	uint32_t chunk;                      /* positions of one partial result */
-	uint32_t n_vocab;                    /* smallest table of an EMBED, 0: none */
+	uint32_t n_vocab, n_positions;       /* smallest tables of EMBEDs, 0: none */
+	size_t packed, packed_bytes;         /* keys and values of ATTENTION_PACKED, tiled */
+	uint32_t *row_tile, n_tiles;         /* this run: first tile of each sequence; all tiles */
 	size_t matrix_bytes, position_bytes; /* of all matrices; of one position in all caches */
 	bool alone;                          /* this run: one thread, no barriers */
 	bool stop[2];
@@ -122,6 +124,15 @@ void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, ui
 			   uint32_t n_threads);
 void weir_cpu_step_attention(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
 			     uint32_t thread, uint32_t n_threads);
+
+void weir_cpu_step_packed(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
+			  uint32_t thread, uint32_t n_threads);
+/* Before a run of a program that has such a step: counts the batch's tiles. */
+void weir_cpu_packed_begin(weir_program *p, const struct weir_device_batch *batch);
+size_t weir_cpu_packed_scratch(uint32_t head_size);
+/* False: more than memory can address. */
+bool weir_cpu_packed_bytes(const struct weir_op *op, uint32_t max_tokens, uint32_t max_rows,
+			   size_t *ret);
 
 /* Bytes of scratch of one thread, and of one unit's partial results, for an attention op. */
 size_t weir_cpu_attention_scratch(uint32_t head_size);

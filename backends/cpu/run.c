@@ -75,24 +75,45 @@ static void step_angles(weir_program *p, uint32_t thread, uint32_t n_threads)
 	}
 }
 
+enum { EMBED_PART = 1024 }; /* elements at once: a multiple of every block */
+
 static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
 		       uint32_t n_threads)
 {
 	const struct weir_cpu_temp *dst = &p->temps[step->op.dst[0]];
 	const weir_buffer *table = p->temps[step->op.src[0]].buffer;
 	const struct weir_cpu_type *type = weir_cpu_type(table->type);
-	float factor = step->op.f[0];
-	uint32_t first, end;
+	size_t block = type->block;
+	float factor = step->op.f[0], part[EMBED_PART];
+	uint32_t first, end, flags = step->op.flags;
 
 	share(p->batch->n_tokens, thread, n_threads, &first, &end);
 	for (uint32_t t = first; t < end; t++) {
 		float *x = weir_cpu_values(p, dst) + t * dst->width;
+		size_t row = (size_t)step->op.i[0];
+		const uint8_t *src;
 
-		type->row(table->src + (size_t)p->batch->token[t] * table->src_row,
-			  (size_t)(table->n_in / type->block), x);
-		if (factor != 1.0f)
-			for (uint64_t i = 0; i < dst->width; i++)
-				x[i] *= factor;
+		if (flags & WEIR_EMBED_POSITION)
+			row += (size_t)p->batch->pos[t];
+		else if (!(flags & WEIR_EMBED_FIXED))
+			row = (size_t)p->batch->token[t];
+		src = table->src + row * table->src_row;
+		if (flags & WEIR_EMBED_ADD) {
+			for (uint64_t at = 0; at < dst->width; at += EMBED_PART) {
+				uint64_t n = dst->width - at;
+
+				n = n < EMBED_PART ? n : EMBED_PART;
+				type->row(src + at / block * type->bytes, (size_t)(n / block),
+					  part);
+				for (uint64_t i = 0; i < n; i++)
+					x[at + i] += part[i] * factor;
+			}
+		} else {
+			type->row(src, (size_t)(table->n_in / block), x);
+			if (factor != 1.0f)
+				for (uint64_t i = 0; i < dst->width; i++)
+					x[i] *= factor;
+		}
 		weir_cpu_emit(p, step, 0, t, 0, dst->width);
 	}
 }
@@ -181,6 +202,9 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		case WEIR_OP_ATTENTION:
 			weir_cpu_step_attention(p, step, &p->next[i], thread, n_threads);
 			break;
+		case WEIR_OP_ATTENTION_PACKED:
+			weir_cpu_step_packed(p, step, &p->next[i], thread, n_threads);
+			break;
 		case WEIR_OP_GATHER:
 			step_gather(p, step, thread, n_threads);
 			break;
@@ -203,7 +227,8 @@ static weir_status check_batch(const weir_program *p, const struct weir_device_b
 	uint32_t block_tokens = p->n_caches ? p->caches[0]->block_tokens : 1;
 
 	if (b->size < sizeof(*b) || !b->n_tokens || b->n_tokens > p->max_tokens ||
-	    b->n_out > p->max_out || !b->n_rows || b->n_rows > b->n_tokens)
+	    b->n_out > p->max_out || !b->n_rows || b->n_rows > b->n_tokens ||
+	    b->n_rows > p->max_rows)
 		return weir_cpu_fail(err, WEIR_E_INVALID,
 				     "batch: %u tokens of %u, %u outputs of %u, %u sequences",
 				     b->n_tokens, p->max_tokens, b->n_out, p->max_out, b->n_rows);
@@ -216,6 +241,9 @@ static weir_status check_batch(const weir_program *p, const struct weir_device_b
 					     b->slot[t], n_blocks);
 		if (b->pos[t] < 0)
 			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: position %d", b->pos[t]);
+		if (p->n_positions && (uint32_t)b->pos[t] >= p->n_positions)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: position %d of %u",
+					     b->pos[t], p->n_positions);
 	}
 	for (uint32_t o = 0; o < b->n_out; o++)
 		if (b->out_row[o] >= b->n_tokens)
@@ -287,6 +315,8 @@ weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
 		atomic_store_explicit(&p->next[i], 0, memory_order_relaxed);
 	for (uint32_t t = 0; t < p->n_tilings; t++)
 		cut_pieces(&p->tilings[t], batch);
+	if (p->packed_bytes)
+		weir_cpu_packed_begin(p, batch);
 	p->alone = reads(p, batch) < (double)p->cpu->alone_below;
 	if (p->alone)
 		walk(p, 0, 1);

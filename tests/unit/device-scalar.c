@@ -43,7 +43,7 @@ static void info(struct weir_instance *i, struct weir_device_info *ret)
 static bool supports(struct weir_instance *i, const struct weir_op *op,
 		     const struct weir_tensor *tensors)
 {
-	return op->code >= WEIR_OP_EMBED && op->code <= WEIR_OP_GATHER &&
+	return op->code >= WEIR_OP_EMBED && op->code <= WEIR_OP_ATTENTION_PACKED &&
 	       op->code != self(i)->refuse_op;
 }
 
@@ -288,6 +288,8 @@ static void run_rope_kv(const weir_program *p, const struct weir_op *op)
 				norm(&head_norm, x, w, NULL, x, (uint64_t)size);
 			rope(p, op, x, p->batch->pos[t]);
 		}
+		if (op->src[3] == WEIR_NO_TENSOR)
+			continue;
 		store(p->tensors[op->src[3]].buffer, p->batch->slot[t], row_of(p, op->src[1], t));
 		store(p->tensors[op->src[4]].buffer, p->batch->slot[t], row_of(p, op->src[2], t));
 	}
@@ -332,19 +334,66 @@ static void attend(const weir_program *p, const struct weir_op *op, uint32_t t, 
 	}
 }
 
+static void attend_packed(const weir_program *p, const struct weir_op *op, uint32_t t, int32_t head)
+{
+	const struct weir_device_batch *b = p->batch;
+	uint32_t row = (uint32_t)b->row[t];
+	size_t size = (size_t)op->i[2], at = (size_t)(head / (op->i[0] / op->i[1])) * size;
+	const float *q = row_of(p, op->src[0], t) + (size_t)head * size;
+	float *y = row_of(p, op->dst[0], t) + (size_t)head * size;
+	double max = -INFINITY, sum = 0;
+	g_autofree double *w = g_new0(double, b->n_tokens), *v = g_new0(double, size);
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = b->first[row]; i < b->first[row + 1]; i++) {
+			int32_t away = (int32_t)t - (int32_t)i, reach = op->i[3];
+
+			if (op->i[4] ? away < 0 || (reach && away >= reach)
+				     : reach && ABS(away) > reach / 2)
+				continue;
+			if (pass == 0) {
+				for (size_t k = 0; k < size; k++)
+					w[i] += (double)q[k] *
+						(double)row_of(p, op->src[1], i)[at + k];
+				w[i] *= (double)op->f[0];
+				if (op->f[1] > 0)
+					w[i] = (double)op->f[1] * tanh(w[i] / (double)op->f[1]);
+				max = MAX(max, w[i]);
+				continue;
+			}
+			w[i] = exp(w[i] - max);
+			sum += w[i];
+			for (size_t k = 0; k < size; k++)
+				v[k] += w[i] * (double)row_of(p, op->src[2], i)[at + k];
+		}
+	}
+	for (size_t k = 0; k < size; k++)
+		y[k] = (float)(v[k] / sum);
+}
+
+static void run_embed(const weir_program *p, const struct weir_op *op)
+{
+	const weir_buffer *w = p->tensors[op->src[0]].buffer;
+
+	for (uint32_t t = 0; t < p->batch->n_tokens; t++) {
+		int32_t row = op->flags & WEIR_EMBED_POSITION ? p->batch->pos[t] + op->i[0]
+			      : op->flags & WEIR_EMBED_FIXED  ? op->i[0]
+							      : p->batch->token[t];
+		float *y = row_of(p, op->dst[0], t);
+
+		for (uint64_t i = 0; i < w->n_in; i++)
+			y[i] = op->f[0] * w->data[(uint64_t)row * w->n_in + i] +
+			       (op->flags & WEIR_EMBED_ADD ? y[i] : 0);
+	}
+}
+
 static void run_op(const weir_program *p, const struct weir_op *op)
 {
 	const struct weir_device_batch *b = p->batch;
 
 	switch (op->code) {
 	case WEIR_OP_EMBED:
-		for (uint32_t t = 0; t < b->n_tokens; t++) {
-			const weir_buffer *w = p->tensors[op->src[0]].buffer;
-
-			for (uint64_t i = 0; i < w->n_in; i++)
-				row_of(p, op->dst[0], t)[i] =
-					op->f[0] * w->data[(uint64_t)b->token[t] * w->n_in + i];
-		}
+		run_embed(p, op);
 		break;
 	case WEIR_OP_NORM:
 		run_norm(p, op);
@@ -359,6 +408,12 @@ static void run_op(const weir_program *p, const struct weir_op *op)
 		for (uint32_t t = 0; t < b->n_tokens; t++) {
 			for (int32_t h = 0; h < op->i[0]; h++)
 				attend(p, op, t, h);
+		}
+		break;
+	case WEIR_OP_ATTENTION_PACKED:
+		for (uint32_t t = 0; t < b->n_tokens; t++) {
+			for (int32_t h = 0; h < op->i[0]; h++)
+				attend_packed(p, op, t, h);
 		}
 		break;
 	case WEIR_OP_GATHER:

@@ -96,9 +96,10 @@ enum weir_op_code {
 	/* dst0[o] = src0[out_row[o]]: ROWS_TOKENS to ROWS_OUT */
 	WEIR_OP_GATHER = 6,
 	/* Attention of a step's tokens to the same sequence's tokens of the same step, without a
-	 * cache: dst0 = softmax(f0 * q k^T) v; src0 q, src1 k, src2 v (temporaries). i0 heads, i1
-	 * KV heads, i2 head size, i3 window (0: none; else keys at most i3 / 2 away), i4 1: causal
-	 */
+	 * cache: dst0 = softmax(f0 * q k^T (softcap f1)) v; src0 q, src1 k, src2 v (temporaries).
+	 * i0 heads, i1 KV heads, i2 head size, i3 window (0: none; causal: the last i3 keys, as in
+	 * ATTENTION; else keys at most i3 / 2 away), i4 1: causal. A sequence's result does not
+	 * depend on the others of the step */
 	WEIR_OP_ATTENTION_PACKED = 7,
 	/* Mixture of experts, gated feed-forward: dst0 += f0 * sum over the i1 chosen of i0 experts
 	 * of p_e * down_e . (act(gate_e . x) * (up_e . x)). src0 x, src1 router logits (a
