@@ -38,6 +38,8 @@ weir_status weir_batcher_new(const struct weir_model *model, struct weir_batcher
 	b->max_rows = model->max_rows;
 	b->max_tokens = model->max_tokens;
 	b->n_blocks = model->n_blocks;
+	b->max_guesses = MIN(model->max_guesses, 1u << 16);
+	b->longest = (uint32_t)MIN((uint64_t)model->n_blocks * model->block_tokens, model->n_ctx);
 	b->live = g_ptr_array_new();
 	b->gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	b->next_number = 1;
@@ -77,8 +79,8 @@ static void unplan(struct weir_batcher *b, struct weir_sequence *s)
 		return;
 	b->n_rows--;
 	b->budget += s->take;
-	s->job->credit += s->samples;
-	s->take = 0;
+	s->job->credit += s->samples + s->n_guesses;
+	s->take = s->n_guesses = 0;
 	s->samples = false;
 }
 
@@ -252,7 +254,7 @@ void weir_batcher_plan(struct weir_batcher *b)
 	for (guint i = 0; i < b->live->len; i++) {
 		struct weir_sequence *s = b->live->pdata[i];
 
-		s->take = 0;
+		s->take = s->n_guesses = 0;
 		s->samples = false;
 		if (s->state == WEIR_SEQUENCE_RUNS)
 			fork_if_due(b, s->job);
@@ -305,6 +307,104 @@ void weir_batcher_add(struct weir_batcher *b, struct weir_job *job)
 	job->n_cached = first->n_kv;
 }
 
+/* --- guesses ------------------------------------------------------------------------------- */
+
+/* As many as the request may still get, and as its end tokens are treated alike. */
+static uint32_t most_guesses(const struct weir_batcher *b, const struct weir_sequence *s)
+{
+	const struct weir_sampling *sampling = s->job->sampling;
+	const struct weir_limits *limits = s->job->limits;
+	uint32_t most = MIN(WEIR_MAX_DRAFT, b->budget);
+
+	if (sampling->logprobs || sampling->top_logprobs)
+		return 0;
+	most = MIN(most, s->job->credit);
+	most = MIN(most, s->job->max_output - s->n_output - 1);
+	most = MIN(most, b->longest - s->n_tokens);
+	if (!limits->ignore_end && s->n_output < limits->min_tokens)
+		most = MIN(most, limits->min_tokens - s->n_output - 1);
+	return most;
+}
+
+static uint32_t guess(struct weir_batcher *b, struct weir_sequence *s, double price, uint32_t left)
+{
+	uint32_t want = MIN(most_guesses(b, s), left), room;
+	int32_t *tail;
+
+	if (want == 0)
+		return 0;
+	if (!s->guesser)
+		s->guesser = weir_guesser_new();
+	want = weir_guesser_worth(s->guesser, price, want);
+	tail = weir_sequence_tail(s, want); /* may move the tokens */
+	want = weir_guesser_find(s->guesser, s->tokens, s->n_tokens, want, tail);
+	room = weir_sequence_room(s, b->blocks);
+	if (want == 0 || room < 1 + want || !weir_sequence_reserve(s, b->blocks, 1 + want))
+		return 0;
+	s->n_guesses = want;
+	s->take = 1 + want;
+	s->job->credit -= want;
+	b->budget -= want;
+	return want;
+}
+
+void weir_batcher_guess(struct weir_batcher *b)
+{
+	double price = weir_pace_price(&b->pace, b->n_rows);
+	uint32_t left = b->max_guesses;
+
+	if (left == 0 || b->max_tokens - b->budget != b->n_rows)
+		return; /* prompts are computed: the step is busy enough */
+	for (guint i = 0; i < b->live->len && left > 0; i++) {
+		struct weir_sequence *s = b->live->pdata[i];
+
+		if (s->take == 1 && s->samples && s->n_output > 0)
+			left -= guess(b, s, price, left);
+	}
+}
+
+void weir_batcher_timed(struct weir_batcher *b, const struct weir_batch *batch, int64_t ns)
+{
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		if (b->rows[i].count != 1 + b->rows[i].n_draft || !b->rows[i].sampling)
+			return;
+	weir_pace_observe(&b->pace, batch->n_tokens, (double)ns / 1e9);
+}
+
+/* A guess is right if the draw before it says so, whatever the backend has counted. */
+static uint32_t count_right(const struct weir_sequence *s, const struct weir_step *step,
+			    uint32_t row)
+{
+	const int32_t *guesses = s->tokens + s->n_tokens;
+	uint32_t said = MIN(step->n_right[row], s->n_guesses), n = 0;
+	int32_t drawn = step->token[row];
+
+	while (n < said && drawn == guesses[n])
+		drawn = step->drawn[(size_t)row * WEIR_MAX_DRAFT + n++];
+	return n;
+}
+
+void weir_batcher_judge(struct weir_batcher *b, const struct weir_batch *batch,
+			const struct weir_step *step)
+{
+	for (uint32_t i = 0; i < batch->n_rows; i++) {
+		struct weir_sequence *s = b->row_of[i];
+		uint32_t right;
+
+		if (s->n_guesses == 0)
+			continue;
+		right = count_right(s, step, i);
+		b->n_drafts++;
+		b->n_guesses += s->n_guesses;
+		b->n_right += right;
+		for (uint32_t k = 0; k < right; k++)
+			b->n_right_at[k]++;
+		weir_guesser_learn(s->guesser, s->n_guesses, right);
+		s->take -= s->n_guesses - right;
+		s->n_guesses = right;
+	}
+}
+
 /* --- the batch ----------------------------------------------------------------------------- */
 
 static void add_copy(struct weir_batcher *b, struct weir_batch *batch,
@@ -339,6 +439,7 @@ static void add_row(struct weir_batcher *b, struct weir_batch *batch, struct wei
 		.n_prompt = s->job->n_prompt,
 		.seed = s->seed,
 		.no_end = limits->ignore_end || s->n_output < limits->min_tokens,
+		.n_draft = s->n_guesses,
 	};
 	batch->n_tokens += s->take;
 	s->known = true;

@@ -7,6 +7,9 @@
  * out, sequences without credit lose theirs first, then the lowest and youngest: those are computed
  * again later, so no token is lost. The first in order can always go on: nothing can starve.
  *
+ * When a step holds nothing but rows that draw, what room is left may go to guesses of their next
+ * tokens (guess.h); nobody loses anything for a guess.
+ *
  * Only the scheduler's thread calls. All arrays are made once; a step allocates nothing.
  */
 #ifndef WEIR_CORE_BATCH_H
@@ -17,14 +20,20 @@
 struct weir_batcher {
 	struct weir_blocks *blocks;
 	uint32_t max_rows, max_tokens, n_blocks;
-	GPtrArray *live; /* struct weir_sequence, admitted and not done, in order */
-	GArray *gone;    /* uint64_t: numbers that the backend may forget */
+	uint32_t max_guesses; /* of a step; 0: guesses are never made */
+	uint32_t longest;     /* positions of a sequence */
+	GPtrArray *live;      /* struct weir_sequence, admitted and not done, in order */
+	GArray *gone;         /* uint64_t: numbers that the backend may forget */
 	uint64_t next_number;
 
 	/* Of the step being planned. */
 	uint32_t n_rows, budget;
 	bool short_of_blocks; /* somebody had to give up blocks, or could not come back */
 	uint64_t n_preempted, n_recomputed; /* ever */
+	uint64_t n_drafts, n_guesses,
+		n_right; /* ever: rows with guesses, these, those that were so */
+	uint64_t n_right_at[WEIR_MAX_DRAFT];
+	struct weir_pace pace;
 
 	/* Of the step that was built. */
 	int32_t *tokens;
@@ -50,6 +59,12 @@ void weir_batcher_add(struct weir_batcher *, struct weir_job *);
 void weir_batcher_remove(struct weir_batcher *, struct weir_sequence *);
 /* Takes a sequence's blocks: it will be computed again when there is room and credit. */
 void weir_batcher_preempt(struct weir_batcher *, struct weir_sequence *);
+/* Guesses for the rows of the plan, where they pay. Last, before build(). */
+void weir_batcher_guess(struct weir_batcher *);
+/* The step took so long: what guesses cost is learnt from it. */
+void weir_batcher_timed(struct weir_batcher *, const struct weir_batch *, int64_t ns);
+/* What of the guesses of each row was right, before done(). */
+void weir_batcher_judge(struct weir_batcher *, const struct weir_batch *, const struct weir_step *);
 /* The batch of what was planned, lent until the next plan(). False: nothing to do. */
 bool weir_batcher_build(struct weir_batcher *, struct weir_batch *ret);
 /* The step has been computed: rows advance, copies are done, `gone` has been heard. */

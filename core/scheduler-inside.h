@@ -33,6 +33,7 @@ struct weir_engine_metrics {
 	weir_metric *decode, *request_prompt, *request_generation, *request_max_generation;
 	weir_metric *request_computed, *params_n, *params_max_tokens, *iteration;
 	weir_metric *queue_depth, *queue_wait;
+	weir_metric *drafts, *draft_tokens, *accepted, *accepted_at[WEIR_MAX_DRAFT];
 };
 
 struct weir_scheduler {
@@ -65,7 +66,8 @@ struct weir_scheduler {
 	GString *text, *bytes; /* scratch of one token */
 	GString *top_text;
 	struct weir_engine_metrics metrics;
-	uint64_t seen_preempted, seen_recomputed;
+	uint64_t seen_preempted, seen_recomputed, seen_drafts, seen_guesses, seen_right;
+	uint64_t seen_right_at[WEIR_MAX_DRAFT];
 };
 
 /* scheduler-prompt.c: fills prompt or reply from the request. [worker] */

@@ -136,6 +136,17 @@ void weir_engine_metrics_init(struct weir_engine_metrics *e, struct weir_metric_
 							"Shape of the KV cache; always 1."),
 				      1);
 	}
+	e->drafts = counter(&m, "vllm:spec_decode_num_drafts", "Rows that held guesses.");
+	e->draft_tokens = counter(&m, "vllm:spec_decode_num_draft_tokens", "Guessed tokens.");
+	e->accepted = counter(&m, "vllm:spec_decode_num_accepted_tokens",
+			      "Guessed tokens that came true.");
+	for (uint32_t i = 0; i < WEIR_MAX_DRAFT; i++) {
+		g_autofree char *more = g_strdup_printf("%s,position=\"%u\"", labels, i);
+
+		e->accepted_at[i] = weir_metric_counter(
+			set, "vllm:spec_decode_num_accepted_tokens_per_pos", more,
+			"Guessed tokens that came true, by their place in the draft.");
+	}
 	make_request_series(e, &m, model->n_ctx);
 	e->queue_depth =
 		weir_metric_gauge(set, "queue_depth", "", "Requests that wait for their turn.");
@@ -201,6 +212,13 @@ void weir_engine_metrics_ended(struct weir_engine_metrics *e, const struct weir_
 		weir_metric_observe(e->params_max_tokens, job->limits->max_tokens);
 }
 
+static void count_up(weir_metric *metric, uint64_t now, uint64_t *seen)
+{
+	if (now != *seen)
+		weir_metric_add(metric, (double)(now - *seen));
+	*seen = now;
+}
+
 void weir_engine_metrics_turn(struct weir_scheduler *s)
 {
 	struct weir_engine_metrics *e = &s->metrics;
@@ -217,8 +235,11 @@ void weir_engine_metrics_turn(struct weir_scheduler *s)
 	weir_metric_set_value(e->stalled, (double)n_stalled);
 	weir_metric_set_value(e->waiting, (double)atomic_load(&s->n_waiting));
 	weir_metric_set_value(e->kv_usage, (double)used / b->n_blocks);
-	weir_metric_add(e->preemptions, (double)(b->n_preempted - s->seen_preempted));
-	weir_metric_add(e->prompt_recomputed, (double)(b->n_recomputed - s->seen_recomputed));
-	s->seen_preempted = b->n_preempted;
-	s->seen_recomputed = b->n_recomputed;
+	count_up(e->preemptions, b->n_preempted, &s->seen_preempted);
+	count_up(e->prompt_recomputed, b->n_recomputed, &s->seen_recomputed);
+	count_up(e->drafts, b->n_drafts, &s->seen_drafts);
+	count_up(e->draft_tokens, b->n_guesses, &s->seen_guesses);
+	count_up(e->accepted, b->n_right, &s->seen_right);
+	for (uint32_t i = 0; i < WEIR_MAX_DRAFT; i++)
+		count_up(e->accepted_at[i], b->n_right_at[i], &s->seen_right_at[i]);
 }

@@ -153,18 +153,18 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 	return finish;
 }
 
-static void deliver_row(struct weir_scheduler *s, uint32_t row, int64_t now_ns)
+/* One drawn token of a row. False: the sequence has ended with it. */
+static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token, int64_t now_ns)
 {
 	struct weir_sequence *seq = s->batcher->row_of[row];
 	struct weir_job *job = seq->job;
 	struct weir_top_logprob top[20];
-	int32_t token = s->step.token[row];
 	struct weir_error err;
 	weir_status status;
 
 	if (token < 0 || (uint32_t)token >= s->model.n_vocab) {
 		fail_row(s, job, &s->step.error[row]);
-		return;
+		return false;
 	}
 	weir_sequence_append(seq, token);
 	weir_tenants_charge(&job->waiter, 1);
@@ -190,13 +190,26 @@ static void deliver_row(struct weir_scheduler *s, uint32_t row, int64_t now_ns)
 		weir_fail(&err, status == WEIR_E_CANCELLED ? status : WEIR_E_INTERNAL,
 			  status == WEIR_E_CANCELLED ? "cancelled" : "inference failed");
 		weir_scheduler_finish(s, job, &err, 0);
-		return;
+		return false;
 	}
 	if (seq->finish == WEIR_FINISH_NONE)
-		return;
+		return true;
 	weir_batcher_remove(s->batcher, seq);
 	if (--job->n_live == 0)
 		weir_scheduler_finish(s, job, NULL, 0);
+	return false;
+}
+
+/* The draw, and those that followed guesses which were right. */
+static void deliver_row(struct weir_scheduler *s, uint32_t row, int64_t now_ns)
+{
+	uint32_t n_right = s->batcher->row_of[row]->n_guesses;
+
+	if (!deliver_token(s, row, s->step.token[row], now_ns))
+		return;
+	for (uint32_t i = 0; i < n_right; i++)
+		if (!deliver_token(s, row, s->step.drawn[row * WEIR_MAX_DRAFT + i], now_ns))
+			return;
 }
 
 void weir_scheduler_deliver(struct weir_scheduler *s, const struct weir_batch *batch)

@@ -64,6 +64,8 @@ void weir_scheduler_free(struct weir_scheduler *s)
 	g_free(s->step.logprob);
 	g_free(s->step.top);
 	g_free(s->step.error);
+	g_free(s->step.n_right);
+	g_free(s->step.drawn);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	g_free(s);
@@ -143,6 +145,8 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	s->step.logprob = g_new0(float, model.max_rows);
 	s->step.top = g_new0(struct weir_top, model.max_rows);
 	s->step.error = g_new0(struct weir_error, model.max_rows);
+	s->step.n_right = g_new0(uint32_t, model.max_rows);
+	s->step.drawn = g_new0(int32_t, (size_t)model.max_rows * WEIR_MAX_DRAFT);
 	if (!name)
 		name = model.name ? model.name : s->options.name;
 	weir_engine_metrics_init(&s->metrics, s->options.core->metrics, name, &s->model);
@@ -406,12 +410,14 @@ static bool stopping(struct weir_scheduler *s)
 static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 {
 	struct weir_error err = { 0 };
+	int64_t began = weir_clock_ns();
 	weir_status status;
 
 	for (uint32_t i = 0; i < batch->n_rows; i++) {
 		s->step.token[i] = -1;
 		s->step.logprob[i] = 0;
 		s->step.top[i].token[0] = -1;
+		s->step.n_right[i] = 0;
 		s->step.error[i].code = WEIR_OK;
 		s->step.error[i].text[0] = s->step.error[i].param[0] = '\0';
 	}
@@ -425,6 +431,8 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	}
 	s->n_failures = 0;
 	weir_metric_observe(s->metrics.iteration, batch->n_tokens);
+	weir_batcher_timed(s->batcher, batch, weir_clock_ns() - began);
+	weir_batcher_judge(s->batcher, batch, &s->step);
 	weir_batcher_done(s->batcher, batch);
 	weir_scheduler_deliver(s, batch);
 }
@@ -439,6 +447,7 @@ static bool turn(struct weir_scheduler *s, int64_t *ret_next)
 	*ret_next = park(s, now);
 	weir_batcher_plan(s->batcher);
 	moved = let_in(s);
+	weir_batcher_guess(s->batcher);
 	if (weir_batcher_build(s->batcher, &batch)) {
 		run_step(s, &batch);
 		moved = true;

@@ -68,6 +68,7 @@ void weir_job_free(struct weir_job *job)
 	for (uint32_t i = 0; i < job->n; i++) {
 		g_free(job->seqs[i].tokens);
 		g_free(job->seqs[i].blocks);
+		weir_guesser_free(job->seqs[i].guesser);
 		weir_cutter_free(job->seqs[i].cutter);
 	}
 	weir_stops_free(job->stops);
@@ -88,13 +89,19 @@ uint32_t weir_sequence_pending(const struct weir_sequence *s, bool *ret_samples)
 	return s->index == 0 ? job->n_prompt - 1 - s->n_kv : 0;
 }
 
-void weir_sequence_append(struct weir_sequence *s, int32_t token)
+int32_t *weir_sequence_tail(struct weir_sequence *s, uint32_t n)
 {
-	if (s->n_tokens == s->cap_tokens) {
-		s->cap_tokens *= 2;
+	if (n > s->cap_tokens - s->n_tokens) {
+		s->cap_tokens = MAX(s->cap_tokens * 2, s->n_tokens + n);
 		s->tokens = g_renew(int32_t, s->tokens, s->cap_tokens);
 	}
-	s->tokens[s->n_tokens++] = token;
+	return s->tokens + s->n_tokens;
+}
+
+void weir_sequence_append(struct weir_sequence *s, int32_t token)
+{
+	*weir_sequence_tail(s, 1) = token;
+	s->n_tokens++;
 	s->n_output++;
 }
 

@@ -13,6 +13,7 @@
 #include <weir/backend.h>
 
 #include "blocks.h"
+#include "guess.h"
 #include "stream.h"
 #include "tenants.h"
 #include "text.h"
@@ -42,8 +43,10 @@ struct weir_sequence {
 	/* The plan for the next step; take 0: it is not in it. */
 	uint32_t take;
 	bool samples;
+	uint32_t n_guesses;          /* the last of take: they stand behind n_tokens */
 	uint32_t copy_from, copy_to; /* a shared block that it is about to write; or NO_BLOCK */
 
+	struct weir_guesser *guesser; /* from its first use on */
 	struct weir_cutter *cutter;
 	uint32_t finish;
 	int64_t last_token_ns;
@@ -91,6 +94,8 @@ void weir_job_prepare(struct weir_job *);
  * first one stops before the last prompt token, which each choice computes for itself. */
 uint32_t weir_sequence_pending(const struct weir_sequence *, bool *ret_samples);
 void weir_sequence_append(struct weir_sequence *, int32_t token);
+/* Room for n guesses behind the tokens. */
+int32_t *weir_sequence_tail(struct weir_sequence *, uint32_t n);
 
 /* Takes what the cache has of a sequence that begins (again); the last token is always left to be
  * computed. Returns the number of tokens found. */

@@ -74,11 +74,19 @@ static weir_status make_cache(struct weir_tensor_backend *b, struct weir_error *
 	return weir_cache_new(&b->plan, &b->hparams, b->device, b->instance, &b->cache, err);
 }
 
+/* Guesses are tokens of a step, and each has an output. */
+static uint32_t max_guesses(const struct weir_tensor_backend *b)
+{
+	uint32_t room = b->conf.max_batch_tokens - b->conf.max_sequences;
+
+	return b->conf.guesses < room ? b->conf.guesses : room;
+}
+
 static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error *err)
 {
 	struct weir_graph_limits limits = { .max_tokens = b->conf.max_batch_tokens,
 					    .max_rows = b->conf.max_sequences,
-					    .max_out = b->conf.max_sequences,
+					    .max_out = b->conf.max_sequences + max_guesses(b),
 					    .n_ctx = b->plan.n_ctx };
 	struct weir_stepper_config c = { .device = b->device,
 					 .instance = b->instance,
@@ -87,7 +95,8 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 					 .block_tokens = b->plan.block_tokens,
 					 .n_blocks = b->plan.n_blocks,
 					 .max_rows = b->conf.max_sequences,
-					 .max_tokens = b->conf.max_batch_tokens };
+					 .max_tokens = b->conf.max_batch_tokens,
+					 .max_guesses = max_guesses(b) };
 	weir_status s;
 
 	s = weir_graph_build(&b->hparams, b->weights, b->cache, &limits, &b->program, &b->logits,
@@ -203,6 +212,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		.bytes_kv = b->plan.bytes,
 		.name = b->name,
 		.summary = b->summary,
+		.max_guesses = max_guesses(b),
 	};
 	b->loaded = true;
 	return WEIR_OK;

@@ -34,6 +34,10 @@ const struct weir_option *const weir_tensor_options[] = {
 	       .min = 1024, .max = 1e15),
 	OPTION(.type = WEIR_OPTION_INT, .key = "block_tokens", .fallback = "32", .min = 8,
 	       .max = 512, .help = "Positions in a block of the KV cache; a power of two."),
+	OPTION(.type = WEIR_OPTION_INT, .key = "guesses", .fallback = "32", .max = 1024,
+	       .help = "How many tokens of a step may be guesses of what comes next, looked up in "
+		       "the text so far and verified: faster where texts repeat themselves, never "
+		       "different. 0: none."),
 	NULL,
 };
 
@@ -113,6 +117,8 @@ static weir_status read_one(const struct weir_kv *kv, struct weir_tensor_conf *c
 		return read_u32(kv, 1, 1024, "1 to 1024", &c->max_sequences, err);
 	if (strcmp(key, "max_batch_tokens") == 0)
 		return read_u32(kv, 1, 65536, "1 to 65536", &c->max_batch_tokens, err);
+	if (strcmp(key, "guesses") == 0)
+		return read_u32(kv, 0, 1024, "0 to 1024", &c->guesses, err);
 	if (strcmp(key, "kv_type") == 0)
 		return read_type(kv, &c->kv_type, err);
 	if (strcmp(key, "kv_memory") == 0)
@@ -133,6 +139,7 @@ weir_status weir_tensor_conf_read(const struct weir_kv *conf, size_t n_conf,
 	struct weir_tensor_conf c = { .max_sequences = 8,
 				      .max_batch_tokens = 512,
 				      .block_tokens = 32,
+				      .guesses = 32,
 				      .kv_type = WEIR_DTYPE_F16 };
 	weir_status s = WEIR_OK;
 

@@ -14,6 +14,7 @@ struct weir_tensor_conf {
 	uint32_t max_batch_tokens; /* in a step, at least max_sequences */
 	uint32_t block_tokens;     /* a power of two */
 	uint32_t kv_type;          /* WEIR_DTYPE_* */
+	uint32_t guesses;          /* in a step */
 	uint64_t kv_memory;        /* bytes; 0: derived */
 };
 

@@ -18,7 +18,8 @@ struct weir_stepper {
 	int32_t *token, *pos, *row;        /* [max_tokens] */
 	uint32_t *slot;                    /* [max_tokens] */
 	uint32_t *first, *kv_len, *blocks; /* [max_rows + 1], [max_rows], [..][stride] */
-	uint32_t *out_row, *out_of;        /* [max_rows]; out_of: row of the batch */
+	uint32_t *out_row, *out_of;        /* [max_rows + max_guesses]; out_of: row of the batch */
+	int32_t *drawn;                    /* by output; -1: no token could be drawn */
 	struct weir_sampler *sampler[MAX_SAMPLERS];
 	uint32_t n_samplers;
 };
@@ -29,6 +30,7 @@ struct sampling {
 	const struct weir_batch *batch;
 	const float *logits;
 	uint32_t n_out;
+	int32_t *drawn;
 	struct weir_step *ret;
 	bool may_fail_alone;
 	_Atomic uint32_t next;
@@ -59,10 +61,11 @@ weir_status weir_stepper_new(const struct weir_stepper_config *config, struct we
 	s->first = array((size_t)config->max_rows + 1, sizeof(*s->first));
 	s->kv_len = array(config->max_rows, sizeof(*s->kv_len));
 	s->blocks = array(config->max_rows, sizeof(*s->blocks) * s->block_stride);
-	s->out_row = array(config->max_rows, sizeof(*s->out_row));
-	s->out_of = array(config->max_rows, sizeof(*s->out_of));
+	s->out_row = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_row));
+	s->out_of = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_of));
+	s->drawn = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->drawn));
 	if (!s->token || !s->pos || !s->row || !s->slot || !s->first || !s->kv_len || !s->blocks ||
-	    !s->out_row || !s->out_of) {
+	    !s->out_row || !s->out_of || !s->drawn) {
 		status = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
 		goto fail;
 	}
@@ -99,6 +102,7 @@ void weir_stepper_free(struct weir_stepper *s)
 	free(s->blocks);
 	free(s->out_row);
 	free(s->out_of);
+	free(s->drawn);
 	free(s);
 }
 
@@ -131,7 +135,8 @@ static weir_status check_batch(const struct weir_stepper *s, const struct weir_b
 }
 
 static weir_status check_row(const struct weir_stepper *s, const struct weir_batch *b, uint32_t i,
-			     uint32_t n_tokens, const struct weir_step *ret, struct weir_error *err)
+			     uint32_t n_tokens, uint32_t n_guesses, const struct weir_step *ret,
+			     struct weir_error *err)
 {
 	const struct weir_row *r = row_at(b, i);
 	uint64_t end = (uint64_t)r->pos + r->count;
@@ -156,6 +161,14 @@ static weir_status check_row(const struct weir_stepper *s, const struct weir_bat
 			    (r->sampling->top_logprobs && !WEIR_HAS(struct weir_step, ret, top))))
 		return weir_fail(err, WEIR_E_INVALID,
 				 "step: row %u wants a token without history or room for it", i);
+	if (r->n_draft > 0 &&
+	    (!r->sampling || r->n_draft >= r->count || r->n_draft > WEIR_MAX_DRAFT ||
+	     r->n_draft > s->c.max_guesses - n_guesses || r->n_prompt > r->n_history - r->n_draft ||
+	     r->mask || r->sampling->logprobs || r->sampling->top_logprobs ||
+	     !WEIR_HAS(struct weir_step, ret, n_right) || !WEIR_HAS(struct weir_step, ret, drawn)))
+		return weir_fail(err, WEIR_E_INVALID,
+				 "step: row %u has %u guesses among %u tokens, which cannot be", i,
+				 r->n_draft, r->count);
 	return WEIR_OK;
 }
 
@@ -197,7 +210,7 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 			   const struct weir_step *ret, struct weir_device_batch *ret_batch,
 			   struct weir_error *err)
 {
-	uint32_t n_tokens = 0, n_out = 0;
+	uint32_t n_tokens = 0, n_out = 0, n_guesses = 0;
 	weir_status status = check_batch(s, b, ret, err);
 
 	if (status != WEIR_OK)
@@ -205,14 +218,15 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 	for (uint32_t i = 0; i < b->n_rows; i++) {
 		const struct weir_row *r = row_at(b, i);
 
-		if ((status = check_row(s, b, i, n_tokens, ret, err)) ||
+		if ((status = check_row(s, b, i, n_tokens, n_guesses, ret, err)) ||
 		    (status = lay_out_row(s, b, i, n_tokens, err)))
 			return status;
 		n_tokens += r->count;
-		if (r->sampling) {
-			s->out_row[n_out] = n_tokens - 1;
+		for (uint32_t k = 0; r->sampling && k <= r->n_draft; k++) {
+			s->out_row[n_out] = n_tokens - 1 - r->n_draft + k;
 			s->out_of[n_out++] = i;
 		}
+		n_guesses += r->n_draft;
 	}
 	s->first[b->n_rows] = n_tokens;
 	*ret_batch = (struct weir_device_batch){
@@ -235,25 +249,32 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 	return WEIR_OK;
 }
 
+/* The draw of one output. Of a row with guesses each place is drawn as if the guesses before it
+ * were right; judge() finds out how many were. */
 static void sample_row(struct sampling *g, struct weir_sampler *sampler, uint32_t out)
 {
 	const struct weir_stepper *s = g->s;
 	uint32_t i = s->out_of[out];
 	const struct weir_row *r = row_at(g->batch, i);
 	const float *logits = g->logits + (size_t)out * s->c.n_vocab;
+	uint32_t last = s->first[i + 1] - 1;
 	struct weir_draw d = { .logits = logits,
 			       .sampling = r->sampling,
 			       .history = r->history,
-			       .n_history = r->n_history,
+			       .n_history = r->n_history - (last - s->out_row[out]),
 			       .n_prompt = r->n_prompt,
 			       .seed = r->seed,
 			       .mask = r->mask,
 			       .end_tokens = s->c.end_tokens,
 			       .n_end = r->no_end ? s->c.n_end : 0 };
+	bool first = out == 0 || s->out_of[out - 1] != i;
 	struct weir_drawn drawn;
 	struct weir_error error;
 	weir_status status = weir_sampler_draw(sampler, &d, &drawn, &error);
 
+	g->drawn[out] = status == WEIR_OK ? drawn.token : -1;
+	if (!first)
+		return;
 	if (g->batch->want_logits)
 		memcpy(g->ret->logits + (size_t)i * s->c.n_vocab, logits,
 		       s->c.n_vocab * sizeof(*logits));
@@ -272,6 +293,27 @@ static void sample_row(struct sampling *g, struct weir_sampler *sampler, uint32_
 		g->ret->top[i] = drawn.top;
 }
 
+/* A guess is right when the draw before it is the same token and the one after it succeeded. */
+static void judge(const struct sampling *g)
+{
+	const struct weir_stepper *s = g->s;
+
+	for (uint32_t out = 0; out < g->n_out;) {
+		uint32_t i = s->out_of[out], n = 0;
+		const struct weir_row *r = row_at(g->batch, i);
+		const int32_t *guesses = g->batch->tokens + r->first + r->count - r->n_draft;
+
+		while (n < r->n_draft && g->drawn[out + n] == guesses[n] &&
+		       g->drawn[out + n + 1] >= 0) {
+			g->ret->drawn[(size_t)i * WEIR_MAX_DRAFT + n] = g->drawn[out + n + 1];
+			n++;
+		}
+		if (r->n_draft > 0)
+			g->ret->n_right[i] = n;
+		out += 1 + r->n_draft;
+	}
+}
+
 static void sample_some(void *data, uint32_t worker)
 {
 	struct sampling *g = data;
@@ -288,7 +330,7 @@ static void sample_some(void *data, uint32_t worker)
 static weir_status sample(struct weir_stepper *s, const struct weir_batch *b, uint32_t n_out,
 			  struct weir_step *ret, struct weir_error *err)
 {
-	struct sampling g = { .s = s, .batch = b, .n_out = n_out, .ret = ret };
+	struct sampling g = { .s = s, .batch = b, .n_out = n_out, .drawn = s->drawn, .ret = ret };
 	uint32_t n = n_out < s->n_samplers ? n_out : s->n_samplers;
 
 	if (n_out == 0)
@@ -301,6 +343,7 @@ static weir_status sample(struct weir_stepper *s, const struct weir_batch *b, ui
 		s->c.device->parallel(s->c.instance, n, sample_some, &g);
 	else
 		sample_some(&g, 0);
+	judge(&g);
 	if (!g.failed)
 		return WEIR_OK;
 	if (err)

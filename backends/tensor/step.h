@@ -19,6 +19,7 @@ struct weir_stepper_config { /* pointers must outlive the stepper */
 	weir_program *program;
 	uint32_t logits; /* the program's output tensor */
 	uint32_t n_vocab, n_ctx, block_tokens, n_blocks, max_rows, max_tokens;
+	uint32_t max_guesses; /* of a step; the program has max_rows + max_guesses outputs */
 	const int32_t *end_tokens;
 	uint32_t n_end;
 };

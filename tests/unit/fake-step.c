@@ -17,7 +17,7 @@ static int32_t draw(const struct fake *f, guint64 h, bool no_end)
 	h = mix(h, 0x1234567) >> 11;
 	if (f->end_one_in > 0 && !no_end && h % f->end_one_in == 0)
 		return 0;
-	return (int32_t)(1 + h / 1000 % (FAKE_VOCAB - 1));
+	return (int32_t)(1 + h / 1000 % (f->memory == 1 ? 100 : f->memory ? 3 : FAKE_VOCAB - 1));
 }
 
 static guint64 begin_hash(guint64 seed)
@@ -25,23 +25,32 @@ static guint64 begin_hash(guint64 seed)
 	return mix(0xfeedface, seed);
 }
 
+/* What the next token hangs on. */
+static guint64 hash_of(const struct fake *f, const int32_t *tokens, guint n, guint64 seed)
+{
+	guint64 h = begin_hash(seed);
+
+	for (guint i = f->memory && n > f->memory ? n - f->memory : 0; i < n; i++)
+		h = mix(h, (guint64)tokens[i]);
+	return h;
+}
+
 GArray *fake_oracle(const struct fake *f, const int32_t *prompt, guint n_prompt, guint64 seed,
 		    guint max, guint min)
 {
-	GArray *out = g_array_new(FALSE, FALSE, sizeof(int32_t));
-	guint64 h = begin_hash(seed);
+	GArray *all = g_array_new(FALSE, FALSE, sizeof(int32_t));
 
-	for (guint i = 0; i < n_prompt; i++)
-		h = mix(h, (guint64)prompt[i]);
-	while (out->len < max) {
-		int32_t token = draw(f, h, out->len < min);
+	g_array_append_vals(all, prompt, n_prompt);
+	while (all->len - n_prompt < max) {
+		guint64 h = hash_of(f, (int32_t *)(void *)all->data, all->len, seed);
+		int32_t token = draw(f, h, all->len - n_prompt < min);
 
-		g_array_append_val(out, token);
+		g_array_append_val(all, token);
 		if (token == 0)
 			break;
-		h = mix(h, (guint64)token);
 	}
-	return out;
+	g_array_remove_range(all, 0, n_prompt);
+	return all;
 }
 
 guint64 fake_seed(guint64 seed, guint index)
@@ -119,21 +128,38 @@ static void write_row(struct fake *f, const struct weir_batch *batch, const stru
 	}
 }
 
+/* Guesses that came true, and what is drawn after each. */
+static void judge(struct fake *f, const struct weir_row *row, struct weir_step *ret, uint32_t slot,
+		  guint64 seed)
+{
+	guint certain = row->n_history - row->n_draft;
+	int32_t drawn = ret->token[slot];
+	uint32_t n = 0;
+
+	if (row->n_draft > f->model.max_guesses || row->n_draft >= row->count)
+		breach(f, "too many guesses", row->n_draft, row->count);
+	while (n < row->n_draft && drawn == row->history[certain + n]) {
+		drawn = draw(f, hash_of(f, row->history, certain + n + 1, seed), row->no_end);
+		ret->drawn[slot * WEIR_MAX_DRAFT + n++] = drawn;
+	}
+	ret->n_right[slot] = n;
+	g_atomic_int_add(&f->n_guesses, (gint)row->n_draft);
+	g_atomic_int_add(&f->n_right, (gint)n);
+}
+
 static void compute_row(struct fake *f, const struct weir_row *row, struct weir_step *ret,
 			uint32_t slot)
 {
-	guint64 h = begin_hash(row->sampling && row->sampling->temperature > 0 ? row->seed : 0);
+	guint64 seed = row->sampling && row->sampling->temperature > 0 ? row->seed : 0;
+	guint certain = row->n_history - row->n_draft;
 
-	for (uint32_t pos = 0; pos < row->pos + row->count; pos++) {
-		int32_t token = *cell(f, row, pos);
-
-		if (token != row->history[pos])
+	for (uint32_t pos = 0; pos < row->pos + row->count; pos++)
+		if (*cell(f, row, pos) != row->history[pos])
 			breach(f, "KV holds another token", row->seq, pos);
-		h = mix(h, (guint64)token);
-	}
 	if (!row->sampling)
 		return;
-	ret->token[slot] = draw(f, h, row->no_end);
+	ret->token[slot] = draw(f, hash_of(f, row->history, certain, seed), row->no_end);
+	judge(f, row, ret, slot, seed);
 	if (g_atomic_int_get(&f->fail_row_at) == (gint)row->n_history) {
 		ret->token[slot] = -1;
 		ret->error[slot].code = WEIR_E_INVALID;

@@ -25,6 +25,7 @@ struct fake {
 	int32_t *kv;          /* n_blocks * block_tokens; -1: never written */
 	GHashTable *gone;     /* numbers that must not come again */
 	uint32_t *written_in; /* the step that last wrote to a place */
+	uint32_t memory;      /* the next token hangs on so many last ones only; 0: on all */
 	uint32_t end_one_in;  /* about one token in so many ends; 0: none */
 	gint fail_load;       /* load() fails */
 	gint fail_steps;      /* so many steps fail from now on; atomic */
@@ -35,6 +36,7 @@ struct fake {
 	gulong pause_us;      /* length of a step */
 
 	gint n_steps, n_copies, n_gone, n_tokens, n_breaches; /* atomic */
+	gint n_guesses, n_right;
 	gint most_rows;
 	char breach[200]; /* the first one */
 };

@@ -16,6 +16,7 @@ struct shape {
 	guint n_requests, n_open; /* in all, at a time */
 	guint fail_one_in;        /* a step in so many fails; 0: none */
 	guint end_one_in;
+	guint memory, guesses; /* texts that repeat themselves, and guesses of them */
 };
 
 struct ask {
@@ -185,6 +186,8 @@ static void run(const struct shape *shape, guint32 seed)
 	fake_init(&fake, shape->n_ctx, shape->max_rows, shape->max_tokens, shape->block_tokens,
 		  shape->n_blocks);
 	fake.end_one_in = shape->end_one_in;
+	fake.memory = shape->memory;
+	fake.model.max_guesses = shape->guesses;
 	harness_init(&h, &options);
 	b.instance = &fake.instance;
 	g_assert_cmpint(weir_router_add_backend(h.core.router, &b, &err), ==, WEIR_OK);
@@ -229,10 +232,12 @@ static void run(const struct shape *shape, guint32 seed)
 	{
 		const char *preempted = strstr(text, "vllm:num_preemptions_total{");
 
+		g_test_message("%d guesses, %d right", fake.n_guesses, fake.n_right);
 		g_test_message("%d steps, %d tokens, %d copies, %d gone, at most %d rows; %.*s",
 			       fake.n_steps, fake.n_tokens, fake.n_copies, fake.n_gone,
 			       fake.most_rows, (int)strcspn(preempted, "\n"), preempted);
 	}
+	g_assert_cmpint(fake.n_right > 0, ==, shape->guesses > 0);
 	harness_clear(&h);
 	fake_clear(&fake);
 }
@@ -305,6 +310,31 @@ int main(int argc, char **argv)
 		    .n_open = 40,
 		    .fail_one_in = 40,
 		    .end_one_in = 60 } },
+		{ "/scheduler/random/guesses",
+		  { .n_ctx = 300,
+		    .max_rows = 16,
+		    .max_tokens = 64,
+		    .block_tokens = 8,
+		    .n_blocks = 1000,
+		    .park_after_ms = 20,
+		    .n_requests = 200,
+		    .n_open = 12,
+		    .end_one_in = 60,
+		    .memory = 1,
+		    .guesses = 40 } },
+		{ "/scheduler/random/guesses-few-blocks",
+		  { .n_ctx = 200,
+		    .max_rows = 4,
+		    .max_tokens = 9,
+		    .block_tokens = 4,
+		    .n_blocks = 52,
+		    .park_after_ms = 2,
+		    .n_requests = 200,
+		    .n_open = 20,
+		    .fail_one_in = 60,
+		    .end_one_in = 60,
+		    .memory = 4,
+		    .guesses = 5 } },
 	};
 
 	g_test_init(&argc, &argv, NULL);

@@ -38,13 +38,14 @@ struct weir_model { /* filled by load(); text lives as long as the instance */
 	uint64_t bytes_weights, bytes_kv; /* for status and planning */
 	const char *name;                 /* "weir-demo" */
 	const char *summary;              /* "llama 3.6M Q8_0" */
+	uint32_t max_guesses;             /* weir_row.n_draft of a step, over all rows; 0: none */
+	uint32_t reserved;
 };
-WEIR_FROZEN(struct weir_model, summary);
+WEIR_FROZEN(struct weir_model, reserved);
 
 #define WEIR_MAX_DRAFT 16u /* guesses of one row in one step */
 
 enum weir_model_flag {
-	WEIR_MODEL_DRAFTS = 1u << 0,  /* step() verifies guesses: weir_row.n_draft */
 	WEIR_MODEL_ENCODER = 1u << 1, /* no generation: weir.embedder/1 only, no KV blocks */
 };
 
@@ -63,8 +64,7 @@ struct weir_row {              /* one sequence's share of this step */
 	/* The last n_draft of this row's tokens are guesses (they are in history as well, n_history
 	 * counts them). The step draws after the last certain token as it would without guesses,
 	 * and after each guess that equals the draw before it, with the history of that place: the
-	 * text is the same as without guesses. 0 unless the model has WEIR_MODEL_DRAFTS; never with
-	 * mask, logprobs or top_logprobs. */
+	 * text is the same as without guesses. Never with mask, logprobs or top_logprobs. */
 	uint32_t n_draft;
 	uint32_t adapter; /* 0: none; 1..: in the order of weir.adapters/1 */
 };
