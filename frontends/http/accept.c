@@ -130,9 +130,9 @@ static int listen_all(struct http *h, const char *address, size_t at, struct wei
 	}
 	char host[64] = "?";
 	getnameinfo((struct sockaddr *)&bound, size, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
-	http_logf(h, WEIR_LOG_INFO,
-		  strchr(host, ':') ? "listening on http://[%s]:%u" : "listening on http://%s:%u",
-		  host, ntohs(*port_of((struct sockaddr *)&bound)));
+	api_logf(&h->api, WEIR_LOG_INFO,
+		 strchr(host, ':') ? "listening on http://[%s]:%u" : "listening on http://%s:%u",
+		 host, ntohs(*port_of((struct sockaddr *)&bound)));
 	status = 0;
 out:
 	if (probe >= 0)
@@ -212,10 +212,9 @@ static void out_of_fds(struct plane *p, struct listener *l)
 		close(fd);
 	p->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (!p->accept_at)
-		http_logf(
-			p->http, WEIR_LOG_WARNING,
-			"out of file descriptors with %d connections: raise the limit (ulimit -n)",
-			g_atomic_int_get(&p->http->n_connections));
+		api_logf(&p->http->api, WEIR_LOG_WARNING,
+			 "out of file descriptors with %d connections: raise the limit (ulimit -n)",
+			 g_atomic_int_get(&p->http->n_connections));
 	http_count(p->http, p->http->m_refused, 1);
 	unwatch_listeners(p);
 	p->accept_at = p->now_ms + OUT_OF_FDS_MS;

@@ -125,8 +125,8 @@ bool conn_charge(struct conn *c, size_t bytes)
 
 void conn_refuse(struct conn *c, int status, const char *message)
 {
-	struct http_error e;
-	http_error_set(&e, status, NULL, message);
+	struct api_error e;
+	api_error_set(&e, status, NULL, message);
 	if (status == 503)
 		e.retry_after_s = 5;
 	c->request_id[0] = 0;

@@ -83,7 +83,7 @@ void conn_respond(struct conn *, int status, const char *type, const void *body,
 		  const char *headers);
 void conn_respond_json(struct conn *, int status, struct buf *body); /* empties body */
 /* errors[0..n) in the configured shape. */
-void conn_respond_errors(struct conn *, const struct http_error *errors, uint32_t n);
+void conn_respond_errors(struct conn *, const struct api_error *errors, uint32_t n);
 void conn_respond_error(struct conn *, int status, const char *code, const char *message);
 
 /* The handler returns without an answer; waiter is static. */

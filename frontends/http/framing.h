@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "buf.h"
+#include <api/buf.h>
 
 struct frame_limits {
 	size_t max_line;      /* of the request line (else 414) and of a header line (else 431) */

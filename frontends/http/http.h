@@ -12,11 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <glib.h>
-#include <weir/frontend.h>
-#include <weir/services.h>
+#include <api/api.h>
 
-#include "errors.h"
 #include "framing.h"
 
 struct plane;
@@ -29,22 +26,16 @@ struct http_config {
 	size_t max_bodies; /* bytes of all request bodies that are read or parsed at once */
 	struct frame_limits frame;
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
-	uint32_t ping_interval_ms;   /* 0: no pings */
-	uint32_t request_timeout_ms; /* 0: none */
-	enum api_profile profile;
-	uint32_t max_tokens; /* the largest value of max_tokens that is accepted */
-	char **cors_origins; /* NULL: no CORS */
+	uint32_t ping_interval_ms; /* 0: no pings */
+	char **cors_origins;       /* NULL: no CORS */
 	bool cors_any;
 	bool admin;
 	char *www; /* NULL: none */
 };
 
 struct http {
-	const struct weir_host *host;
-	const struct weir_gateway *gateway;
-	const struct weir_stream_api *stream;
-	const struct weir_log *log; /* may be NULL, as the two below */
-	const struct weir_metrics *metrics;
+	struct api api;
+	const struct weir_metrics *metrics; /* may be NULL, as the one below */
 	const struct weir_status_api *status;
 	struct http_config config;
 	struct plane **planes; /* config.n_threads */
@@ -54,8 +45,6 @@ struct http {
 	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled;
 };
 
-void http_logf(const struct http *, uint32_t level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 void http_count(const struct http *, weir_metric *, double by);
 
 #endif

@@ -374,8 +374,8 @@ void lend(struct conn *c)
 					      &error);
 	l->current = outer;
 	if (!ok) {
-		http_logf(c->plane->http, WEIR_LOG_ERROR, "libsoup refused a request: %s",
-			  error->message);
+		api_logf(&c->plane->http->api, WEIR_LOG_ERROR, "libsoup refused a request: %s",
+			 error->message);
 		g_io_stream_close(G_IO_STREAM(io), NULL, NULL);
 	}
 	g_object_unref(io);

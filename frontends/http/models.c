@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "handlers.h"
-#include "json-write.h"
+#include <api/json-write.h>
 
 struct listing {
 	struct buf out;
@@ -54,7 +54,7 @@ void handle_models(struct conn *c)
 	const struct http *h = c->plane->http;
 	struct listing l = { .wanted = NULL };
 	buf_puts(&l.out, "{\"object\":\"list\",\"data\":[");
-	h->gateway->models(h->host, each, &l);
+	h->api.gateway->models(h->api.host, each, &l);
 	buf_puts(&l.out, "]}");
 	conn_respond_json(c, 200, &l.out);
 }
@@ -65,13 +65,13 @@ void handle_model(struct conn *c)
 	g_autofree char *id = g_uri_unescape_string(c->req->path + strlen("/v1/models/"), NULL);
 	struct listing l = { .wanted = id };
 	if (id && g_utf8_validate(id, -1, NULL))
-		h->gateway->models(h->host, each, &l);
+		h->api.gateway->models(h->api.host, each, &l);
 	if (l.found) {
 		conn_respond_json(c, 200, &l.out);
 		return;
 	}
-	struct http_error e;
+	struct api_error e;
 	struct weir_str none = { NULL, 0 };
-	http_error_from_status(&e, h->config.profile, WEIR_E_NOT_FOUND, none, none, 0);
+	api_error_from_status(&e, h->api.config.profile, WEIR_E_NOT_FOUND, none, none, 0);
 	conn_respond_errors(c, &e, 1);
 }

@@ -48,12 +48,12 @@ static const struct {
 static void answer_error(const struct http *h, SoupServerMessage *m, int status,
 			 const char *message)
 {
-	struct http_error e;
+	struct api_error e;
 	struct buf b = { NULL, 0, 0 };
 	size_t n;
-	http_error_set(&e, status, NULL, message);
-	http_error_body(&b, &e, 1, h->config.profile);
-	soup_server_message_set_status(m, (guint)status, http_status_text(status));
+	api_error_set(&e, status, NULL, message);
+	api_error_body(&b, &e, 1, h->api.config.profile);
+	soup_server_message_set_status(m, (guint)status, api_status_text(status));
 	char *body = buf_steal(&b, &n);
 	soup_server_message_set_response(m, "application/json", SOUP_MEMORY_TAKE, body, n);
 }
@@ -73,7 +73,7 @@ static void answer_index(const struct http *h, SoupServerMessage *m)
 		     "margin:2em auto;padding:0 1em}td{padding:.2em 1em .2em 0;"
 		     "vertical-align:top}code{white-space:nowrap}</style></head><body>\n"
 		     "<h1>Weir ");
-	put_html(&b, h->host->version ? h->host->version : "");
+	put_html(&b, h->api.host->version ? h->api.host->version : "");
 	buf_puts(&b, "</h1>\n<p>An LLM inference server. OpenAI clients use this address with "
 		     "<code>/v1</code> behind it.</p>\n<table>\n");
 	for (const struct route *r = routes_table(); r->path; r++) {

@@ -11,7 +11,6 @@
 #include <glib-unix.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/timerfd.h>
 
 #include "accept.h"
@@ -109,27 +108,6 @@ const char *plane_date(struct plane *p)
 		   days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, 1900 + tm.tm_year,
 		   tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return p->date;
-}
-
-/* xoshiro256**, Blackman and Vigna 2018: ids must not collide; they are no secrets. */
-uint64_t plane_random(struct plane *p)
-{
-	uint64_t *s = p->random;
-	uint64_t t = s[1] * 5, result = (t << 7 | t >> 57) * 9;
-	t = s[1] << 17;
-	s[2] ^= s[0];
-	s[3] ^= s[1];
-	s[1] ^= s[2];
-	s[0] ^= s[3];
-	s[2] ^= t;
-	s[3] = s[3] << 45 | s[3] >> 19;
-	return result;
-}
-
-void plane_random_id(struct plane *p, char id[25])
-{
-	g_snprintf(id, 25, "%016" G_GINT64_MODIFIER "x%08x", plane_random(p),
-		   (unsigned)(plane_random(p) >> 32));
 }
 
 void plane_mark_dirty(struct plane *p, struct conn *c)
@@ -242,6 +220,27 @@ static void set_timer(struct plane *p)
 	p->timer_on = want;
 }
 
+/* Calls that hold text back wait shorter than the wheel's tick. */
+static void set_batch_timer(struct plane *p)
+{
+	uint64_t due = api_loop_due(&p->api);
+	if (due == p->batch_at)
+		return;
+	struct itimerspec it = { .it_value = { .tv_sec = (time_t)(due / 1000),
+					       .tv_nsec = (long)(due % 1000) * 1000000L } };
+	timerfd_settime(p->batch_fd, TFD_TIMER_ABSTIME, &it, NULL);
+	p->batch_at = due;
+}
+
+static void on_batch_timer(struct plane *p)
+{
+	uint64_t expirations;
+	if (read(p->batch_fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	p->batch_at = 0;
+	api_loop_tick(&p->api, p->now_ms);
+}
+
 static void on_timer(struct plane *p)
 {
 	uint64_t expirations;
@@ -279,7 +278,7 @@ static void check_stopped(struct plane *p)
 			conn_close(c);
 	}
 	settle_all(p);
-	if (p->n_conns == 0 && p->n_streams == 0 && p->n_jobs == 0)
+	if (p->n_conns == 0 && p->api.n_streams == 0 && p->n_jobs == 0)
 		g_main_loop_quit(p->main_loop);
 }
 
@@ -300,6 +299,8 @@ static gboolean on_epoll(gint fd, GIOCondition condition, gpointer data)
 			accept_connections(p, (struct listener *)tag);
 		else if (*tag == PLANE_TAG_EVENT)
 			rung = true;
+		else if (*tag == PLANE_TAG_BATCH)
+			on_batch_timer(p);
 		else
 			on_timer(p);
 	}
@@ -308,12 +309,13 @@ static gboolean on_epoll(gint fd, GIOCondition condition, gpointer data)
 		ssize_t got = read(p->event_fd, &count, sizeof(count));
 		(void)got;
 		run_posts(p);
-		p->http->gateway->dispatch(p->loop);
+		p->http->api.gateway->dispatch(p->api.loop);
 	}
 	settle_all(p);
 	if (p->stopping)
 		check_stopped(p);
 	set_timer(p);
+	set_batch_timer(p);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -349,14 +351,14 @@ struct plane *plane_new(struct http *http)
 	p->http = http;
 	p->event_tag = PLANE_TAG_EVENT;
 	p->timer_tag = PLANE_TAG_TIMER;
-	p->epoll_fd = p->event_fd = p->timer_fd = p->spare_fd = -1;
+	p->batch_tag = PLANE_TAG_BATCH;
+	p->epoll_fd = p->event_fd = p->timer_fd = p->batch_fd = p->spare_fd = -1;
 	p->date_s = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	g_queue_init(&p->posts);
 	p->rbuf = g_malloc(PLANE_READ_SIZE);
 	p->metrics = routes_metrics_new();
-	if (getrandom(p->random, sizeof(p->random), 0) != sizeof(p->random))
-		p->random[0] = (uint64_t)g_get_real_time() ^ (uintptr_t)p;
+	api_loop_init(&p->api, &http->api);
 	return p;
 }
 
@@ -367,14 +369,16 @@ weir_status plane_start(struct plane *p, struct weir_error *err)
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	p->batch_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (p->epoll_fd < 0 || !watch_fd(p, p->event_fd, &p->event_tag) ||
-	    !watch_fd(p, p->timer_fd, &p->timer_tag) || !accept_start(p)) {
+	    !watch_fd(p, p->timer_fd, &p->timer_tag) || !watch_fd(p, p->batch_fd, &p->batch_tag) ||
+	    !accept_start(p)) {
 		err->code = WEIR_E_INTERNAL;
 		g_snprintf(err->text, sizeof(err->text), "http: cannot set up an I/O thread: %s",
 			   g_strerror(errno));
 		return WEIR_E_INTERNAL;
 	}
-	p->loop = p->http->gateway->loop_new(p->http->host, ring, p);
+	p->api.loop = p->http->api.gateway->loop_new(p->http->api.host, ring, p);
 	p->context = g_main_context_new();
 	p->main_loop = g_main_loop_new(p->context, FALSE);
 	p->thread = g_thread_new("weir-http", thread_main, p);
@@ -393,8 +397,8 @@ void plane_free(struct plane *p)
 		return;
 	accept_close(p);
 	g_free(p->listeners);
-	if (p->loop)
-		p->http->gateway->loop_free(p->loop);
+	if (p->api.loop)
+		p->http->api.gateway->loop_free(p->api.loop);
 	if (p->main_loop)
 		g_main_loop_unref(p->main_loop);
 	if (p->context)
@@ -402,6 +406,7 @@ void plane_free(struct plane *p)
 	close_fd(p->epoll_fd);
 	close_fd(p->event_fd);
 	close_fd(p->timer_fd);
+	close_fd(p->batch_fd);
 	close_fd(p->spare_fd);
 	g_queue_clear_full(&p->posts, g_free);
 	pthread_mutex_destroy(&p->lock);

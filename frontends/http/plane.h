@@ -25,7 +25,13 @@ struct conn;
 struct lender;
 struct routes_metrics;
 
-enum plane_tag { PLANE_TAG_CONN, PLANE_TAG_LISTENER, PLANE_TAG_EVENT, PLANE_TAG_TIMER };
+enum plane_tag {
+	PLANE_TAG_CONN,
+	PLANE_TAG_LISTENER,
+	PLANE_TAG_EVENT,
+	PLANE_TAG_TIMER,
+	PLANE_TAG_BATCH
+};
 
 struct listener {
 	enum plane_tag tag; /* first: epoll's data points at it */
@@ -37,16 +43,17 @@ struct plane {
 	GThread *thread;
 	GMainContext *context;
 	GMainLoop *main_loop;
-	weir_loop *loop;
-	int epoll_fd, event_fd, timer_fd, spare_fd;
-	enum plane_tag event_tag, timer_tag;
+	struct api_loop api;
+	int epoll_fd, event_fd, timer_fd, batch_fd, spare_fd;
+	enum plane_tag event_tag, timer_tag, batch_tag;
 	struct listener *listeners;
 	size_t n_listeners;
 	bool listening, draining, stopping, timer_on;
 	uint64_t now_ms;    /* of this dispatch; CLOCK_MONOTONIC */
 	uint64_t accept_at; /* out of descriptors: accept again then; 0: listening as usual */
+	uint64_t batch_at;  /* batch_fd is set to it; 0: off */
 	uint64_t stop_at;   /* stopping: unsent output is dropped then */
-	size_t n_conns, n_streams, n_jobs;
+	size_t n_conns, n_jobs;
 	struct conn *conns; /* all, linked by next and prev */
 	struct conn *dead;
 	struct conn *dirty;
@@ -54,7 +61,6 @@ struct plane {
 	uint64_t wheel_tick; /* ticks that have been run */
 	struct lender *lender;
 	struct routes_metrics *metrics;
-	uint64_t random[4];
 	char date[32]; /* of HTTP, for date_s */
 	int64_t date_s;
 	pthread_mutex_t lock; /* posts; not a GMutex: ThreadSanitizer sees this one */
@@ -86,9 +92,6 @@ struct plane_job {
 void plane_job_push(struct plane *, struct plane_job *);
 
 const char *plane_date(struct plane *);
-uint64_t plane_random(struct plane *);
-/* 24 hexadecimal digits and NUL. */
-void plane_random_id(struct plane *, char id[25]);
 void plane_mark_dirty(struct plane *, struct conn *);
 /* The connection's deadline is due_ms (0: none); its wheel entry is moved only when needed. */
 void plane_set_due(struct plane *, struct conn *, uint64_t due_ms);

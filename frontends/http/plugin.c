@@ -1,7 +1,6 @@
 /*
  * frontends/http/plugin.c - the http component: its options and its life. [main]
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,17 +90,6 @@ struct frontend {
 	bool running;
 };
 
-void http_logf(const struct http *h, uint32_t level, const char *format, ...)
-{
-	if (!h->log || !h->log->enabled(h->host, level, "http"))
-		return;
-	va_list ap;
-	va_start(ap, format);
-	g_autofree char *text = g_strdup_vprintf(format, ap);
-	va_end(ap);
-	h->log->write(h->host, level, "http", text);
-}
-
 void http_count(const struct http *h, weir_metric *m, double by)
 {
 	if (m)
@@ -142,7 +130,8 @@ static char **get_list(const struct weir_kv *conf, size_t n, const struct weir_o
 	return list;
 }
 
-static void configure(struct http_config *c, const struct weir_kv *conf, size_t n)
+static void configure(struct http_config *c, struct api_config *api, const struct weir_kv *conf,
+		      size_t n)
 {
 	c->listen = get_list(conf, n, &option_listen);
 	c->n_threads = (uint32_t)get_number(conf, n, &option_io_threads);
@@ -157,12 +146,13 @@ static void configure(struct http_config *c, const struct weir_kv *conf, size_t 
 	c->idle_timeout_ms = (uint32_t)get_number(conf, n, &option_idle_timeout);
 	c->write_timeout_ms = (uint32_t)get_number(conf, n, &option_write_timeout);
 	c->ping_interval_ms = (uint32_t)get_number(conf, n, &option_ping_interval);
-	c->request_timeout_ms = (uint32_t)get_number(conf, n, &option_request_timeout);
-	c->profile = strcmp(get(conf, n, &option_api_profile), "fastapi") == 0 ? API_PROFILE_FASTAPI
-									       : API_PROFILE_OPENAI;
-	c->max_tokens = (uint32_t)get_number(conf, n, &option_max_tokens);
-	if (c->max_tokens == 0)
-		c->max_tokens = c->profile == API_PROFILE_FASTAPI ? 4096 : 2000000; /* C2 */
+	api->request_timeout_ms = (uint32_t)get_number(conf, n, &option_request_timeout);
+	api->profile = strcmp(get(conf, n, &option_api_profile), "fastapi") == 0
+			       ? API_PROFILE_FASTAPI
+			       : API_PROFILE_OPENAI;
+	api->max_tokens = (uint32_t)get_number(conf, n, &option_max_tokens);
+	if (api->max_tokens == 0)
+		api->max_tokens = api->profile == API_PROFILE_FASTAPI ? 4096 : 2000000; /* C2 */
 	c->cors_origins = get_list(conf, n, &option_cors_origins);
 	for (char **o = c->cors_origins; o && *o; o++)
 		c->cors_any |= strcmp(*o, "*") == 0;
@@ -210,13 +200,13 @@ static void make_metrics(struct http *h)
 	const struct weir_metrics *m = h->metrics;
 	if (!m)
 		return;
-	h->m_connections = m->gauge(h->host, "http_connections", "", "Open connections.");
-	h->m_streams = m->gauge(h->host, "http_streams", "", "Answers being streamed.");
-	h->m_refused = m->counter(h->host, "http_connections_refused", "",
+	h->m_connections = m->gauge(h->api.host, "http_connections", "", "Open connections.");
+	h->m_streams = m->gauge(h->api.host, "http_streams", "", "Answers being streamed.");
+	h->m_refused = m->counter(h->api.host, "http_connections_refused", "",
 				  "Connections over the limit, or without a descriptor.");
-	h->m_gone = m->counter(h->host, "http_clients_gone", "",
+	h->m_gone = m->counter(h->api.host, "http_clients_gone", "",
 			       "Clients that went away before their answer was complete.");
-	h->m_stalled = m->counter(h->host, "http_clients_stalled", "",
+	h->m_stalled = m->counter(h->api.host, "http_clients_stalled", "",
 				  "Clients that took nothing for write_timeout and were cut off.");
 }
 
@@ -253,14 +243,10 @@ static void destroy(struct weir_instance *i)
 static weir_status create(const struct weir_host *host, const struct weir_kv *conf, size_t n_conf,
 			  struct weir_instance **ret, struct weir_error *err)
 {
-	const struct weir_gateway *gateway = host->get_ext(host, WEIR_HOST_GATEWAY);
-	const struct weir_stream_api *stream = host->get_ext(host, WEIR_HOST_STREAM);
-	if (!gateway || !stream) {
-		err->code = WEIR_E_UNSUPPORTED;
-		g_strlcpy(err->text, "http: this host offers no gateway to frontends",
-			  sizeof(err->text));
-		return WEIR_E_UNSUPPORTED;
-	}
+	struct api api = { 0 };
+	weir_status status = api_init(&api, host, "http", err);
+	if (status != WEIR_OK)
+		return status;
 	struct frontend *f = g_new0(struct frontend, 1);
 	f->instance = (struct weir_instance){ .size = sizeof(f->instance),
 					      .data = f,
@@ -268,13 +254,10 @@ static weir_status create(const struct weir_host *host, const struct weir_kv *co
 					      .drain = drain,
 					      .stop = stop,
 					      .destroy = destroy };
-	f->http.host = host;
-	f->http.gateway = gateway;
-	f->http.stream = stream;
-	f->http.log = host->get_ext(host, WEIR_HOST_LOG);
+	f->http.api = api;
 	f->http.metrics = host->get_ext(host, WEIR_HOST_METRICS);
 	f->http.status = host->get_ext(host, WEIR_HOST_STATUS);
-	configure(&f->http.config, conf, n_conf);
+	configure(&f->http.config, &f->http.api.config, conf, n_conf);
 	if (!f->http.config.listen) {
 		err->code = WEIR_E_INVALID;
 		g_strlcpy(err->param, "listen", sizeof(err->param));

@@ -51,7 +51,7 @@ void conn_put_common(struct conn *c, struct buf *b)
 
 static void put_head(struct conn *c, int status, const char *type)
 {
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
+	buf_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, api_status_text(status),
 		   plane_date(c->plane));
 	if (type)
 		buf_printf(&c->out, "Content-Type: %s\r\n", type);
@@ -81,11 +81,11 @@ void conn_respond_json(struct conn *c, int status, struct buf *body)
 	buf_free(body);
 }
 
-void conn_respond_errors(struct conn *c, const struct http_error *errors, uint32_t n)
+void conn_respond_errors(struct conn *c, const struct api_error *errors, uint32_t n)
 {
 	struct buf body = { NULL, 0, 0 };
 	char retry[64] = "";
-	http_error_body(&body, errors, n, c->plane->http->config.profile);
+	api_error_body(&body, errors, n, c->plane->http->api.config.profile);
 	if (errors[0].retry_after_s)
 		g_snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", errors[0].retry_after_s);
 	if (errors[0].status == 401)
@@ -96,8 +96,8 @@ void conn_respond_errors(struct conn *c, const struct http_error *errors, uint32
 
 void conn_respond_error(struct conn *c, int status, const char *code, const char *message)
 {
-	struct http_error e;
-	http_error_set(&e, status, code, message);
+	struct api_error e;
+	api_error_set(&e, status, code, message);
 	conn_respond_errors(c, &e, 1);
 }
 

@@ -121,7 +121,7 @@ static void set_request_id(struct conn *c)
 		return;
 	}
 	char random[25];
-	plane_random_id(c->plane, random);
+	api_random_id(&c->plane->api, random);
 	g_snprintf(c->request_id, sizeof(c->request_id), "req_%s", random);
 }
 
@@ -139,10 +139,10 @@ void routes_dispatch(struct conn *c)
 	} else if (!r) {
 		conn_respond_error(c, 404, NULL, "endpoint not found");
 	} else if (!allows(r, method)) {
-		struct http_error e;
+		struct api_error e;
 		struct buf b = { NULL, 0, 0 };
-		http_error_set(&e, 405, NULL, "method not allowed");
-		http_error_body(&b, &e, 1, h->config.profile);
+		api_error_set(&e, 405, NULL, "method not allowed");
+		api_error_body(&b, &e, 1, h->api.config.profile);
 		conn_respond(c, 405, "application/json", b.data, b.len, allow_line(r));
 		buf_free(&b);
 	} else {
@@ -179,8 +179,8 @@ void routes_count(struct conn *c, int status)
 	while (method < 4 && !(c->req && strcmp(c->req->method, methods[method]) == 0))
 		method++;
 	double seconds = c->req ? (double)(g_get_monotonic_time() - (gint64)c->t_request) / 1e6 : 0;
-	http_logf(h, WEIR_LOG_DEBUG, "%s %s %d %.1f ms %s", c->req ? c->req->method : "-",
-		  c->req ? c->req->path : "-", status, seconds * 1e3, c->request_id);
+	api_logf(&h->api, WEIR_LOG_DEBUG, "%s %s %d %.1f ms %s", c->req ? c->req->method : "-",
+		 c->req ? c->req->path : "-", status, seconds * 1e3, c->request_id);
 	if (!h->metrics)
 		return;
 	gpointer key = GUINT_TO_POINTER(route << 16 | method << 12 | (guint)status);
@@ -189,7 +189,7 @@ void routes_count(struct conn *c, int status)
 		char labels[128];
 		g_snprintf(labels, sizeof(labels), "handler=\"%s\",method=\"%s\",status=\"%d\"",
 			   handler, methods[method], status);
-		counter = h->metrics->counter(h->host, "http_requests", labels,
+		counter = h->metrics->counter(h->api.host, "http_requests", labels,
 					      "HTTP requests answered; status 499: the client went "
 					      "away first.");
 		g_hash_table_insert(m->counters, key, counter);
@@ -201,7 +201,7 @@ void routes_count(struct conn *c, int status)
 		char labels[64];
 		g_snprintf(labels, sizeof(labels), "handler=\"%s\"", handler);
 		m->durations[route] =
-			h->metrics->histogram(h->host, "http_request_duration_seconds", labels,
+			h->metrics->histogram(h->api.host, "http_request_duration_seconds", labels,
 					      "From a complete request to its complete answer.",
 					      duration_bounds, G_N_ELEMENTS(duration_bounds));
 	}

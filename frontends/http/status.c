@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "handlers.h"
-#include "json-write.h"
+#include <api/json-write.h>
 
 void handle_ping(struct conn *c)
 {
@@ -15,14 +15,14 @@ void handle_ping(struct conn *c)
 
 static char *document(const struct http *h, uint32_t which)
 {
-	return h->status && h->status->document ? h->status->document(h->host, which) : NULL;
+	return h->status && h->status->document ? h->status->document(h->api.host, which) : NULL;
 }
 
 /* The host's object, with the frontend's part behind its members. */
 void handle_health(struct conn *c)
 {
 	const struct http *h = c->plane->http;
-	const char *state = h->status && h->status->state ? h->status->state(h->host) : "ready";
+	const char *state = h->status && h->status->state ? h->status->state(h->api.host) : "ready";
 	bool draining = c->plane->draining || strcmp(state, "draining") == 0;
 	char *text = document(h, WEIR_STATUS_HEALTH);
 	struct buf b = { NULL, 0, 0 };
@@ -42,7 +42,7 @@ void handle_health(struct conn *c)
 		buf_putc(&b, ',');
 	}
 	buf_printf(&b, "\"http\":{\"connections\":%d,\"streams\":%zu,\"draining\":%s}}",
-		   g_atomic_int_get(&h->n_connections), c->plane->n_streams,
+		   g_atomic_int_get(&h->n_connections), c->plane->api.n_streams,
 		   draining ? "true" : "false");
 	free(text);
 	conn_respond_json(c, draining ? 503 : 200, &b);
@@ -84,7 +84,7 @@ void handle_reload(struct conn *c)
 		conn_respond_error(c, 501, NULL, "this host cannot reload");
 		return;
 	}
-	h->status->reload(h->host);
+	h->status->reload(h->api.host);
 	static const char done[] = "{\"status\":\"reload requested\"}";
 	conn_respond(c, 200, "application/json", done, sizeof(done) - 1, NULL);
 }

@@ -56,6 +56,10 @@ def check_includes(files):
         top = name.split("/")[0]
         for line, angled, target in includes(path):
             where = f"{name}:{line}: "
+            if target.startswith("api/") and top not in ("frontends", "tests"):
+                yield where + f"{target}: frontends/api is the frontends' library"
+            if name.startswith("frontends/api/") and not angled and "/" in target:
+                yield where + f"{target}: frontends/api knows no frontend"
             if name.startswith("sdk/include/"):
                 if not (target in C_STANDARD or target.startswith("weir/")):
                     yield where + f"an SDK header includes <{target}>; C standard headers only"

@@ -1,11 +1,11 @@
 /*
- * frontends/http/buf.h - a growing byte buffer.
+ * frontends/api/buf.h - a growing byte buffer.
  *
  * {NULL, 0, 0} is an empty one. Sizes are bounded by whoever appends (limits of the configuration);
  * memory comes from GLib's allocator. Not thread-safe; moved between threads as a whole.
  */
-#ifndef HTTP_BUF_H
-#define HTTP_BUF_H
+#ifndef API_BUF_H
+#define API_BUF_H
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /*
- * frontends/http/params.c - see params.h.
+ * frontends/api/params.c - see params.h.
  */
 #include "params.h"
 
@@ -83,17 +83,17 @@ void params_init(struct api_params *p, uint32_t kind)
 		p->limits.max_tokens = 16; /* as OpenAI has it for this one */
 }
 
-static void out_of_range(const struct param_rule *r, double max, struct http_error_list *errors)
+static void out_of_range(const struct param_rule *r, double max, struct api_error_list *errors)
 {
 	char low[G_ASCII_DTOSTR_BUF_SIZE], high[G_ASCII_DTOSTR_BUF_SIZE];
 	g_ascii_formatd(low, sizeof(low), "%.15g", r->min);
 	g_ascii_formatd(high, sizeof(high), "%.15g", max);
 	if (r->min_excluded)
-		http_error_field(errors, NULL, r->name, "%s must be greater than %s and at most %s",
-				 r->name, low, high);
+		api_error_field(errors, NULL, r->name, "%s must be greater than %s and at most %s",
+				r->name, low, high);
 	else
-		http_error_field(errors, NULL, r->name, "%s must be between %s and %s", r->name,
-				 low, high);
+		api_error_field(errors, NULL, r->name, "%s must be between %s and %s", r->name, low,
+				high);
 }
 
 static bool is_number(JsonNode *node)
@@ -105,10 +105,10 @@ static bool is_number(JsonNode *node)
 }
 
 static void read_bool(void *to, const struct param_rule *r, JsonNode *node,
-		      struct http_error_list *errors)
+		      struct api_error_list *errors)
 {
 	if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN) {
-		http_error_field(errors, NULL, r->name, "%s must be true or false", r->name);
+		api_error_field(errors, NULL, r->name, "%s must be true or false", r->name);
 		return;
 	}
 	bool v = json_node_get_boolean(node);
@@ -119,18 +119,18 @@ static void read_bool(void *to, const struct param_rule *r, JsonNode *node,
 }
 
 static void read_number(struct api_params *p, const struct param_rule *r, JsonNode *node,
-			uint32_t max_tokens, struct http_error_list *errors)
+			uint32_t max_tokens, struct api_error_list *errors)
 {
 	void *to = (char *)p + r->offset;
 	if (!is_number(node)) {
-		http_error_field(errors, NULL, r->name, "%s must be %s", r->name,
-				 r->type == PARAM_TYPE_FLOAT ? "a number" : "an integer");
+		api_error_field(errors, NULL, r->name, "%s must be %s", r->name,
+				r->type == PARAM_TYPE_FLOAT ? "a number" : "an integer");
 		return;
 	}
 	double v = json_node_get_double(node);
 	double max = r->max_configured ? max_tokens : r->max;
 	if (r->type != PARAM_TYPE_FLOAT && isfinite(v) && v != floor(v)) {
-		http_error_field(errors, NULL, r->name, "%s must be an integer", r->name);
+		api_error_field(errors, NULL, r->name, "%s must be an integer", r->name);
 	} else if (r->type == PARAM_TYPE_SEED) {
 		p->sampling.seed = json_node_get_value_type(node) == G_TYPE_INT64
 					   ? (uint64_t)json_node_get_int(node)
@@ -151,7 +151,7 @@ static void read_number(struct api_params *p, const struct param_rule *r, JsonNo
 }
 
 void params_read(struct api_params *p, uint32_t kind, JsonObject *o, uint32_t max_tokens,
-		 struct http_error_list *errors)
+		 struct api_error_list *errors)
 {
 	for (const struct param_rule *r = table; r->name; r++) {
 		JsonNode *node = r->kinds & kind ? json_object_get_member(o, r->name) : NULL;

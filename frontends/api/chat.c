@@ -1,7 +1,7 @@
 /*
- * frontends/http/chat.c - the shapes of /v1/chat/completions, whole and in chunks. See call.h.
+ * frontends/api/chat.c - the shapes of /v1/chat/completions, whole and in chunks. See call.h.
  */
-#include "call.h"
+#include "format.h"
 #include "json-check.h"
 #include "json-write.h"
 #include "tools.h"
@@ -33,12 +33,14 @@ static void put_logprob(struct buf *b, const struct weir_event *e)
 	buf_puts(b, "]}");
 }
 
-static void start(struct call *k, struct choice *c, struct buf *out)
+static void begin(struct api_call *k)
 {
-	sse_begin(k, c, out);
-	buf_puts(out, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
-		      "\"logprobs\":null");
-	sse_finish(k, WEIR_FINISH_NONE, out);
+	for (uint32_t i = 0; i < k->n_choices; i++) {
+		struct buf *out = api_chunk_begin(k, &k->choices[i]);
+		buf_puts(out, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\","
+			      "\"refusal\":null},\"logprobs\":null");
+		api_chunk_end(k, out, WEIR_FINISH_NONE);
+	}
 }
 
 static void put_delta(struct buf *out, const struct weir_event *e)
@@ -55,14 +57,14 @@ static void put_delta(struct buf *out, const struct weir_event *e)
 	buf_puts(out, "\"}");
 }
 
-static void event(struct call *k, struct choice *c, const struct weir_event *e, struct buf *out)
+static void event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	bool logprobs = k->body->params.sampling.logprobs && e->type == WEIR_EVENT_TOKEN;
 	if (e->text.len == 0 && !logprobs)
 		return;
 	if (e->type == WEIR_EVENT_TOOL && !tool_delta_valid(e->text))
 		return;
-	sse_begin(k, c, out);
+	struct buf *out = api_chunk_begin(k, c);
 	put_delta(out, e);
 	if (logprobs) {
 		buf_puts(out, ",\"logprobs\":{\"content\":[");
@@ -71,17 +73,17 @@ static void event(struct call *k, struct choice *c, const struct weir_event *e, 
 	} else {
 		buf_puts(out, ",\"logprobs\":null");
 	}
-	sse_finish(k, WEIR_FINISH_NONE, out);
+	api_chunk_end(k, out, WEIR_FINISH_NONE);
 }
 
-static void finish(struct call *k, struct choice *c, struct buf *out)
+static void finish(struct api_call *k, struct api_choice *c)
 {
-	sse_begin(k, c, out);
+	struct buf *out = api_chunk_begin(k, c);
 	buf_puts(out, ",\"delta\":{},\"logprobs\":null");
-	sse_finish(k, c->finish, out);
+	api_chunk_end(k, out, c->finish);
 }
 
-static void collect(struct call *k, struct choice *c, const struct weir_event *e)
+static void gather(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	if (e->type == WEIR_EVENT_REASONING) {
 		buf_append(&c->reasoning, e->text.data, e->text.len);
@@ -101,7 +103,7 @@ static void collect(struct call *k, struct choice *c, const struct weir_event *e
 	}
 }
 
-static void choice(struct call *k, struct choice *c, uint32_t index, struct buf *out)
+static void choice(struct api_call *k, struct api_choice *c, uint32_t index, struct buf *out)
 {
 	buf_puts(out, "{\"index\":");
 	json_put_uint(out, index);
@@ -128,17 +130,31 @@ static void choice(struct call *k, struct choice *c, uint32_t index, struct buf 
 		buf_puts(out, "null");
 	}
 	buf_puts(out, ",\"finish_reason\":");
-	buf_puts(out, finish_reason(c->finish));
+	buf_puts(out, api_finish_reason(c->finish));
 	buf_putc(out, '}');
 }
 
-const struct call_format chat_format = {
+static void init(struct api_call *k)
+{
+	api_chunk_init(k, "chat.completion.chunk");
+}
+
+static bool whole(struct api_call *k, struct buf *out, struct api_error *ret_error)
+{
+	api_chunk_whole(k, "chat.completion", out, choice);
+	return true;
+}
+
+const struct api_format api_format_chat = {
 	.id_prefix = "chatcmpl-",
-	.object = "chat.completion",
-	.chunk_object = "chat.completion.chunk",
-	.start = start,
+	.events = API_EVENTS_TEXT,
+	.done_mark = true,
+	.init = init,
+	.begin = begin,
 	.event = event,
 	.finish = finish,
-	.collect = collect,
-	.choice = choice,
+	.end = api_chunk_usage,
+	.error = api_chunk_error,
+	.gather = gather,
+	.whole = whole,
 };

@@ -1,11 +1,11 @@
 /*
- * frontends/http/params.h - the scalar fields of API bodies: one table of names, types and ranges.
+ * frontends/api/params.h - the scalar fields of API bodies: one table of names, types and ranges.
  *
  * The validator works from the table, and so will the OpenAPI document: what is written is what is
  * enforced (000-17). Texts: 001-14. Pure.
  */
-#ifndef HTTP_PARAMS_H
-#define HTTP_PARAMS_H
+#ifndef API_PARAMS_H
+#define API_PARAMS_H
 
 #include <json-glib/json-glib.h>
 #include <weir/stream.h>
@@ -15,9 +15,10 @@
 struct api_params {
 	struct weir_sampling sampling;
 	struct weir_limits limits;
-	bool stream, include_usage, echo;
+	bool stream, include_usage, continuous_usage, echo;
 	bool add_special, parse_special, with_pieces; /* tokenize */
 	uint32_t best_of;                             /* 0: not given */
+	uint32_t batch_tokens, batch_ms;              /* token batching (001u-1); 0 tokens: off */
 };
 
 enum param_kind { /* bits: the requests that have the field */
@@ -53,6 +54,6 @@ const struct param_rule *params_table(void);
 void params_init(struct api_params *, uint32_t kind);
 /* Checks and stores every field of the table that the object has; null counts as absent. */
 void params_read(struct api_params *, uint32_t kind, JsonObject *, uint32_t max_tokens,
-		 struct http_error_list *);
+		 struct api_error_list *);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * frontends/http/json-write.c - see json-write.h.
+ * frontends/api/json-write.c - see json-write.h.
  */
 #include "json-write.h"
 

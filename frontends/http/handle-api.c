@@ -1,11 +1,12 @@
 /*
- * frontends/http/api.c - from a request of an API route to its call: the body is parsed here, or in
- * the pool when it is large (a megabyte takes json-glib milliseconds).
+ * frontends/http/handle-api.c - from a request of an API route to its call: the body is parsed
+ * here, or in the pool when it is large (a megabyte takes json-glib milliseconds).
  */
 #include <string.h>
 
-#include "body.h"
-#include "call.h"
+#include <api/body.h>
+
+#include "answer.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -14,28 +15,29 @@
 struct parse_job {
 	struct plane_job job;
 	struct conn *conn; /* NULL: gone */
-	const struct http_config *config;
-	enum api_kind kind;
+	const struct api_config *config;
+	const struct api_endpoint *endpoint;
 	struct buf text;
 	atomic_bool gone; /* nobody waits: not worth the work */
 	size_t charged;   /* taken over from the connection */
 	struct api_body *body;
-	struct http_error_list errors;
+	struct api_error_list errors;
 };
 
-static void parsed(struct conn *c, struct api_body *body, const struct http_error_list *errors)
+static void parsed(struct conn *c, struct api_body *body, const struct api_error_list *errors)
 {
 	if (!body)
 		conn_respond_errors(c, errors->items, errors->n);
 	else
-		call_start(c, body);
+		answer_start(c, body);
 }
 
 static void run_job(struct plane_job *job)
 {
 	struct parse_job *j = (struct parse_job *)job;
 	if (!atomic_load(&j->gone))
-		j->body = api_body_parse(j->config, j->kind, j->text.data, j->text.len, &j->errors);
+		j->body = api_body_parse(j->config, j->endpoint, j->text.data, j->text.len,
+					 &j->errors);
 }
 
 static void job_done(struct plane_job *job)
@@ -60,28 +62,18 @@ static const struct conn_waiter job_waiter = { .gone = job_gone };
 
 void handle_api(struct conn *c)
 {
-	static const struct {
-		const char *handler;
-		enum api_kind kind;
-	} kinds[] = { { "chat", API_KIND_CHAT },
-		      { "completions", API_KIND_COMPLETION },
-		      { "tokenize", API_KIND_TOKENIZE },
-		      { "detokenize", API_KIND_DETOKENIZE } };
-	const struct http_config *config = &c->plane->http->config;
+	const struct api_config *config = &c->plane->http->api.config;
+	const struct api_endpoint *endpoint = api_endpoint_find(c->route->handler);
 	struct buf *text = &c->req->body;
-	enum api_kind kind = API_KIND_CHAT;
 	const char *encoding = http_request_header(c->req, "content-encoding");
 	if (encoding && g_ascii_strcasecmp(encoding, "identity") != 0) {
 		conn_respond_error(c, 415, NULL, "a request body cannot be compressed here");
 		return;
 	}
-	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
-		if (strcmp(c->route->handler, kinds[i].handler) == 0)
-			kind = kinds[i].kind;
 	if (text->len <= PARSE_HERE) {
-		struct http_error_list errors;
+		struct api_error_list errors;
 		struct api_body *body =
-			api_body_parse(config, kind, text->data, text->len, &errors);
+			api_body_parse(config, endpoint, text->data, text->len, &errors);
 		parsed(c, body, &errors);
 		return;
 	}
@@ -90,7 +82,7 @@ void handle_api(struct conn *c)
 	j->job.done = job_done;
 	j->conn = c;
 	j->config = config;
-	j->kind = kind;
+	j->endpoint = endpoint;
 	j->text = *text;
 	j->charged = c->charged;
 	c->charged = 0;

@@ -1,5 +1,5 @@
 /*
- * tests/unit/test-http-params.c - what API bodies are accepted, and with what text the others are
+ * tests/unit/test-api-params.c - what API bodies are accepted, and with what text the others are
  * refused (000-09..15, 001-02, 001-03, 001-13, 001-14, C1..C3).
  */
 #include <math.h>
@@ -7,28 +7,37 @@
 
 #include <glib.h>
 
-#include "body.h"
+#include <api/body.h>
 
-static const struct http_config openai = { .profile = API_PROFILE_OPENAI, .max_tokens = 2000000 };
-static const struct http_config fastapi = { .profile = API_PROFILE_FASTAPI, .max_tokens = 4096 };
+static const struct api_config openai = { .profile = API_PROFILE_OPENAI, .max_tokens = 2000000 };
+static const struct api_config fastapi = { .profile = API_PROFILE_FASTAPI, .max_tokens = 4096 };
 
 #define HI "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
+static struct api_body *parse(const struct api_config *c, enum api_kind kind, const char *text,
+			      size_t len, struct api_error_list *errors)
+{
+	const struct api_endpoint *e = api_endpoints();
+	while (e->kind != kind)
+		e++;
+	return api_body_parse(c, e, text, len, errors);
+}
+
 static struct api_body *chat(const char *members)
 {
-	struct http_error_list errors;
+	struct api_error_list errors;
 	g_autofree char *text = g_strdup_printf("{\"model\":\"m\"," HI "%s}", members);
-	struct api_body *b = api_body_parse(&openai, API_KIND_CHAT, text, strlen(text), &errors);
+	struct api_body *b = parse(&openai, API_KIND_CHAT, text, strlen(text), &errors);
 	if (!b)
 		g_error("%s: %s", text, errors.items[0].message);
 	return b;
 }
 
-static void refused(const struct http_config *c, enum api_kind kind, const char *text,
+static void refused(const struct api_config *c, enum api_kind kind, const char *text,
 		    const char *message)
 {
-	struct http_error_list errors;
-	struct api_body *b = api_body_parse(c, kind, text, strlen(text), &errors);
+	struct api_error_list errors;
+	struct api_body *b = parse(c, kind, text, strlen(text), &errors);
 	if (b)
 		g_error("%s was accepted", text);
 	g_assert_cmpint(errors.items[0].status, ==, c->profile == API_PROFILE_FASTAPI ? 422 : 400);
@@ -109,10 +118,10 @@ static void test_table(void)
 						is_chat ? HI : "\"prompt\":\"p\"",
 						is_chat ? "true" : "1", r->name, number);
 			bool good = i < 2 && !(r->min_excluded && i == 0);
-			struct http_error_list errors;
-			struct api_body *b = api_body_parse(
-				&openai, is_chat ? API_KIND_CHAT : API_KIND_COMPLETION, text,
-				strlen(text), &errors);
+			struct api_error_list errors;
+			struct api_body *b =
+				parse(&openai, is_chat ? API_KIND_CHAT : API_KIND_COMPLETION, text,
+				      strlen(text), &errors);
 			if (!!b != good && errors.n)
 				g_error("%s: %s", text, errors.items[0].message);
 			g_assert_cmpint(!!b, ==, good);
@@ -187,8 +196,8 @@ static void test_several(void)
 {
 	static const char text[] =
 		"{\"temperature\":3,\"top_p\":2,\"messages\":[{\"role\":\"x\"}]}";
-	struct http_error_list errors;
-	g_assert_null(api_body_parse(&fastapi, API_KIND_CHAT, text, strlen(text), &errors));
+	struct api_error_list errors;
+	g_assert_null(parse(&fastapi, API_KIND_CHAT, text, strlen(text), &errors));
 	g_assert_cmpuint(errors.n, ==, 4);
 	g_assert_cmpstr(errors.items[0].param, ==, "model");
 	g_assert_cmpstr(errors.items[1].param, ==, "temperature");
@@ -233,13 +242,12 @@ static void test_messages(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *text =
 			g_strdup_printf("{\"model\":\"m\",\"messages\":%s}", cases[i].messages);
-		struct http_error_list errors;
+		struct api_error_list errors;
 		if (cases[i].message) {
 			refused(&openai, API_KIND_CHAT, text, cases[i].message);
 			continue;
 		}
-		struct api_body *b =
-			api_body_parse(&openai, API_KIND_CHAT, text, strlen(text), &errors);
+		struct api_body *b = parse(&openai, API_KIND_CHAT, text, strlen(text), &errors);
 		if (!b)
 			g_error("%s: %s", text, errors.items[0].message);
 		api_body_free(b);
@@ -258,12 +266,12 @@ static void test_prompts(void)
 		{ "[1,2,3]", 1, true, "[1,2,3]" }, { "[[1],[2,3]]", 2, true, "[1]" },
 		{ "\"\"", 1, false, "" },
 	};
-	struct http_error_list errors;
+	struct api_error_list errors;
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *text =
 			g_strdup_printf("{\"model\":\"m\",\"prompt\":%s}", cases[i].prompt);
 		struct api_body *b =
-			api_body_parse(&openai, API_KIND_COMPLETION, text, strlen(text), &errors);
+			parse(&openai, API_KIND_COMPLETION, text, strlen(text), &errors);
 		g_assert_nonnull(b);
 		g_assert_cmpuint(b->n_prompts, ==, cases[i].n);
 		g_assert_cmpint(b->prompts[0].is_tokens, ==, cases[i].tokens);
@@ -295,12 +303,12 @@ static void test_prompts(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/http/params/defaults", test_defaults);
-	g_test_add_func("/http/params/values", test_values);
-	g_test_add_func("/http/params/table", test_table);
-	g_test_add_func("/http/params/texts", test_texts);
-	g_test_add_func("/http/params/several", test_several);
-	g_test_add_func("/http/params/messages", test_messages);
-	g_test_add_func("/http/params/prompts", test_prompts);
+	g_test_add_func("/api/params/defaults", test_defaults);
+	g_test_add_func("/api/params/values", test_values);
+	g_test_add_func("/api/params/table", test_table);
+	g_test_add_func("/api/params/texts", test_texts);
+	g_test_add_func("/api/params/several", test_several);
+	g_test_add_func("/api/params/messages", test_messages);
+	g_test_add_func("/api/params/prompts", test_prompts);
 	return g_test_run();
 }

@@ -1,7 +1,7 @@
 /*
- * frontends/http/completions.c - the shapes of /v1/completions, whole and in chunks. See call.h.
+ * frontends/api/completions.c - the shapes of /v1/completions, whole and in chunks. See call.h.
  */
-#include "call.h"
+#include "format.h"
 #include "json-write.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ static void put_top(struct buf *b, const struct weir_event *e)
 	buf_putc(b, '}');
 }
 
-static void add_logprob(struct choice *c, const struct weir_event *e)
+static void add_logprob(struct api_choice *c, const struct weir_event *e)
 {
 	for (int i = 0; c->lp[0].len && i < 4; i++)
 		buf_putc(&c->lp[i], ',');
@@ -39,7 +39,7 @@ static void add_logprob(struct choice *c, const struct weir_event *e)
 	json_put_uint(&c->lp[TEXT_OFFSET], c->offset);
 }
 
-static void put_logprobs(struct choice *c, struct buf *out)
+static void put_logprobs(struct api_choice *c, struct buf *out)
 {
 	static const char *const names[] = { "{\"tokens\":[", "],\"token_logprobs\":[",
 					     "],\"top_logprobs\":[", "],\"text_offset\":[" };
@@ -50,17 +50,17 @@ static void put_logprobs(struct choice *c, struct buf *out)
 	buf_puts(out, "]}");
 }
 
-static struct weir_str echoed(const struct call *k, const struct choice *c)
+static struct weir_str echoed(const struct api_call *k, const struct api_choice *c)
 {
 	const char *text =
 		k->body->params.echo ? k->body->prompts[c->index / k->n_each].text : NULL;
 	return (struct weir_str){ text, text ? strlen(text) : 0 };
 }
 
-static void put_chunk(struct call *k, struct choice *c, struct weir_str text, bool logprobs,
-		      uint32_t why, struct buf *out)
+static void put_chunk(struct api_call *k, struct api_choice *c, struct weir_str text, bool logprobs,
+		      uint32_t why)
 {
-	sse_begin(k, c, out);
+	struct buf *out = api_chunk_begin(k, c);
 	buf_puts(out, ",\"text\":");
 	json_put_string(out, text.data, text.len);
 	buf_puts(out, ",\"logprobs\":");
@@ -68,13 +68,13 @@ static void put_chunk(struct call *k, struct choice *c, struct weir_str text, bo
 		put_logprobs(c, out);
 	else
 		buf_puts(out, "null");
-	sse_finish(k, why, out);
+	api_chunk_end(k, out, why);
 }
 
-static void start(struct call *k, struct choice *c, struct buf *out)
+static void begin(struct api_call *k)
 {
-	if (k->body->params.echo)
-		put_chunk(k, c, echoed(k, c), false, WEIR_FINISH_NONE, out);
+	for (uint32_t i = 0; k->body->params.echo && i < k->n_choices; i++)
+		put_chunk(k, &k->choices[i], echoed(k, &k->choices[i]), false, WEIR_FINISH_NONE);
 }
 
 static bool has_text(const struct weir_event *e)
@@ -82,26 +82,26 @@ static bool has_text(const struct weir_event *e)
 	return e->type == WEIR_EVENT_TOKEN || e->type == WEIR_EVENT_TEXT;
 }
 
-static void event(struct call *k, struct choice *c, const struct weir_event *e, struct buf *out)
+static void event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	bool logprobs = k->body->params.sampling.logprobs && e->type == WEIR_EVENT_TOKEN;
 	if (!has_text(e) || (e->text.len == 0 && !logprobs))
 		return;
 	if (logprobs)
 		add_logprob(c, e);
-	put_chunk(k, c, e->text, logprobs, WEIR_FINISH_NONE, out);
+	put_chunk(k, c, e->text, logprobs, WEIR_FINISH_NONE);
 	c->offset += count_runes(e->text);
 	for (int i = 0; i < 4; i++)
 		c->lp[i].len = 0;
 }
 
-static void finish(struct call *k, struct choice *c, struct buf *out)
+static void finish(struct api_call *k, struct api_choice *c)
 {
 	struct weir_str none = { NULL, 0 };
-	put_chunk(k, c, none, false, c->finish, out);
+	put_chunk(k, c, none, false, c->finish);
 }
 
-static void collect(struct call *k, struct choice *c, const struct weir_event *e)
+static void gather(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	if (!has_text(e))
 		return;
@@ -111,7 +111,7 @@ static void collect(struct call *k, struct choice *c, const struct weir_event *e
 	buf_append(&c->text, e->text.data, e->text.len);
 }
 
-static void choice(struct call *k, struct choice *c, uint32_t index, struct buf *out)
+static void choice(struct api_call *k, struct api_choice *c, uint32_t index, struct buf *out)
 {
 	struct weir_str echo = echoed(k, c);
 	buf_puts(out, "{\"index\":");
@@ -125,17 +125,31 @@ static void choice(struct call *k, struct choice *c, uint32_t index, struct buf 
 	else
 		buf_puts(out, "null");
 	buf_puts(out, ",\"finish_reason\":");
-	buf_puts(out, finish_reason(c->finish));
+	buf_puts(out, api_finish_reason(c->finish));
 	buf_putc(out, '}');
 }
 
-const struct call_format completion_format = {
+static void init(struct api_call *k)
+{
+	api_chunk_init(k, "text_completion");
+}
+
+static bool whole(struct api_call *k, struct buf *out, struct api_error *ret_error)
+{
+	api_chunk_whole(k, "text_completion", out, choice);
+	return true;
+}
+
+const struct api_format api_format_completion = {
 	.id_prefix = "cmpl-",
-	.object = "text_completion",
-	.chunk_object = "text_completion",
-	.start = start,
+	.events = API_EVENTS_TEXT,
+	.done_mark = true,
+	.init = init,
+	.begin = begin,
 	.event = event,
 	.finish = finish,
-	.collect = collect,
-	.choice = choice,
+	.end = api_chunk_usage,
+	.error = api_chunk_error,
+	.gather = gather,
+	.whole = whole,
 };

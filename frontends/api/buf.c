@@ -1,5 +1,5 @@
 /*
- * frontends/http/buf.c - see buf.h.
+ * frontends/api/buf.c - see buf.h.
  */
 #include "buf.h"
 

@@ -1,8 +1,8 @@
 /*
- * frontends/http/tools.h - tool call deltas, which a backend emits as JSON text. Pure.
+ * frontends/api/tools.h - tool call deltas, which a backend emits as JSON text. Pure.
  */
-#ifndef HTTP_TOOLS_H
-#define HTTP_TOOLS_H
+#ifndef API_TOOLS_H
+#define API_TOOLS_H
 
 #include <stdbool.h>
 

@@ -1,13 +1,13 @@
 /*
- * tests/unit/test-http-errors.c - every status of the host as HTTP, in both shapes (001-14..16,
+ * tests/unit/test-api-errors.c - every status of the host as HTTP, in both shapes (001-14..16,
  * 001u-2, C1, C4, C5).
  */
 #include <string.h>
 
 #include <glib.h>
 
-#include "errors.h"
-#include "json-check.h"
+#include <api/errors.h>
+#include <api/json-check.h>
 
 static const struct weir_str none = { NULL, 0 };
 
@@ -40,9 +40,9 @@ static void test_mapping(void)
 		{ -4711, 500, 500, "backend_error", "inference failed", 0 },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		struct http_error e;
-		http_error_from_status(&e, API_PROFILE_OPENAI, cases[i].status, str("own text"),
-				       none, 6001);
+		struct api_error e;
+		api_error_from_status(&e, API_PROFILE_OPENAI, cases[i].status, str("own text"),
+				      none, 6001);
 		g_assert_cmpint(e.status, ==, cases[i].openai);
 		g_assert_cmpstr(e.code, ==, cases[i].code);
 		g_assert_cmpstr(e.message, ==, cases[i].message ? cases[i].message : "own text");
@@ -51,19 +51,19 @@ static void test_mapping(void)
 				cases[i].openai >= 500   ? "server_error"
 				: cases[i].openai == 429 ? "rate_limit_error"
 							 : "invalid_request_error");
-		http_error_from_status(&e, API_PROFILE_FASTAPI, cases[i].status, none, none, 0);
+		api_error_from_status(&e, API_PROFILE_FASTAPI, cases[i].status, none, none, 0);
 		g_assert_cmpint(e.status, ==, cases[i].fastapi);
 		g_assert_cmpuint(strlen(e.message), >, 0);
-		g_assert_cmpstr(http_status_text(e.status), !=, "Unknown");
+		g_assert_cmpstr(api_status_text(e.status), !=, "Unknown");
 		g_assert_cmpuint(e.retry_after_s, ==, cases[i].retry ? 5 : 0); /* 003-12 */
 	}
 }
 
-static void is_body(const struct http_error_list *l, enum api_profile profile, const char *body)
+static void is_body(const struct api_error_list *l, enum api_profile profile, const char *body)
 {
 	struct buf b = { NULL, 0, 0 };
 	struct json_fault f;
-	http_error_body(&b, l->items, l->n, profile);
+	api_error_body(&b, l->items, l->n, profile);
 	g_assert_true(json_check(b.data, b.len, &f));
 	g_assert_cmpstr(buf_terminate(&b), ==, body);
 	buf_free(&b);
@@ -71,9 +71,9 @@ static void is_body(const struct http_error_list *l, enum api_profile profile, c
 
 static void test_shapes(void)
 {
-	struct http_error_list l = { .profile = API_PROFILE_OPENAI };
-	http_error_missing(&l, "model");
-	http_error_field(&l, NULL, "temperature", "temperature must be between %d and %d", 0, 2);
+	struct api_error_list l = { .profile = API_PROFILE_OPENAI };
+	api_error_missing(&l, "model");
+	api_error_field(&l, NULL, "temperature", "temperature must be between %d and %d", 0, 2);
 	g_assert_cmpint(l.items[0].status, ==, 400);
 	is_body(&l, API_PROFILE_OPENAI,
 		"{\"error\":{\"message\":\"model is required\",\"type\":\"invalid_request_error\","
@@ -82,8 +82,8 @@ static void test_shapes(void)
 		"{\"detail\":[{\"loc\":[\"body\",\"model\"],\"msg\":\"model is required\","
 		"\"type\":\"missing\"},{\"loc\":[\"body\",\"temperature\"],"
 		"\"msg\":\"temperature must be between 0 and 2\",\"type\":\"value_error\"}]}");
-	struct http_error_list other = { .n = 1 };
-	http_error_set(&other.items[0], 404, NULL, "endpoint not found");
+	struct api_error_list other = { .n = 1 };
+	api_error_set(&other.items[0], 404, NULL, "endpoint not found");
 	is_body(&other, API_PROFILE_OPENAI,
 		"{\"error\":{\"message\":\"endpoint not found\","
 		"\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}");
@@ -92,17 +92,17 @@ static void test_shapes(void)
 
 static void test_bounds(void)
 {
-	struct http_error_list l = { .profile = API_PROFILE_FASTAPI };
+	struct api_error_list l = { .profile = API_PROFILE_FASTAPI };
 	for (int i = 0; i < 20; i++)
-		http_error_field(&l, NULL, "x", "%d", i);
-	g_assert_cmpuint(l.n, ==, HTTP_ERROR_LIST_MAX);
+		api_error_field(&l, NULL, "x", "%d", i);
+	g_assert_cmpuint(l.n, ==, API_ERROR_LIST_MAX);
 	g_assert_cmpint(l.items[0].status, ==, 422);
 	/* a cut text stays UTF-8 */
 	GString *s = g_string_new(NULL);
 	for (int i = 0; i < 400; i++)
 		g_string_append(s, "\xe2\x82\xac");
-	struct http_error e;
-	http_error_from_status(&e, API_PROFILE_OPENAI, WEIR_E_INVALID, str(s->str), str(s->str), 0);
+	struct api_error e;
+	api_error_from_status(&e, API_PROFILE_OPENAI, WEIR_E_INVALID, str(s->str), str(s->str), 0);
 	g_assert_true(g_utf8_validate(e.message, -1, NULL));
 	g_assert_true(g_utf8_validate(e.param, -1, NULL));
 	g_assert_cmpuint(strlen(e.message), >, 500);
@@ -112,8 +112,8 @@ static void test_bounds(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/http/errors/mapping", test_mapping);
-	g_test_add_func("/http/errors/shapes", test_shapes);
-	g_test_add_func("/http/errors/bounds", test_bounds);
+	g_test_add_func("/api/errors/mapping", test_mapping);
+	g_test_add_func("/api/errors/shapes", test_shapes);
+	g_test_add_func("/api/errors/bounds", test_bounds);
 	return g_test_run();
 }

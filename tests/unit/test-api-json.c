@@ -1,13 +1,13 @@
 /*
- * tests/unit/test-http-json.c - the JSON checker (positions, depth, UTF-8) and the JSON writer.
+ * tests/unit/test-api-json.c - the JSON checker (positions, depth, UTF-8) and the JSON writer.
  */
 #include <math.h>
 #include <string.h>
 
 #include <json-glib/json-glib.h>
 
-#include "json-check.h"
-#include "json-write.h"
+#include <api/json-check.h>
+#include <api/json-write.h>
 
 static void test_valid(void)
 {
@@ -227,14 +227,14 @@ static void test_numbers(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/http/json/valid", test_valid);
-	g_test_add_func("/http/json/invalid", test_invalid);
-	g_test_add_func("/http/json/position", test_position);
-	g_test_add_func("/http/json/depth", test_depth);
-	g_test_add_func("/http/json/members", test_members);
-	g_test_add_func("/http/json/mutations", test_mutations);
-	g_test_add_func("/http/json/escape", test_escape);
-	g_test_add_func("/http/json/round-trip", test_round_trip);
-	g_test_add_func("/http/json/numbers", test_numbers);
+	g_test_add_func("/api/json/valid", test_valid);
+	g_test_add_func("/api/json/invalid", test_invalid);
+	g_test_add_func("/api/json/position", test_position);
+	g_test_add_func("/api/json/depth", test_depth);
+	g_test_add_func("/api/json/members", test_members);
+	g_test_add_func("/api/json/mutations", test_mutations);
+	g_test_add_func("/api/json/escape", test_escape);
+	g_test_add_func("/api/json/round-trip", test_round_trip);
+	g_test_add_func("/api/json/numbers", test_numbers);
 	return g_test_run();
 }

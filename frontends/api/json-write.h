@@ -1,11 +1,11 @@
 /*
- * frontends/http/json-write.h - JSON text onto a buffer, for the paths where a tree would cost.
+ * frontends/api/json-write.h - JSON text onto a buffer, for the paths where a tree would cost.
  *
  * Pure. Text from outside is made safe here: control characters are escaped, bytes that are not
  * UTF-8 become U+FFFD, so whatever a plugin emits the output stays valid JSON (RFC 8259).
  */
-#ifndef HTTP_JSON_WRITE_H
-#define HTTP_JSON_WRITE_H
+#ifndef API_JSON_WRITE_H
+#define API_JSON_WRITE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,10 +1,11 @@
 /*
- * frontends/http/body.c - see body.h.
+ * frontends/api/body.c - see body.h.
  */
 #include "body.h"
 
 #include <string.h>
 
+#include "format.h"
 #include "json-check.h"
 
 #define MAX_MODEL 256
@@ -35,20 +36,21 @@ static bool is_id(JsonNode *node)
 	       json_node_get_int(node) >= 0 && json_node_get_int(node) <= G_MAXINT32;
 }
 
-static void read_model(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_model(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	bool needed = b->kind == API_KIND_CHAT || b->kind == API_KIND_COMPLETION;
+	bool needed =
+		b->endpoint->kind == API_KIND_CHAT || b->endpoint->kind == API_KIND_COMPLETION;
 	JsonNode *node = member(o, "model");
 	if (node && !is_string(node)) {
-		http_error_field(errors, NULL, "model", "model must be a string");
+		api_error_field(errors, NULL, "model", "model must be a string");
 		return;
 	}
 	const char *name = node ? json_node_get_string(node) : "";
 	if (!name[0] && needed)
-		http_error_missing(errors, "model");
+		api_error_missing(errors, "model");
 	else if (strlen(name) > MAX_MODEL)
-		http_error_field(errors, NULL, "model", "model must have at most %d bytes",
-				 MAX_MODEL);
+		api_error_field(errors, NULL, "model", "model must have at most %d bytes",
+				MAX_MODEL);
 	else if (name[0])
 		b->model = g_strdup(name);
 }
@@ -74,51 +76,53 @@ static bool read_prompt(struct api_prompt *p, JsonNode *node)
 	return true;
 }
 
-static void read_prompts(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_prompts(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "prompt");
 	if (!node) {
-		http_error_missing(errors, "prompt");
+		api_error_missing(errors, "prompt");
 		return;
 	}
 	JsonArray *list = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 	bool one = !list || ids_only(list);
 	guint n = one ? 1 : json_array_get_length(list);
 	if (n == 0 || n > API_MAX_PROMPTS) {
-		http_error_field(errors, NULL, "prompt", "prompt must have 1 to %d elements",
-				 API_MAX_PROMPTS);
+		api_error_field(errors, NULL, "prompt", "prompt must have 1 to %d elements",
+				API_MAX_PROMPTS);
 		return;
 	}
 	b->prompts = g_new0(struct api_prompt, n);
 	b->n_prompts = n;
 	for (guint i = 0; i < n; i++)
 		if (!read_prompt(&b->prompts[i], one ? node : json_array_get_element(list, i))) {
-			http_error_field(errors, NULL, "prompt",
-					 "prompt must be a string, an array of strings, or one or "
-					 "more arrays of token ids");
+			api_error_field(errors, NULL, "prompt",
+					"prompt must be a string, an array of strings, or one or "
+					"more arrays of token ids");
 			return;
 		}
 }
 
-static void read_tokenize(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
+			  struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "prompt");
 	if (!node && member(o, "messages")) {
-		http_error_field(errors, "unsupported_value", "messages",
-				 "messages cannot be tokenized here: give prompt");
+		api_error_field(errors, "unsupported_value", "messages",
+				"messages cannot be tokenized here: give prompt");
 		return;
 	}
 	b->n_prompts = 1;
 	b->prompts = g_new0(struct api_prompt, 1);
 	if (!node)
-		http_error_missing(errors, "prompt");
+		api_error_missing(errors, "prompt");
 	else if (!is_string(node))
-		http_error_field(errors, NULL, "prompt", "prompt must be a string");
+		api_error_field(errors, NULL, "prompt", "prompt must be a string");
 	else
 		b->prompts[0].text = g_strdup(json_node_get_string(node));
 }
 
-static void read_detokenize(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_detokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
+			    struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "tokens");
 	b->n_prompts = 1;
@@ -126,14 +130,14 @@ static void read_detokenize(struct api_body *b, JsonObject *o, struct http_error
 	bool empty = node && JSON_NODE_HOLDS_ARRAY(node) &&
 		     json_array_get_length(json_node_get_array(node)) == 0;
 	if (!node)
-		http_error_missing(errors, "tokens");
+		api_error_missing(errors, "tokens");
 	else if (!empty && (!JSON_NODE_HOLDS_ARRAY(node) || !ids_only(json_node_get_array(node))))
-		http_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
+		api_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
 	else
 		b->prompts[0] = (struct api_prompt){ json_to_string(node, FALSE), true };
 }
 
-static void read_stop(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "stop");
 	if (!node)
@@ -155,10 +159,10 @@ static void read_stop(struct api_body *b, JsonObject *o, struct http_error_list 
 	for (guint i = 0; ok && i < json_array_get_length(list); i++)
 		ok = json_array_get_string_element(list, i)[0] != 0;
 	if (!ok) {
-		http_error_field(errors, NULL, "stop",
-				 "stop must be a non-empty string or an array of at most %d of "
-				 "them",
-				 MAX_STOP);
+		api_error_field(errors, NULL, "stop",
+				"stop must be a non-empty string or an array of at most %d of "
+				"them",
+				MAX_STOP);
 		return;
 	}
 	if (json_array_get_length(list) == 0)
@@ -167,15 +171,15 @@ static void read_stop(struct api_body *b, JsonObject *o, struct http_error_list 
 	b->stop = json_to_string(out, FALSE);
 }
 
-static void read_bias(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_bias(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "logit_bias");
 	if (!node)
 		return;
 	JsonObject *map = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 	if (!map || json_object_get_size(map) > MAX_BIAS) {
-		http_error_field(errors, NULL, "logit_bias",
-				 "logit_bias must be an object with at most %d members", MAX_BIAS);
+		api_error_field(errors, NULL, "logit_bias",
+				"logit_bias must be an object with at most %d members", MAX_BIAS);
 		return;
 	}
 	b->bias = g_new0(struct weir_logit_bias, MAX(json_object_get_size(map), 1));
@@ -190,13 +194,13 @@ static void read_bias(struct api_body *b, JsonObject *o, struct http_error_list 
 			       json_node_get_value_type(value) == G_TYPE_DOUBLE);
 		double bias = number ? json_node_get_double(value) : 0;
 		if (!g_ascii_string_to_unsigned(key, 10, 0, G_MAXINT32, &token, NULL) || !number) {
-			http_error_field(errors, NULL, "logit_bias",
-					 "logit_bias must map token ids to numbers");
+			api_error_field(errors, NULL, "logit_bias",
+					"logit_bias must map token ids to numbers");
 			return;
 		}
 		if (!(bias >= -100 && bias <= 100)) {
-			http_error_field(errors, NULL, "logit_bias",
-					 "logit_bias must be between -100 and 100");
+			api_error_field(errors, NULL, "logit_bias",
+					"logit_bias must be between -100 and 100");
 			return;
 		}
 		b->bias[b->params.sampling.n_logit_bias++] =
@@ -205,60 +209,73 @@ static void read_bias(struct api_body *b, JsonObject *o, struct http_error_list 
 	b->params.sampling.logit_bias = b->bias;
 }
 
-static void read_stream_options(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_stream_options(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "stream_options");
 	if (!node)
 		return;
 	if (!JSON_NODE_HOLDS_OBJECT(node)) {
-		http_error_field(errors, NULL, "stream_options",
-				 "stream_options must be an object");
+		api_error_field(errors, NULL, "stream_options", "stream_options must be an object");
 		return;
 	}
 	if (!b->params.stream) {
-		http_error_field(errors, NULL, "stream_options",
-				 "stream_options is allowed only when stream is true");
+		api_error_field(errors, NULL, "stream_options",
+				"stream_options is allowed only when stream is true");
 		return;
 	}
 	JsonNode *usage = member(json_node_get_object(node), "include_usage");
 	if (!usage)
 		return;
 	if (!JSON_NODE_HOLDS_VALUE(usage) || json_node_get_value_type(usage) != G_TYPE_BOOLEAN)
-		http_error_field(errors, NULL, "stream_options",
-				 "stream_options.include_usage must be true or false");
+		api_error_field(errors, NULL, "stream_options",
+				"stream_options.include_usage must be true or false");
 	else
 		b->params.include_usage = json_node_get_boolean(usage);
 }
 
-static void refuse_unsupported(JsonObject *o, struct http_error_list *errors)
+static void refuse_unsupported(JsonObject *o, struct api_error_list *errors)
 {
 	JsonNode *node = member(o, "response_format");
 	JsonNode *type = node && JSON_NODE_HOLDS_OBJECT(node)
 				 ? member(json_node_get_object(node), "type")
 				 : NULL;
 	if (node && (!type || !is_string(type)))
-		http_error_field(errors, NULL, "response_format",
-				 "response_format must be an object with a type");
+		api_error_field(errors, NULL, "response_format",
+				"response_format must be an object with a type");
 	else if (node && strcmp(json_node_get_string(type), "text") != 0)
-		http_error_field(errors, "unsupported_value", "response_format",
-				 "response_format '%.40s' is not supported: only text is",
-				 json_node_get_string(type));
+		api_error_field(errors, "unsupported_value", "response_format",
+				"response_format '%.40s' is not supported: only text is",
+				json_node_get_string(type));
 	if (member(o, "suffix"))
-		http_error_field(errors, "unsupported_value", "suffix", "suffix is not supported");
+		api_error_field(errors, "unsupported_value", "suffix", "suffix is not supported");
 }
 
-static void read_chat(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_generate(struct api_body *b, JsonObject *o, struct api_error_list *errors)
+{
+	read_stop(b, o, errors);
+	read_bias(b, o, errors);
+	read_stream_options(b, o, errors);
+	refuse_unsupported(o, errors);
+	uint32_t each = MAX(b->params.limits.n, b->params.best_of);
+	if ((uint64_t)each * b->n_prompts > API_MAX_CHOICES)
+		api_error_field(errors, NULL, "n", "prompts times n must be at most %d",
+				API_MAX_CHOICES);
+}
+
+static void read_chat(struct api_body *b, JsonObject *o, const struct api_config *conf,
+		      struct api_error_list *errors)
 {
 	messages_check(o, errors);
 	b->n_prompts = 1;
 	b->prompts = g_new0(struct api_prompt, 1);
 	JsonNode *kwargs = member(o, "chat_template_kwargs");
 	if (kwargs && !JSON_NODE_HOLDS_OBJECT(kwargs))
-		http_error_field(errors, NULL, "chat_template_kwargs",
-				 "chat_template_kwargs must be an object");
+		api_error_field(errors, NULL, "chat_template_kwargs",
+				"chat_template_kwargs must be an object");
 	if (b->params.sampling.top_logprobs && !b->params.sampling.logprobs)
-		http_error_field(errors, NULL, "top_logprobs",
-				 "top_logprobs is allowed only when logprobs is true");
+		api_error_field(errors, NULL, "top_logprobs",
+				"top_logprobs is allowed only when logprobs is true");
+	read_generate(b, o, errors);
 	if (errors->n)
 		return;
 	b->messages = json_to_string(member(o, "messages"), FALSE);
@@ -270,87 +287,85 @@ static void read_chat(struct api_body *b, JsonObject *o, struct http_error_list 
 		b->template_kwargs = json_to_string(kwargs, FALSE);
 }
 
-static void read_completion(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+static void read_completion(struct api_body *b, JsonObject *o, const struct api_config *conf,
+			    struct api_error_list *errors)
 {
 	struct api_params *p = &b->params;
 	read_prompts(b, o, errors);
 	if (p->best_of && p->best_of < p->limits.n)
-		http_error_field(errors, NULL, "best_of", "best_of must be at least n");
+		api_error_field(errors, NULL, "best_of", "best_of must be at least n");
 	if (p->best_of > p->limits.n && p->stream)
-		http_error_field(errors, NULL, "best_of", "best_of cannot be streamed");
+		api_error_field(errors, NULL, "best_of", "best_of cannot be streamed");
 	for (uint32_t i = 0; p->echo && i < b->n_prompts; i++)
 		if (b->prompts[i].is_tokens || p->sampling.logprobs) {
-			http_error_field(errors, "unsupported_value", "echo",
-					 "echo is supported for text prompts without logprobs");
-			return;
+			api_error_field(errors, "unsupported_value", "echo",
+					"echo is supported for text prompts without logprobs");
+			break;
 		}
+	read_generate(b, o, errors);
 }
 
-static void read_generate(struct api_body *b, JsonObject *o, struct http_error_list *errors)
+struct api_body *api_body_read(const struct api_config *conf, const struct api_endpoint *endpoint,
+			       JsonObject *o, struct api_error_list *errors)
 {
-	read_stop(b, o, errors);
-	read_bias(b, o, errors);
-	read_stream_options(b, o, errors);
-	refuse_unsupported(o, errors);
-	uint32_t each = MAX(b->params.limits.n, b->params.best_of);
-	if ((uint64_t)each * b->n_prompts > API_MAX_CHOICES)
-		http_error_field(errors, NULL, "n", "prompts times n must be at most %d",
-				 API_MAX_CHOICES);
-}
-
-static void read_object(struct api_body *b, JsonObject *o, const struct http_config *conf,
-			struct http_error_list *errors)
-{
+	*errors = (struct api_error_list){ .profile = conf->profile };
+	struct api_body *b = g_new0(struct api_body, 1);
+	b->endpoint = endpoint;
+	params_init(&b->params, kinds[endpoint->kind]);
 	read_model(b, o, errors);
-	params_read(&b->params, kinds[b->kind], o, conf->max_tokens, errors);
-	switch (b->kind) {
-	case API_KIND_CHAT:
-		read_chat(b, o, errors);
-		read_generate(b, o, errors);
-		break;
-	case API_KIND_COMPLETION:
-		read_completion(b, o, errors);
-		read_generate(b, o, errors);
-		break;
-	case API_KIND_TOKENIZE:
-		read_tokenize(b, o, errors);
-		break;
-	case API_KIND_DETOKENIZE:
-		read_detokenize(b, o, errors);
-		break;
-	}
+	params_read(&b->params, kinds[endpoint->kind], o, conf->max_tokens, errors);
+	endpoint->read(b, o, conf, errors);
+	if (errors->n == 0)
+		return b;
+	api_body_free(b);
+	return NULL;
 }
 
-struct api_body *api_body_parse(const struct http_config *conf, enum api_kind kind,
-				const char *text, size_t len, struct http_error_list *errors)
+struct api_body *api_body_parse(const struct api_config *conf, const struct api_endpoint *endpoint,
+				const char *text, size_t len, struct api_error_list *errors)
 {
 	struct json_fault fault;
-	*errors = (struct http_error_list){ .profile = conf->profile };
+	*errors = (struct api_error_list){ .profile = conf->profile };
 	if (!json_check(text, len, &fault)) {
-		http_error_field(errors, "invalid_json", "",
-				 "the body is not valid JSON: %s at byte %zu (line %u, column %u)",
-				 fault.what, fault.offset, fault.line, fault.column);
+		api_error_field(errors, "invalid_json", "",
+				"the body is not valid JSON: %s at byte %zu (line %u, column %u)",
+				fault.what, fault.offset, fault.line, fault.column);
 		return NULL;
 	}
 	g_autoptr(JsonParser) parser = json_parser_new_immutable();
 	g_autoptr(GError) error = NULL;
 	if (!json_parser_load_from_data(parser, text, (gssize)len, &error)) {
-		http_error_field(errors, "invalid_json", "", "the body is not valid JSON: %s",
-				 error->message);
+		api_error_field(errors, "invalid_json", "", "the body is not valid JSON: %s",
+				error->message);
 		return NULL;
 	}
 	JsonNode *root = json_parser_get_root(parser);
 	if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
-		http_error_field(errors, "invalid_json", "", "the body must be a JSON object");
+		api_error_field(errors, "invalid_json", "", "the body must be a JSON object");
 		return NULL;
 	}
-	struct api_body *b = g_new0(struct api_body, 1);
-	b->kind = kind;
-	params_init(&b->params, kinds[kind]);
-	read_object(b, json_node_get_object(root), conf, errors);
-	if (errors->n == 0)
-		return b;
-	api_body_free(b);
+	return api_body_read(conf, endpoint, json_node_get_object(root), errors);
+}
+
+static const struct api_endpoint endpoints[] = {
+	{ "chat", "/v1/chat/completions", API_KIND_CHAT, &api_format_chat, read_chat },
+	{ "completions", "/v1/completions", API_KIND_COMPLETION, &api_format_completion,
+	  read_completion },
+	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, read_tokenize },
+	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, read_detokenize },
+	{ NULL, NULL, API_KIND_CHAT, NULL, NULL },
+};
+
+const struct api_endpoint *api_endpoints(void)
+{
+	return endpoints;
+}
+
+const struct api_endpoint *api_endpoint_find(const char *name)
+{
+	for (const struct api_endpoint *e = endpoints; e->name; e++)
+		if (strcmp(e->name, name) == 0)
+			return e;
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * frontends/http/json-check.c - see json-check.h.
+ * frontends/api/json-check.c - see json-check.h.
  *
  * A value is read by value(); opening a container pushes one bit on a stack (object or array), so
  * that nesting needs no recursion.

@@ -1,5 +1,5 @@
 /*
- * frontends/http/messages.c - the shape of a chat's messages and tools, as OpenAI defines it.
+ * frontends/api/messages.c - the shape of a chat's messages and tools, as OpenAI defines it.
  * Values are passed on as they are; only what no template could use is refused. See body.h.
  */
 #include <string.h>
@@ -24,32 +24,32 @@ static bool absent(JsonObject *o, const char *name)
 	return !node || JSON_NODE_HOLDS_NULL(node);
 }
 
-static void check_parts(JsonArray *parts, const char *at, struct http_error_list *errors)
+static void check_parts(JsonArray *parts, const char *at, struct api_error_list *errors)
 {
 	guint n = json_array_get_length(parts);
 	if (n == 0)
-		http_error_field(errors, NULL, at, "%s must not be empty", at);
-	for (guint i = 0; i < n && errors->n < HTTP_ERROR_LIST_MAX; i++) {
+		api_error_field(errors, NULL, at, "%s must not be empty", at);
+	for (guint i = 0; i < n && errors->n < API_ERROR_LIST_MAX; i++) {
 		JsonNode *node = json_array_get_element(parts, i);
 		JsonObject *part = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 		const char *type = part ? string_member(part, "type") : NULL;
 		if (!type)
-			http_error_field(errors, NULL, at, "%s[%u] must be an object with a type",
-					 at, i);
+			api_error_field(errors, NULL, at, "%s[%u] must be an object with a type",
+					at, i);
 		else if (strcmp(type, "text") != 0)
-			http_error_field(errors, "unsupported_value", at,
-					 "%s[%u] has the type '%.40s': only text is supported", at,
-					 i, type);
+			api_error_field(errors, "unsupported_value", at,
+					"%s[%u] has the type '%.40s': only text is supported", at,
+					i, type);
 		else if (!string_member(part, "text"))
-			http_error_field(errors, NULL, at, "%s[%u].text must be a string", at, i);
+			api_error_field(errors, NULL, at, "%s[%u].text must be a string", at, i);
 	}
 }
 
-static void check_tool_calls(JsonObject *message, const char *at, struct http_error_list *errors)
+static void check_tool_calls(JsonObject *message, const char *at, struct api_error_list *errors)
 {
 	JsonNode *node = json_object_get_member(message, "tool_calls");
 	if (!JSON_NODE_HOLDS_ARRAY(node)) {
-		http_error_field(errors, NULL, at, "%s.tool_calls must be an array", at);
+		api_error_field(errors, NULL, at, "%s.tool_calls must be an array", at);
 		return;
 	}
 	JsonArray *calls = json_node_get_array(node);
@@ -60,15 +60,15 @@ static void check_tool_calls(JsonObject *message, const char *at, struct http_er
 		JsonObject *function =
 			f && JSON_NODE_HOLDS_OBJECT(f) ? json_node_get_object(f) : NULL;
 		if (!function || !string_member(function, "name")) {
-			http_error_field(errors, NULL, at,
-					 "%s.tool_calls[%u].function.name must be a string", at, i);
+			api_error_field(errors, NULL, at,
+					"%s.tool_calls[%u].function.name must be a string", at, i);
 			return;
 		}
 	}
 }
 
 static void check_content(JsonObject *message, const char *role, const char *at,
-			  struct http_error_list *errors)
+			  struct api_error_list *errors)
 {
 	char field[60];
 	g_snprintf(field, sizeof(field), "%s.content", at);
@@ -78,55 +78,55 @@ static void check_content(JsonObject *message, const char *role, const char *at,
 			strcmp(role, "assistant") == 0 &&
 			(calls || !absent(message, "refusal") || !absent(message, "function_call"));
 		if (!may)
-			http_error_missing(errors, field);
+			api_error_missing(errors, field);
 		return;
 	}
 	JsonNode *content = json_object_get_member(message, "content");
 	if (JSON_NODE_HOLDS_ARRAY(content))
 		check_parts(json_node_get_array(content), field, errors);
 	else if (!string_member(message, "content"))
-		http_error_field(errors, NULL, field, "%s must be a string or an array of parts",
-				 field);
+		api_error_field(errors, NULL, field, "%s must be a string or an array of parts",
+				field);
 }
 
-static void check_message(JsonNode *node, guint i, struct http_error_list *errors)
+static void check_message(JsonNode *node, guint i, struct api_error_list *errors)
 {
 	char at[40], field[60];
 	g_snprintf(at, sizeof(at), "messages[%u]", i);
 	if (!JSON_NODE_HOLDS_OBJECT(node)) {
-		http_error_field(errors, NULL, at, "%s must be an object", at);
+		api_error_field(errors, NULL, at, "%s must be an object", at);
 		return;
 	}
 	JsonObject *message = json_node_get_object(node);
 	g_snprintf(field, sizeof(field), "%s.role", at);
 	if (absent(message, "role")) {
-		http_error_missing(errors, field);
+		api_error_missing(errors, field);
 		return;
 	}
 	const char *role = string_member(message, "role");
 	if (!role || !g_strv_contains(roles, role)) {
-		http_error_field(errors, NULL, field,
-				 "%s must be one of system, developer, user, assistant, tool, "
-				 "function",
-				 field);
+		api_error_field(errors, NULL, field,
+				"%s must be one of system, developer, user, assistant, tool, "
+				"function",
+				field);
 		return;
 	}
 	check_content(message, role, at, errors);
 	if (!absent(message, "name") && !string_member(message, "name"))
-		http_error_field(errors, NULL, at, "%s.name must be a string", at);
+		api_error_field(errors, NULL, at, "%s.name must be a string", at);
 	if (!absent(message, "tool_calls"))
 		check_tool_calls(message, at, errors);
 	if (strcmp(role, "tool") == 0 && !string_member(message, "tool_call_id")) {
 		g_snprintf(field, sizeof(field), "%s.tool_call_id", at);
-		http_error_missing(errors, field);
+		api_error_missing(errors, field);
 	}
 }
 
-static void check_tools(JsonObject *body, struct http_error_list *errors)
+static void check_tools(JsonObject *body, struct api_error_list *errors)
 {
 	JsonNode *node = json_object_get_member(body, "tools");
 	if (!JSON_NODE_HOLDS_ARRAY(node)) {
-		http_error_field(errors, NULL, "tools", "tools must be an array");
+		api_error_field(errors, NULL, "tools", "tools must be an array");
 		return;
 	}
 	JsonArray *tools = json_node_get_array(node);
@@ -137,37 +137,37 @@ static void check_tools(JsonObject *body, struct http_error_list *errors)
 		const char *type = tool ? string_member(tool, "type") : NULL;
 		if (g_strcmp0(type, "function") != 0 || !f || !JSON_NODE_HOLDS_OBJECT(f) ||
 		    !string_member(json_node_get_object(f), "name")) {
-			http_error_field(errors, NULL, "tools",
-					 "tools[%u] must be {\"type\":\"function\","
-					 "\"function\":{\"name\":...}}",
-					 i);
+			api_error_field(errors, NULL, "tools",
+					"tools[%u] must be {\"type\":\"function\","
+					"\"function\":{\"name\":...}}",
+					i);
 			return;
 		}
 	}
 }
 
-static void check_tool_choice(JsonObject *body, struct http_error_list *errors)
+static void check_tool_choice(JsonObject *body, struct api_error_list *errors)
 {
 	static const char *const words[] = { "none", "auto", "required", NULL };
 	JsonNode *node = json_object_get_member(body, "tool_choice");
 	const char *word = string_member(body, "tool_choice");
 	if (!JSON_NODE_HOLDS_OBJECT(node) && !(word && g_strv_contains(words, word)))
-		http_error_field(errors, NULL, "tool_choice",
-				 "tool_choice must be none, auto, required or an object");
+		api_error_field(errors, NULL, "tool_choice",
+				"tool_choice must be none, auto, required or an object");
 }
 
-void messages_check(JsonObject *body, struct http_error_list *errors)
+void messages_check(JsonObject *body, struct api_error_list *errors)
 {
 	if (absent(body, "messages")) {
-		http_error_missing(errors, "messages");
+		api_error_missing(errors, "messages");
 		return;
 	}
 	JsonNode *node = json_object_get_member(body, "messages");
 	guint n =
 		JSON_NODE_HOLDS_ARRAY(node) ? json_array_get_length(json_node_get_array(node)) : 0;
 	if (n == 0)
-		http_error_field(errors, NULL, "messages", "messages must be a non-empty array");
-	for (guint i = 0; i < n && errors->n < HTTP_ERROR_LIST_MAX; i++)
+		api_error_field(errors, NULL, "messages", "messages must be a non-empty array");
+	for (guint i = 0; i < n && errors->n < API_ERROR_LIST_MAX; i++)
 		check_message(json_array_get_element(json_node_get_array(node), i), i, errors);
 	if (!absent(body, "tools"))
 		check_tools(body, errors);

@@ -1,5 +1,5 @@
 /*
- * frontends/http/json-check.h - is this text JSON (RFC 8259), and not too deep?
+ * frontends/api/json-check.h - is this text JSON (RFC 8259), and not too deep?
  *
  * json-glib is lenient (comments, trailing commas) and recursive; a body passes here first. Errors
  * name the place. An object has a limited number of members: json-glib keeps them in a hash table
@@ -7,8 +7,8 @@
  * of ours can carry a NUL) and half of a surrogate pair (it is no character). Pure, iterative, one
  * pass.
  */
-#ifndef HTTP_JSON_CHECK_H
-#define HTTP_JSON_CHECK_H
+#ifndef API_JSON_CHECK_H
+#define API_JSON_CHECK_H
 
 #include <stdbool.h>
 #include <stddef.h>

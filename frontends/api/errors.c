@@ -1,5 +1,5 @@
 /*
- * frontends/http/errors.c - see errors.h.
+ * frontends/api/errors.c - see errors.h.
  */
 #include "errors.h"
 
@@ -81,7 +81,7 @@ static const struct {
 	{ 507, "Insufficient Storage" },
 };
 
-const char *http_status_text(int status)
+const char *api_status_text(int status)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(phrases); i++)
 		if (phrases[i].status == status)
@@ -102,24 +102,24 @@ static void copy_text(char *to, size_t size, const char *from, size_t n)
 	to[n] = 0;
 }
 
-void http_error_set(struct http_error *e, int status, const char *code, const char *message)
+void api_error_set(struct api_error *e, int status, const char *code, const char *message)
 {
-	*e = (struct http_error){ .status = status,
-				  .type = status >= 500 ? SERVER : REQUEST,
-				  .code = code };
+	*e = (struct api_error){ .status = status,
+				 .type = status >= 500 ? SERVER : REQUEST,
+				 .code = code };
 	copy_text(e->message, sizeof(e->message), message, strlen(message));
 }
 
-void http_error_field(struct http_error_list *list, const char *code, const char *param,
-		      const char *format, ...)
+void api_error_field(struct api_error_list *list, const char *code, const char *param,
+		     const char *format, ...)
 {
-	if (list->n == HTTP_ERROR_LIST_MAX)
+	if (list->n == API_ERROR_LIST_MAX)
 		return;
-	struct http_error *e = &list->items[list->n++];
-	*e = (struct http_error){ .status = list->profile == API_PROFILE_FASTAPI ? 422 : 400,
-				  .validation = true,
-				  .type = REQUEST,
-				  .code = code ? code : "invalid_value" };
+	struct api_error *e = &list->items[list->n++];
+	*e = (struct api_error){ .status = list->profile == API_PROFILE_FASTAPI ? 422 : 400,
+				 .validation = true,
+				 .type = REQUEST,
+				 .code = code ? code : "invalid_value" };
 	copy_text(e->param, sizeof(e->param), param, strlen(param));
 	va_list ap;
 	va_start(ap, format);
@@ -128,16 +128,16 @@ void http_error_field(struct http_error_list *list, const char *code, const char
 	copy_text(e->message, sizeof(e->message), text, strlen(text));
 }
 
-void http_error_missing(struct http_error_list *list, const char *param)
+void api_error_missing(struct api_error_list *list, const char *param)
 {
 	uint32_t at = list->n;
-	http_error_field(list, NULL, param, "%s is required", param);
+	api_error_field(list, NULL, param, "%s is required", param);
 	if (list->n > at)
 		list->items[at].missing = true;
 }
 
-void http_error_from_status(struct http_error *e, enum api_profile profile, weir_status status,
-			    struct weir_str text, struct weir_str param, uint32_t retry_after_ms)
+void api_error_from_status(struct api_error *e, enum api_profile profile, weir_status status,
+			   struct weir_str text, struct weir_str param, uint32_t retry_after_ms)
 {
 	const struct mapping *m = &mappings[G_N_ELEMENTS(mappings) - 1];
 	for (size_t i = 0; i < G_N_ELEMENTS(mappings); i++)
@@ -147,7 +147,7 @@ void http_error_from_status(struct http_error *e, enum api_profile profile, weir
 	for (size_t i = 0; i < G_N_ELEMENTS(fallbacks); i++)
 		if (fallbacks[i].status == status)
 			fallback = fallbacks[i].text;
-	http_error_set(e, m->http, m->code, fallback);
+	api_error_set(e, m->http, m->code, fallback);
 	e->type = m->type;
 	if (!m->text && text.len)
 		copy_text(e->message, sizeof(e->message), text.data, text.len);
@@ -168,7 +168,7 @@ void http_error_from_status(struct http_error *e, enum api_profile profile, weir
 					   : 5; /* 003-12 */
 }
 
-void http_error_object(struct buf *b, const struct http_error *e)
+void api_error_object(struct buf *b, const struct api_error *e)
 {
 	buf_puts(b, "{\"message\":");
 	json_put_cstring(b, e->message);
@@ -181,7 +181,7 @@ void http_error_object(struct buf *b, const struct http_error *e)
 	buf_putc(b, '}');
 }
 
-static void put_detail(struct buf *b, const struct http_error *e)
+static void put_detail(struct buf *b, const struct api_error *e)
 {
 	buf_puts(b, "{\"loc\":[\"body\"");
 	if (e->param[0]) {
@@ -195,12 +195,12 @@ static void put_detail(struct buf *b, const struct http_error *e)
 	buf_putc(b, '}');
 }
 
-void http_error_body(struct buf *b, const struct http_error *errors, uint32_t n,
-		     enum api_profile profile)
+void api_error_body(struct buf *b, const struct api_error *errors, uint32_t n,
+		    enum api_profile profile)
 {
 	if (profile == API_PROFILE_OPENAI) {
 		buf_puts(b, "{\"error\":");
-		http_error_object(b, &errors[0]);
+		api_error_object(b, &errors[0]);
 		buf_putc(b, '}');
 		return;
 	}

@@ -1,5 +1,5 @@
 /*
- * frontends/http/tools.c - see tools.h.
+ * frontends/api/tools.c - see tools.h.
  */
 #include "tools.h"
 

@@ -1,0 +1,62 @@
+/*
+ * frontends/api/body.h - the endpoints, and an API request's JSON body, checked whole and taken
+ * apart.
+ *
+ * Pure: any thread. Unknown members are ignored. Whatever is wrong is found here, before anything
+ * is asked of the gateway (000-08).
+ */
+#ifndef API_BODY_H
+#define API_BODY_H
+
+#include "api.h"
+#include "params.h"
+
+enum api_kind { API_KIND_CHAT, API_KIND_COMPLETION, API_KIND_TOKENIZE, API_KIND_DETOKENIZE };
+
+#define API_MAX_PROMPTS 128
+#define API_MAX_CHOICES 1024 /* prompts times n */
+
+struct api_format;
+struct api_body;
+
+struct api_endpoint {
+	const char *name; /* "chat": HTTP's metrics label, WebSocket's request type */
+	const char *path; /* "/v1/chat/completions" */
+	enum api_kind kind;
+	const struct api_format *format;
+	/* Fills the body from the members of the request; adds what is wrong to errors. */
+	void (*read)(struct api_body *, JsonObject *, const struct api_config *,
+		     struct api_error_list *errors);
+};
+
+/* All, ended by a NULL name. */
+const struct api_endpoint *api_endpoints(void);
+const struct api_endpoint *api_endpoint_find(const char *name); /* NULL: none */
+
+struct api_prompt {
+	char *text; /* the prompt, or a JSON array of token ids */
+	bool is_tokens;
+};
+
+struct api_body {
+	const struct api_endpoint *endpoint;
+	struct api_params params;
+	char *model; /* NULL where it may be absent: tokenize, detokenize */
+	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON, or NULL */
+	struct api_prompt *prompts; /* one for chat, without text */
+	uint32_t n_prompts;
+	struct weir_logit_bias *bias;
+};
+
+/* NULL: errors has at least one. text need not be NUL-terminated. */
+struct api_body *api_body_parse(const struct api_config *, const struct api_endpoint *,
+				const char *text, size_t len, struct api_error_list *errors);
+/* The same from an object that is part of a larger document. It must have passed json_check(). */
+struct api_body *api_body_read(const struct api_config *, const struct api_endpoint *, JsonObject *,
+			       struct api_error_list *errors);
+void api_body_free(struct api_body *);
+
+/* messages.c: checks a chat's messages and tools. */
+void messages_check(JsonObject *body, struct api_error_list *errors);
+
+#endif

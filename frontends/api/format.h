@@ -1,0 +1,52 @@
+/*
+ * frontends/api/format.h - how the answer of one endpoint is written; a file for each. [loop]
+ *
+ * A format sees events in the order of their streams. Streamed calls: begin, (event)*, finish for
+ * each choice, end; each writes frames by api_call_frame(). Others: (gather)*, then whole. A format
+ * never opens, grants or cancels, and does not care whether the client is still there.
+ */
+#ifndef API_FORMAT_H
+#define API_FORMAT_H
+
+#include "call.h"
+
+#define API_EVENT(type) (1u << WEIR_EVENT_##type)
+#define API_EVENTS_TEXT                                                                            \
+	(API_EVENT(TOKEN) | API_EVENT(TEXT) | API_EVENT(REASONING) | API_EVENT(TOOL))
+
+struct api_format {
+	const char *id_prefix; /* of the call's id: "chatcmpl-" */
+	uint32_t events;       /* API_EVENT bits that may come; others are a backend's mistake */
+	bool done_mark;        /* a stream of server-sent events ends with [DONE] */
+	void (*init)(struct api_call *); /* id and created are set, nothing is open; may be NULL */
+	void (*free)(struct api_call *); /* may be NULL */
+	/* Streamed. All but event may be NULL. */
+	void (*begin)(struct api_call *);
+	void (*event)(struct api_call *, struct api_choice *, const struct weir_event *);
+	void (*finish)(struct api_call *, struct api_choice *); /* the choice has ended */
+	void (*end)(struct api_call *);                         /* all have */
+	void (*error)(struct api_call *, const struct api_error *);
+	/* Not streamed. */
+	void (*gather)(struct api_call *, struct api_choice *, const struct weir_event *);
+	/* The body. False: ret_error, which is sent instead. */
+	bool (*whole)(struct api_call *, struct buf *out, struct api_error *ret_error);
+};
+
+extern const struct api_format api_format_chat, api_format_completion, api_format_plain;
+
+/* chunk.c: what chat and completion chunks share. A chunk is one frame. */
+void api_chunk_init(struct api_call *, const char *object); /* makes call->prefix */
+/* The frame up to behind "index":N */
+struct buf *api_chunk_begin(struct api_call *, const struct api_choice *);
+/* `,"finish_reason":X}]`, usage when asked for, and the end of the frame */
+void api_chunk_end(struct api_call *, struct buf *, uint32_t finish);
+void api_chunk_usage(struct api_call *); /* the last one of include_usage: format.end */
+void api_chunk_error(struct api_call *, const struct api_error *); /* {"error":{...}} */
+/* The whole answer around its choices; each(): one object of them. */
+void api_chunk_whole(struct api_call *, const char *object, struct buf *out,
+		     void (*each)(struct api_call *, struct api_choice *, uint32_t index,
+				  struct buf *out));
+void api_put_usage(const struct api_call *, struct buf *out); /* the object */
+const char *api_finish_reason(uint32_t finish);               /* with quotes, or null */
+
+#endif
