@@ -99,11 +99,10 @@ weir_status weir_cpu_weight(struct weir_instance *instance, uint32_t type, uint6
 	char buf[16];
 
 	if (!t)
-		return weir_cpu_fail(
-			err, WEIR_E_UNSUPPORTED,
-			"the cpu backend has no kernel for %s weights; it knows F32, F16, "
-			"BF16, Q8_0, Q4_0, Q4_K and Q6_K",
-			weir_cpu_type_name(type, buf));
+		return weir_cpu_fail(err, WEIR_E_UNSUPPORTED,
+				     "the cpu backend has no kernel for %s weights; it "
+				     "knows " WEIR_CPU_TYPE_NAMES,
+				     weir_cpu_type_name(type, buf));
 	if (!n_in || !n_out || n_in % t->block || n_in > UINT32_MAX || n_out > UINT32_MAX)
 		return weir_cpu_fail(err, WEIR_E_INVALID,
 				     "%s weights of %llu x %llu: rows must be whole blocks of %u",

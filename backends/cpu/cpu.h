@@ -26,6 +26,8 @@
 #define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
 #define WEIR_CPU_RECORD 56u /* bytes of one block of one row in Q8 form */
 
+#define WEIR_CPU_N_TYPES 40 /* past the last weir_dtype of a weight */
+
 /* Parameters of the last stage of LINEAR on a [nc][16] piece. */
 struct weir_cpu_finish {
 	const float *bias[2]; /* 16 floats at the piece's first row, or NULL */
@@ -58,7 +60,7 @@ struct weir_cpu_softmax {
  * contract of each function (tests/unit/test-cpu-ops.c compares). */
 struct weir_cpu_kernels {
 	const char *name;
-	weir_cpu_quant_fn q8_0, q4_0, q4_k, q6_k;
+	weir_cpu_quant_fn quant[WEIR_CPU_N_TYPES]; /* by weir_dtype; NULL: a float type */
 	weir_cpu_float_fn f32, f16, bf16;
 	/* x[32 * n_blocks] to column c of a Q8 tile's records from block 0 of `tile` on */
 	void (*quantize)(const float *x, size_t n_blocks, uint8_t *tile, unsigned nc, unsigned c);

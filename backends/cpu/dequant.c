@@ -8,9 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codes.h"
 #include "float16.h"
 
 #include <weir/draft/device.h>
+
+/* What the codes of IQ4_NL and IQ4_XS stand for, and those of E2M1, doubled. */
+static const int8_t values_nl[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+				      1,    13,   25,  38,  53,  69,  89,  113 };
+static const int8_t values_fp4[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
 static inline uint16_t load_u16(const uint8_t *p)
 {
@@ -39,27 +45,80 @@ static void row_bf16(const uint8_t *src, size_t n_blocks, float *dst)
 		dst[i] = weir_bf16_to_f32(load_u16(src + 2 * i));
 }
 
-/* f16 d; int8 q[32] */
-static void row_q8_0(const uint8_t *src, size_t n_blocks, float *dst)
+/* One plain block: w = d * value[code] */
+static void block_of_values(uint32_t type, const uint8_t *src, float d, const int8_t *values,
+			    float *dst)
 {
-	for (size_t b = 0; b < n_blocks; b++, src += 34, dst += 32) {
-		float d = load_f16(src);
+	uint8_t q[32];
 
-		for (int i = 0; i < 32; i++)
-			dst[i] = d * (float)(int8_t)src[2 + i];
-	}
+	weir_cpu_codes_get(type, src, q);
+	for (int i = 0; i < 32; i++)
+		dst[i] = d * (float)values[q[i]];
 }
 
-/* f16 d; 16 bytes: low nibbles are weights 0..15, high ones 16..31; minus 8 */
+/* w = d * (q - zero) */
+static void block_of_codes(uint32_t type, const uint8_t *src, float d, int zero, float *dst)
+{
+	uint8_t q[32];
+
+	weir_cpu_codes_get(type, src, q);
+	for (int i = 0; i < 32; i++)
+		dst[i] = d * (float)(q[i] - zero);
+}
+
+/* w = d * q + m */
+static void block_with_min(uint32_t type, const uint8_t *src, float *dst)
+{
+	float d = load_f16(src), m = load_f16(src + 2);
+
+	block_of_codes(type, src, d, 0, dst);
+	for (int i = 0; i < 32; i++)
+		dst[i] += m;
+}
+
+static void row_q8_0(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 34, dst += 32)
+		block_of_codes(WEIR_DTYPE_Q8_0, src, load_f16(src), 128, dst);
+}
+
 static void row_q4_0(const uint8_t *src, size_t n_blocks, float *dst)
 {
-	for (size_t b = 0; b < n_blocks; b++, src += 18, dst += 32) {
-		float d = load_f16(src);
+	for (size_t b = 0; b < n_blocks; b++, src += 18, dst += 32)
+		block_of_codes(WEIR_DTYPE_Q4_0, src, load_f16(src), 8, dst);
+}
 
-		for (int i = 0; i < 16; i++) {
-			dst[i] = (float)((src[2 + i] & 15) - 8) * d;
-			dst[16 + i] = (float)((src[2 + i] >> 4) - 8) * d;
-		}
+static void row_q4_1(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 20, dst += 32)
+		block_with_min(WEIR_DTYPE_Q4_1, src, dst);
+}
+
+static void row_q5_0(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 22, dst += 32)
+		block_of_codes(WEIR_DTYPE_Q5_0, src, load_f16(src), 16, dst);
+}
+
+static void row_q5_1(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 24, dst += 32)
+		block_with_min(WEIR_DTYPE_Q5_1, src, dst);
+}
+
+static void row_iq4_nl(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 18, dst += 32)
+		block_of_values(WEIR_DTYPE_IQ4_NL, src, load_f16(src), values_nl, dst);
+}
+
+/* E8M0: a power of two; halved, as the values are doubled */
+static void row_mxfp4(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	for (size_t b = 0; b < n_blocks; b++, src += 17, dst += 32) {
+		uint32_t bits = src[0] < 2 ? 0x00200000u << src[0] : (uint32_t)(src[0] - 1) << 23;
+
+		block_of_values(WEIR_DTYPE_MXFP4, src, weir_bits_float(bits), values_fp4, dst);
 	}
 }
 
@@ -74,51 +133,151 @@ void weir_q4_k_scale(const uint8_t *scales, unsigned j, uint8_t *ret_scale, uint
 	}
 }
 
-/* f16 d, dmin; 12 bytes of 6-bit scales; 128 bytes: per 64 weights 32 bytes, low nibbles first */
-static void row_q4_k(const uint8_t *src, size_t n_blocks, float *dst)
+/* Q4_K and Q5_K: w = (d * scale) * q - (dmin * min), per 32 weights */
+static void row_pairs(uint32_t type, size_t bytes, const uint8_t *src, size_t n_blocks, float *dst)
 {
-	for (size_t b = 0; b < n_blocks; b++, src += 144) {
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += bytes) {
 		float d = load_f16(src), dmin = load_f16(src + 2);
 
+		weir_cpu_codes_get(type, src, q);
 		for (unsigned j = 0; j < 8; j++) {
-			const uint8_t *q = src + 16 + j / 2 * 32;
 			uint8_t scale, min;
 			float ds, dm;
 
 			weir_q4_k_scale(src + 4, j, &scale, &min);
 			ds = d * (float)scale;
 			dm = dmin * (float)min;
-			for (int i = 0; i < 32; i++)
-				*dst++ = ds * (float)(j & 1 ? q[i] >> 4 : q[i] & 15) - dm;
+			for (unsigned i = 32 * j; i < 32 * j + 32; i++)
+				*dst++ = ds * (float)q[i] - dm;
 		}
 	}
 }
 
-/* ql[128], qh[64], int8 scales[16], f16 d; two halves of 128, lanes l, l+32, l+64, l+96 */
-static void row_q6_k(const uint8_t *src, size_t n_blocks, float *dst)
+static void row_q4_k(const uint8_t *src, size_t n_blocks, float *dst)
 {
-	for (size_t b = 0; b < n_blocks; b++, src += 210) {
-		const int8_t *scales = (const int8_t *)src + 192;
-		float d = load_f16(src + 208);
+	row_pairs(WEIR_DTYPE_Q4_K, 144, src, n_blocks, dst);
+}
 
-		for (int i = 0; i < 256; i++) {
-			int half = i / 128, lane = i % 128 / 32, l = i % 32;
-			int low = src[half * 64 + lane % 2 * 32 + l] >> (lane / 2 * 4) & 15;
-			int high = src[128 + half * 32 + l] >> (lane * 2) & 3;
+static void row_q5_k(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	row_pairs(WEIR_DTYPE_Q5_K, 176, src, n_blocks, dst);
+}
 
-			*dst++ = d * (float)scales[i / 16] * (float)((low | high << 4) - 32);
+/* scales[16]: low nibble the scale, high one the minimum, of 16 weights */
+static void row_q2_k(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += 84) {
+		float d = load_f16(src + 80), dmin = load_f16(src + 82);
+
+		weir_cpu_codes_get(WEIR_DTYPE_Q2_K, src, q);
+		for (int i = 0; i < 256; i++)
+			*dst++ = d * (float)(src[i / 16] & 15) * (float)q[i] -
+				 dmin * (float)(src[i / 16] >> 4);
+	}
+}
+
+/* 6-bit scales minus 32 of 16 weights: j's low nibble in byte j % 8, its high bits in 8 + j % 4 */
+static void row_q3_k(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += 110) {
+		const uint8_t *scales = src + 96;
+		float d = load_f16(src + 108);
+
+		weir_cpu_codes_get(WEIR_DTYPE_Q3_K, src, q);
+		for (int j = 0; j < 16; j++) {
+			int low = scales[j % 8] >> (j / 8 * 4) & 15;
+			int high = scales[8 + j % 4] >> (j / 4 * 2) & 3;
+			float ds = d * (float)((low | high << 4) - 32);
+
+			for (int i = 16 * j; i < 16 * j + 16; i++)
+				*dst++ = ds * (float)(q[i] - 4);
 		}
 	}
+}
+
+/* int8 scales of 16 weights */
+static void row_q6_k(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += 210) {
+		float d = load_f16(src + 208);
+
+		weir_cpu_codes_get(WEIR_DTYPE_Q6_K, src, q);
+		for (int i = 0; i < 256; i++)
+			*dst++ = d * (float)(int8_t)src[192 + i / 16] * (float)(q[i] - 32);
+	}
+}
+
+/* f16 d, two bytes with the high bits of 8 scales, four with their low nibbles; minus 32 */
+static void row_iq4_xs(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += 136) {
+		float d = load_f16(src);
+		unsigned high = load_u16(src + 2);
+
+		weir_cpu_codes_get(WEIR_DTYPE_IQ4_XS, src, q);
+		for (int j = 0; j < 8; j++) {
+			unsigned low = src[4 + j / 2] >> (j % 2 * 4) & 15u;
+			float ds = d * (float)((int)(low | (high >> (2 * j) & 3u) << 4) - 32);
+
+			for (int i = 32 * j; i < 32 * j + 32; i++)
+				*dst++ = ds * (float)values_nl[q[i]];
+		}
+	}
+}
+
+static void row_ternary(uint32_t type, size_t bytes, const uint8_t *src, size_t n_blocks,
+			float *dst)
+{
+	uint8_t q[256];
+
+	for (size_t b = 0; b < n_blocks; b++, src += bytes) {
+		float d = load_f16(src + bytes - 2);
+
+		weir_cpu_codes_get(type, src, q);
+		for (int i = 0; i < 256; i++)
+			*dst++ = d * (float)(q[i] - 1);
+	}
+}
+
+static void row_tq1_0(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	row_ternary(WEIR_DTYPE_TQ1_0, 54, src, n_blocks, dst);
+}
+
+static void row_tq2_0(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	row_ternary(WEIR_DTYPE_TQ2_0, 66, src, n_blocks, dst);
 }
 
 static const struct weir_cpu_type types[] = {
 	[WEIR_DTYPE_F32] = { "F32", 1, 4, 0, row_f32 },
 	[WEIR_DTYPE_F16] = { "F16", 1, 2, 0, row_f16 },
 	[WEIR_DTYPE_Q4_0] = { "Q4_0", 32, 18, 1, row_q4_0 },
+	[WEIR_DTYPE_Q4_1] = { "Q4_1", 32, 20, 1, row_q4_1 },
+	[WEIR_DTYPE_Q5_0] = { "Q5_0", 32, 22, 1, row_q5_0 },
+	[WEIR_DTYPE_Q5_1] = { "Q5_1", 32, 24, 1, row_q5_1 },
 	[WEIR_DTYPE_Q8_0] = { "Q8_0", 32, 34, 1, row_q8_0 },
+	[WEIR_DTYPE_Q2_K] = { "Q2_K", 256, 84, 1, row_q2_k },
+	[WEIR_DTYPE_Q3_K] = { "Q3_K", 256, 110, 1, row_q3_k },
 	[WEIR_DTYPE_Q4_K] = { "Q4_K", 256, 144, 1, row_q4_k },
+	[WEIR_DTYPE_Q5_K] = { "Q5_K", 256, 176, 1, row_q5_k },
 	[WEIR_DTYPE_Q6_K] = { "Q6_K", 256, 210, 1, row_q6_k },
+	[WEIR_DTYPE_IQ4_NL] = { "IQ4_NL", 32, 18, 1, row_iq4_nl },
+	[WEIR_DTYPE_IQ4_XS] = { "IQ4_XS", 256, 136, 1, row_iq4_xs },
 	[WEIR_DTYPE_BF16] = { "BF16", 1, 2, 0, row_bf16 },
+	[WEIR_DTYPE_TQ1_0] = { "TQ1_0", 256, 54, 1, row_tq1_0 },
+	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, 1, row_tq2_0 },
+	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, 1, row_mxfp4 },
 };
 
 /* Every id of GGUF, for messages about types without a kernel. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel-quant.h - one group of 16 quantised rows times a tile of Q8 activations, for one ISA.
+ * kernel-quant.h - groups of 16 quantised rows times a tile of Q8 activations, for one ISA.
  *
- * Included by level-*.c after a simd-*.h. A block's codes are unpacked to registers once for up to
- * MAX_COLS columns; the integer dot product of a block is exact, and is then folded into one float
- * per row and column, block by block in ascending order. So a result does not depend on the number
- * of columns, and is the same on every level.
+ * Included by level-*.c after a simd-*.h. One template for all types, which differ in two things:
+ * how codes are unpacked (load_codes), and how the dot product of 32 codes is folded into a sum
+ * (scales_of, fold). A block's codes are unpacked to registers once for up to MAX_COLS columns; the
+ * integer dot product of a block is exact, and is then folded into one float per row and column,
+ * block by block in ascending order. So a result does not depend on the number of columns, and is
+ * the same on every level. Layouts: repack.h.
  */
 #include "cpu.h"
 
@@ -32,20 +34,100 @@ INLINE void columns_next(struct columns *t)
 enum { MAX_SUMS = 16 };
 enum { WORD_SCALE, WORD_SUM, WORD_8, WORD_128, WORD_32_LOW, WORD_32_HIGH };
 
-INLINE float word_f32(const struct columns *t, int word, unsigned c)
+INLINE hf word_f32(const struct columns *t, int word, unsigned c)
 {
 	float x;
 
 	memcpy(&x, t->word + ((size_t)word * t->nc + c) * 4, sizeof(x));
-	return x;
+	return hf_set1(x);
 }
 
-INLINE int32_t word_i32(const struct columns *t, int word, unsigned c)
+INLINE hi word_i32(const struct columns *t, int word, unsigned c)
 {
 	int32_t x;
 
 	memcpy(&x, t->word + ((size_t)word * t->nc + c) * 4, sizeof(x));
-	return x;
+	return hi_set1(x);
+}
+
+enum quant_kind {
+	QUANT_Q8_0,
+	QUANT_Q4_0,
+	QUANT_Q4_1,
+	QUANT_Q5_0,
+	QUANT_Q5_1,
+	QUANT_Q2_K,
+	QUANT_Q3_K,
+	QUANT_Q4_K,
+	QUANT_Q5_K,
+	QUANT_Q6_K,
+	QUANT_IQ4_NL,
+	QUANT_IQ4_XS,
+	QUANT_MXFP4,
+	QUANT_TQ2_0, /* and TQ1_0, which is repacked to the same */
+};
+
+/* Every function of a kind below is called with constants, so that each switch folds away. */
+
+INLINE size_t kind_codes(enum quant_kind kind) /* bytes of 16 rows of 32 weights */
+{
+	switch (kind) {
+	case QUANT_Q8_0:
+		return 512;
+	case QUANT_Q6_K:
+		return 384;
+	case QUANT_Q5_0:
+	case QUANT_Q5_1:
+	case QUANT_Q5_K:
+		return 320;
+	case QUANT_Q3_K:
+		return 192;
+	case QUANT_Q2_K:
+	case QUANT_TQ2_0:
+		return 128;
+	default:
+		return 256;
+	}
+}
+
+INLINE size_t kind_scales(enum quant_kind kind) /* bytes of 16 rows of one (super-)block */
+{
+	switch (kind) {
+	case QUANT_Q4_1:
+	case QUANT_Q5_1:
+		return 64;
+	case QUANT_Q2_K:
+		return 320;
+	case QUANT_Q3_K:
+		return 224;
+	case QUANT_Q4_K:
+	case QUANT_Q5_K:
+		return 256;
+	case QUANT_Q6_K:
+		return 288;
+	case QUANT_IQ4_XS:
+		return 128;
+	case QUANT_MXFP4:
+		return 16;
+	default:
+		return 32;
+	}
+}
+
+INLINE size_t kind_super(enum quant_kind kind) /* blocks of 32 in one block of the format */
+{
+	switch (kind) {
+	case QUANT_Q2_K:
+	case QUANT_Q3_K:
+	case QUANT_Q4_K:
+	case QUANT_Q5_K:
+	case QUANT_Q6_K:
+	case QUANT_IQ4_XS:
+	case QUANT_TQ2_0:
+		return 8;
+	default:
+		return 1;
+	}
 }
 
 INLINE void load_nibbles(const uint8_t *codes, hi *w)
@@ -59,6 +141,277 @@ INLINE void load_nibbles(const uint8_t *codes, hi *w)
 	}
 }
 
+INLINE void load_pairs(const uint8_t *codes, hi *w)
+{
+	UNROLL(2)
+	for (int h = 0; h < 2; h++) {
+		hi x = hi_load(codes + 64 * h);
+
+		UNROLL(4)
+		for (int s = 0; s < 4; s++)
+			w[4 * h + s] = hi_two(x, s);
+	}
+}
+
+/* The 8 slices of 4 codes of 32 weights, unsigned. */
+INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, hi *w)
+{
+	/* The values of GGUF's IQ4_NL and of MXFP4 (doubled), plus 128 */
+	static const uint8_t book_nl[16] = { 1,   24,  45,  63,  79,  93,  106, 118,
+					     129, 141, 153, 166, 181, 197, 217, 241 };
+	static const uint8_t book_fp4[16] = { 128, 129, 130, 131, 132, 134, 136, 140,
+					      128, 127, 126, 125, 124, 122, 120, 116 };
+	hi high;
+
+	switch (kind) {
+	case QUANT_Q8_0:
+		UNROLL(8)
+		for (int s = 0; s < 8; s++)
+			w[s] = hi_load(codes + 64 * s);
+		return;
+	case QUANT_Q2_K:
+	case QUANT_TQ2_0:
+		load_pairs(codes, w);
+		return;
+	case QUANT_Q3_K:
+		load_pairs(codes, w);
+		high = hi_load(codes + 128);
+		UNROLL(8)
+		for (int s = 0; s < 8; s++)
+			w[s] = hi_with_bit(w[s], high, s, 2);
+		return;
+	default:
+		load_nibbles(codes, w);
+	}
+	switch (kind) {
+	case QUANT_Q5_0:
+	case QUANT_Q5_1:
+	case QUANT_Q5_K:
+		high = hi_load(codes + 256);
+		UNROLL(8)
+		for (int s = 0; s < 8; s++)
+			w[s] = hi_with_bit(w[s], high, s, 4);
+		break;
+	case QUANT_Q6_K:
+		UNROLL(2)
+		for (int h = 0; h < 2; h++) {
+			high = hi_load(codes + 256 + 64 * h);
+			UNROLL(4)
+			for (int s = 0; s < 4; s++)
+				w[4 * h + s] = hi_with_bits(w[4 * h + s], high, s);
+		}
+		break;
+	case QUANT_IQ4_NL:
+	case QUANT_IQ4_XS:
+	case QUANT_MXFP4:
+		UNROLL(8)
+		for (int s = 0; s < 8; s++)
+			w[s] = hi_lookup(kind == QUANT_MXFP4 ? book_fp4 : book_nl, w[s]);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What a super-block's scales are before they belong to 32 weights. */
+struct super {
+	hf d, dmin;
+	uint8_t split[256]; /* [8][16] scales, then mins; or [16][16] scales */
+};
+
+/* 12 packed bytes [byte][16] of Q4_K and Q5_K to [8][16] scales and [8][16] mins */
+INLINE void split_pairs(const uint8_t *restrict p, uint8_t *restrict scales, uint8_t *restrict mins)
+{
+	for (int i = 0; i < 64; i++) {
+		scales[i] = p[i] & 63;
+		mins[i] = p[64 + i] & 63;
+		scales[64 + i] = (uint8_t)((p[128 + i] & 15) | (p[i] >> 2 & 48));
+		mins[64 + i] = (uint8_t)(p[128 + i] >> 4 | (p[64 + i] >> 2 & 48));
+	}
+}
+
+/* 12 packed bytes [byte][16] of Q3_K to [16][16] signed scales */
+INLINE void split_signed(const uint8_t *restrict p, uint8_t *restrict scales)
+{
+	for (int i = 0; i < 64; i++) {
+		uint8_t high = p[128 + i];
+
+		scales[i] = (uint8_t)(((p[i] & 15) | (high << 4 & 48)) - 32);
+		scales[64 + i] = (uint8_t)(((p[64 + i] & 15) | (high << 2 & 48)) - 32);
+		scales[128 + i] = (uint8_t)((p[i] >> 4 | (high & 48)) - 32);
+		scales[192 + i] = (uint8_t)((p[64 + i] >> 4 | (high >> 2 & 48)) - 32);
+	}
+}
+
+/* 2 bytes of high bits and 4 of nibbles [byte][16] of IQ4_XS to [8][16] signed scales */
+INLINE void split_xs(const uint8_t *restrict p, uint8_t *restrict scales)
+{
+	for (int j = 0; j < 4; j++) {
+		const uint8_t *low = p + 32 + 16 * j, *high = p + j / 2 * 16;
+
+		for (int i = 0; i < 16; i++) {
+			uint8_t bits = (uint8_t)(high[i] >> (j % 2 * 4));
+
+			scales[32 * j + i] = (uint8_t)(((low[i] & 15) | (bits << 4 & 48)) - 32);
+			scales[32 * j + 16 + i] = (uint8_t)((low[i] >> 4 | (bits << 2 & 48)) - 32);
+		}
+	}
+}
+
+INLINE void super_of(enum quant_kind kind, const uint8_t *scales, unsigned row, struct super *s)
+{
+	switch (kind) {
+	case QUANT_Q4_K:
+	case QUANT_Q5_K:
+		s->d = hf_load_f16(scales + 2 * row);
+		s->dmin = hf_load_f16(scales + 32 + 2 * row);
+		split_pairs(scales + 64, s->split, s->split + 128);
+		break;
+	case QUANT_Q2_K:
+		s->d = hf_load_f16(scales + 256 + 2 * row);
+		/* of sums that fold() has times -32 */
+		s->dmin = hf_mul(hf_load_f16(scales + 288 + 2 * row), hf_set1(0.03125f));
+		break;
+	case QUANT_Q3_K:
+		s->d = hf_load_f16(scales + 192 + 2 * row);
+		split_signed(scales, s->split);
+		break;
+	case QUANT_Q6_K:
+		s->d = hf_load_f16(scales + 256 + 2 * row);
+		break;
+	case QUANT_IQ4_XS:
+		s->d = hf_load_f16(scales + 2 * row);
+		split_xs(scales + 32, s->split);
+		break;
+	case QUANT_TQ2_0:
+		s->d = hf_load_f16(scales + 2 * row);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The factors of 32 weights: d alone; and a minimum; or d, and scales of two halves; and minima. */
+struct factors {
+	hf d, min, low, high, min_high;
+};
+
+/* scales: of the block that b (0..7, of a super-block) is in */
+INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, unsigned row,
+				 const struct super *s, unsigned b)
+{
+	struct factors f;
+
+	f.d = f.min = f.low = f.high = f.min_high = hf_zero();
+	switch (kind) {
+	case QUANT_Q4_1:
+	case QUANT_Q5_1:
+		f.d = hf_load_f16(scales + 2 * row);
+		f.min = hf_load_f16(scales + 32 + 2 * row);
+		break;
+	case QUANT_Q4_K:
+	case QUANT_Q5_K:
+		f.d = hf_mul(s->d, hf_load_u8(s->split + 16 * b + row));
+		f.min = hf_mul(s->dmin, hf_load_u8(s->split + 128 + 16 * b + row));
+		break;
+	case QUANT_Q2_K:
+		f.d = s->d;
+		f.low = hf_load_u4(scales + 32 * b + row, 0);
+		f.high = hf_load_u4(scales + 32 * b + 16 + row, 0);
+		f.min = hf_mul(s->dmin, hf_load_u4(scales + 32 * b + row, 4));
+		f.min_high = hf_mul(s->dmin, hf_load_u4(scales + 32 * b + 16 + row, 4));
+		break;
+	case QUANT_Q3_K:
+		f.d = s->d;
+		f.low = hf_load_i8(s->split + 32 * b + row);
+		f.high = hf_load_i8(s->split + 32 * b + 16 + row);
+		break;
+	case QUANT_Q6_K:
+		f.d = s->d;
+		f.low = hf_load_i8(scales + 32 * b + row);
+		f.high = hf_load_i8(scales + 32 * b + 16 + row);
+		break;
+	case QUANT_IQ4_XS:
+		f.d = hf_mul(s->d, hf_load_i8(s->split + 16 * b + row));
+		break;
+	case QUANT_TQ2_0:
+		f.d = s->d;
+		break;
+	case QUANT_MXFP4:
+		f.d = hf_load_e8m0(scales + row);
+		break;
+	default:
+		f.d = hf_load_f16(scales + 2 * row);
+	}
+	return f;
+}
+
+/* sum + the 32 weights w times column c */
+INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const struct columns *t,
+	       unsigned c, hf sum)
+{
+	const uint8_t *a = t->q + 32 * c;
+	hf scale = word_f32(t, WORD_SCALE, c), x;
+	hi dot = hi_set1(0), high;
+
+	switch (kind) {
+	case QUANT_Q8_0:
+	case QUANT_IQ4_NL:
+	case QUANT_IQ4_XS:
+	case QUANT_MXFP4:
+		dot = dot_byte(word_i32(t, WORD_128, c), w, a);
+		break;
+	case QUANT_Q4_0:
+		dot = dot_codes(word_i32(t, WORD_8, c), w, a, 8, 15);
+		break;
+	case QUANT_Q5_0: /* -16 */
+		dot = dot_codes(hi_left(word_i32(t, WORD_8, c), 1), w, a, 8, 31);
+		break;
+	case QUANT_TQ2_0: /* -1 */
+		dot = dot_codes(hi_right(word_i32(t, WORD_8, c), 3), w, a, 8, 3);
+		break;
+	case QUANT_Q4_1:
+	case QUANT_Q4_K:
+		dot = dot_codes(hi_set1(0), w, a, 8, 15);
+		break;
+	case QUANT_Q5_1:
+	case QUANT_Q5_K:
+		dot = dot_codes(hi_set1(0), w, a, 8, 31);
+		break;
+	case QUANT_Q2_K:
+	case QUANT_Q3_K:
+	case QUANT_Q6_K:
+		if (kind == QUANT_Q2_K) {
+			dot = dot_codes(hi_set1(0), w, a, 4, 3);
+			high = dot_codes(hi_set1(0), w + 4, a + 16, 4, 3);
+		} else if (kind == QUANT_Q3_K) { /* -4 */
+			dot = hi_right(word_i32(t, WORD_32_LOW, c), 3);
+			high = hi_right(word_i32(t, WORD_32_HIGH, c), 3);
+			dot = dot_codes(dot, w, a, 4, 7);
+			high = dot_codes(high, w + 4, a + 16, 4, 7);
+		} else {
+			dot = dot_codes(word_i32(t, WORD_32_LOW, c), w, a, 4, 63);
+			high = dot_codes(word_i32(t, WORD_32_HIGH, c), w + 4, a + 16, 4, 63);
+		}
+		/* below 2^24, so exact: 16 * 32 * 127 * 128 twice */
+		x = hf_fma(hf_from_int(high), f->high, hf_mul(hf_from_int(dot), f->low));
+		sum = hf_fma(hf_mul(x, scale), f->d, sum);
+		if (kind == QUANT_Q2_K) {
+			x = hf_mul(hf_from_int(word_i32(t, WORD_32_LOW, c)), scale);
+			sum = hf_fma(x, f->min, sum);
+			x = hf_mul(hf_from_int(word_i32(t, WORD_32_HIGH, c)), scale);
+			sum = hf_fma(x, f->min_high, sum);
+		}
+		return sum;
+	}
+	sum = hf_fma(hf_mul(hf_from_int(dot), scale), f->d, sum);
+	if (kind == QUANT_Q4_K || kind == QUANT_Q5_K)
+		return hf_fnma(word_f32(t, WORD_SUM, c), f->min, sum);
+	if (kind == QUANT_Q4_1 || kind == QUANT_Q5_1)
+		return hf_fma(word_f32(t, WORD_SUM, c), f->min, sum);
+	return sum;
+}
+
 /* Accumulators of `groups` groups by `cols` columns, out as [group][nc][16]. */
 INLINE void store_columns(const hf *acc, unsigned cols, unsigned groups, size_t nc, float *out)
 {
@@ -67,187 +420,44 @@ INLINE void store_columns(const hf *acc, unsigned cols, unsigned groups, size_t 
 		hf_store(out + (i / cols * nc + i % cols) * 16, acc[i]);
 }
 
-INLINE void clear_columns(hf *acc, unsigned n)
-{
-	UNROLL(16)
-	for (unsigned i = 0; i < n; i++)
-		acc[i] = hf_zero();
-}
-
-/* Where the planes of the first of some groups begin, and how far apart the groups are. */
-struct planes {
-	const uint8_t *codes, *scales;
-	size_t stride;
-	unsigned row; /* the first row that this pass computes: 0, or 8 where LANES is 8 */
-};
-
-INLINE void cols_q8_0(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
-		      unsigned groups, float *out)
-{
-	hf acc[MAX_SUMS];
-
-	clear_columns(acc, cols * groups);
-	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
-		UNROLL(4)
-		for (unsigned g = 0; g < groups; g++) {
-			const uint8_t *codes = p.codes + g * p.stride + b * 512 + 4 * p.row;
-			hf d = hf_load_f16(p.scales + g * p.stride + b * 32 + 2 * p.row);
-			hi w[8];
-
-			UNROLL(8)
-			for (int s = 0; s < 8; s++)
-				w[s] = hi_load(codes + 64 * s);
-			UNROLL(16)
-			for (unsigned c = 0; c < cols; c++) {
-				hi dot = dot_byte(word_i32(&t, WORD_128, c), w, t.q + 32 * c);
-				hf x = hf_mul(hf_from_int(dot),
-					      hf_set1(word_f32(&t, WORD_SCALE, c)));
-
-				acc[g * cols + c] = hf_fma(x, d, acc[g * cols + c]);
-			}
-		}
-	}
-	store_columns(acc, cols, groups, t.nc, out);
-}
-
-INLINE void cols_q4_0(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
-		      unsigned groups, float *out)
-{
-	hf acc[MAX_SUMS];
-
-	clear_columns(acc, cols * groups);
-	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
-		UNROLL(4)
-		for (unsigned g = 0; g < groups; g++) {
-			hf d = hf_load_f16(p.scales + g * p.stride + b * 32 + 2 * p.row);
-			hi w[8];
-
-			load_nibbles(p.codes + g * p.stride + b * 256 + 4 * p.row, w);
-			UNROLL(16)
-			for (unsigned c = 0; c < cols; c++) {
-				hi dot = dot_low(word_i32(&t, WORD_8, c), w, t.q + 32 * c);
-				hf x = hf_mul(hf_from_int(dot),
-					      hf_set1(word_f32(&t, WORD_SCALE, c)));
-
-				acc[g * cols + c] = hf_fma(x, d, acc[g * cols + c]);
-			}
-		}
-	}
-	store_columns(acc, cols, groups, t.nc, out);
-}
-
-INLINE void cols_q4_k(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
-		      unsigned groups, float *out)
-{
-	hf acc[MAX_SUMS];
-
-	clear_columns(acc, cols * groups);
-	for (size_t b = 0; b < n_blocks; b += 8) {
-		uint8_t split[4][2][128];
-		hf d[4], dmin[4];
-
-		UNROLL(4)
-		for (unsigned g = 0; g < groups; g++) {
-			const uint8_t *scales = p.scales + g * p.stride + b * 32;
-
-			d[g] = hf_load_f16(scales + 2 * p.row);
-			dmin[g] = hf_load_f16(scales + 32 + 2 * p.row);
-			split_scales(scales + 64, split[g][0], split[g][1]);
-		}
-		for (unsigned j = 0; j < 8; j++, columns_next(&t)) {
-			UNROLL(4)
-			for (unsigned g = 0; g < groups; g++) {
-				hf ds = hf_mul(d[g], hf_load_u8(split[g][0] + 16 * j + p.row));
-				hf dm = hf_mul(dmin[g], hf_load_u8(split[g][1] + 16 * j + p.row));
-				hi w[8];
-
-				load_nibbles(p.codes + g * p.stride + (b + j) * 256 + 4 * p.row, w);
-				UNROLL(16)
-				for (unsigned c = 0; c < cols; c++) {
-					hi dot = dot_low(0, w, t.q + 32 * c);
-					hf x = hf_mul(hf_from_int(dot),
-						      hf_set1(word_f32(&t, WORD_SCALE, c)));
-					hf *sum = &acc[g * cols + c];
-
-					*sum = hf_fma(x, ds, *sum);
-					*sum = hf_fnma(hf_set1(word_f32(&t, WORD_SUM, c)), dm,
-						       *sum);
-				}
-			}
-		}
-	}
-	store_columns(acc, cols, groups, t.nc, out);
-}
-
-INLINE void load_six(const uint8_t *codes, hi *w)
-{
-	load_nibbles(codes, w);
-	UNROLL(2)
-	for (int h = 0; h < 2; h++) {
-		hi bits = hi_load(codes + 256 + 64 * h);
-
-		UNROLL(4)
-		for (int s = 0; s < 4; s++)
-			w[4 * h + s] = hi_with_bits(w[4 * h + s], bits, s);
-	}
-}
-
-INLINE void cols_q6_k(struct planes p, size_t n_blocks, struct columns t, unsigned cols,
-		      unsigned groups, float *out)
-{
-	hf acc[MAX_SUMS];
-
-	clear_columns(acc, cols * groups);
-	for (size_t b = 0; b < n_blocks; b++, columns_next(&t)) {
-		UNROLL(4)
-		for (unsigned g = 0; g < groups; g++) {
-			const uint8_t *scales = p.scales + g * p.stride + b / 8 * 288;
-			hf d = hf_load_f16(scales + 256 + 2 * p.row);
-			hf low = hf_load_i8(scales + b % 8 * 32 + p.row);
-			hf high = hf_load_i8(scales + b % 8 * 32 + 16 + p.row);
-			hi w[8];
-
-			load_six(p.codes + g * p.stride + b * 384 + 4 * p.row, w);
-			UNROLL(16)
-			for (unsigned c = 0; c < cols; c++) {
-				hi x = dot_half(word_i32(&t, WORD_32_LOW, c), w, t.q + 32 * c);
-				hi y = dot_half(word_i32(&t, WORD_32_HIGH, c), w + 4,
-						t.q + 32 * c + 16);
-				/* below 2^24, so exact: 16 * 32 * 127 * 128 twice */
-				hf sum = hf_fma(hf_from_int(y), high, hf_mul(hf_from_int(x), low));
-
-				sum = hf_mul(sum, hf_set1(word_f32(&t, WORD_SCALE, c)));
-				acc[g * cols + c] = hf_fma(sum, d, acc[g * cols + c]);
-			}
-		}
-	}
-	store_columns(acc, cols, groups, t.nc, out);
-}
-
-enum quant_kind { QUANT_Q8_0, QUANT_Q4_0, QUANT_Q4_K, QUANT_Q6_K };
-
-/* kind, cols, groups: constants */
+/* Rows row .. row + LANES - 1 of some groups, `stride` bytes apart, times columns of t. kind, cols,
+ * groups: constants */
 INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride, unsigned row,
 		       size_t n_blocks, struct columns t, unsigned cols, unsigned groups,
 		       float *out)
 {
-	size_t plane = n_blocks * (kind == QUANT_Q8_0 ? 512 : kind == QUANT_Q6_K ? 384 : 256);
-	struct planes p = { group, group + plane, stride, row };
+	const uint8_t *plane = group + n_blocks * kind_codes(kind);
+	size_t per = kind_super(kind);
+	hf acc[MAX_SUMS];
 
-	switch (kind) {
-	case QUANT_Q8_0:
-		cols_q8_0(p, n_blocks, t, cols, groups, out);
-		break;
-	case QUANT_Q4_0:
-		cols_q4_0(p, n_blocks, t, cols, groups, out);
-		break;
-	case QUANT_Q4_K:
-		cols_q4_k(p, n_blocks, t, cols, groups, out);
-		break;
-	case QUANT_Q6_K:
-		cols_q6_k(p, n_blocks, t, cols, groups, out);
-		break;
+	UNROLL(16)
+	for (unsigned i = 0; i < cols * groups; i++)
+		acc[i] = hf_zero();
+	for (size_t b = 0; b < n_blocks; b += per, plane += kind_scales(kind)) {
+		struct super super[4];
+
+		UNROLL(4)
+		for (unsigned g = 0; g < groups; g++)
+			super_of(kind, plane + g * stride, row, &super[g]);
+		for (unsigned j = 0; j < per; j++, columns_next(&t)) {
+			UNROLL(4)
+			for (unsigned g = 0; g < groups; g++) {
+				struct factors f =
+					factors_of(kind, plane + g * stride, row, &super[g], j);
+				hi w[8];
+
+				load_codes(kind,
+					   group + g * stride + (b + j) * kind_codes(kind) +
+						   4 * row,
+					   w);
+				UNROLL(16)
+				for (unsigned c = 0; c < cols; c++)
+					acc[g * cols + c] =
+						fold(kind, w, &f, &t, c, acc[g * cols + c]);
+			}
+		}
 	}
+	store_columns(acc, cols, groups, t.nc, out);
 }
 
 /* Statement CASE(n) with the largest constant n <= left that has a kernel. */
@@ -295,26 +505,37 @@ INLINE void tile_quant(enum quant_kind kind, const uint8_t *group, size_t n_grou
 		}
 }
 
-static void quant_q8_0(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
-		       const uint8_t *tile, unsigned nc, float *out)
-{
-	tile_quant(QUANT_Q8_0, group, n_groups, stride, n_blocks, tile, nc, out);
-}
+#define QUANT(NAME, KIND)                                                                          \
+	static void NAME(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,    \
+			 const uint8_t *tile, unsigned nc, float *out)                             \
+	{                                                                                          \
+		tile_quant(KIND, group, n_groups, stride, n_blocks, tile, nc, out);                \
+	}
 
-static void quant_q4_0(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
-		       const uint8_t *tile, unsigned nc, float *out)
-{
-	tile_quant(QUANT_Q4_0, group, n_groups, stride, n_blocks, tile, nc, out);
-}
+QUANT(quant_q8_0, QUANT_Q8_0)
+QUANT(quant_q4_0, QUANT_Q4_0)
+QUANT(quant_q4_1, QUANT_Q4_1)
+QUANT(quant_q5_0, QUANT_Q5_0)
+QUANT(quant_q5_1, QUANT_Q5_1)
+QUANT(quant_q2_k, QUANT_Q2_K)
+QUANT(quant_q3_k, QUANT_Q3_K)
+QUANT(quant_q4_k, QUANT_Q4_K)
+QUANT(quant_q5_k, QUANT_Q5_K)
+QUANT(quant_q6_k, QUANT_Q6_K)
+QUANT(quant_iq4_nl, QUANT_IQ4_NL)
+QUANT(quant_iq4_xs, QUANT_IQ4_XS)
+QUANT(quant_mxfp4, QUANT_MXFP4)
+QUANT(quant_tq2_0, QUANT_TQ2_0)
 
-static void quant_q4_k(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
-		       const uint8_t *tile, unsigned nc, float *out)
-{
-	tile_quant(QUANT_Q4_K, group, n_groups, stride, n_blocks, tile, nc, out);
-}
-
-static void quant_q6_k(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,
-		       const uint8_t *tile, unsigned nc, float *out)
-{
-	tile_quant(QUANT_Q6_K, group, n_groups, stride, n_blocks, tile, nc, out);
-}
+/* For struct weir_cpu_kernels */
+#define QUANT_KERNELS                                                                              \
+	{                                                                                          \
+		[WEIR_DTYPE_Q8_0] = quant_q8_0, [WEIR_DTYPE_Q4_0] = quant_q4_0,                    \
+		[WEIR_DTYPE_Q4_1] = quant_q4_1, [WEIR_DTYPE_Q5_0] = quant_q5_0,                    \
+		[WEIR_DTYPE_Q5_1] = quant_q5_1, [WEIR_DTYPE_Q2_K] = quant_q2_k,                    \
+		[WEIR_DTYPE_Q3_K] = quant_q3_k, [WEIR_DTYPE_Q4_K] = quant_q4_k,                    \
+		[WEIR_DTYPE_Q5_K] = quant_q5_k, [WEIR_DTYPE_Q6_K] = quant_q6_k,                    \
+		[WEIR_DTYPE_IQ4_NL] = quant_iq4_nl, [WEIR_DTYPE_IQ4_XS] = quant_iq4_xs,            \
+		[WEIR_DTYPE_MXFP4] = quant_mxfp4, [WEIR_DTYPE_TQ1_0] = quant_tq2_0,                \
+		[WEIR_DTYPE_TQ2_0] = quant_tq2_0,                                                  \
+	}

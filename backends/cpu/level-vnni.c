@@ -17,10 +17,7 @@
 
 const struct weir_cpu_kernels weir_cpu_vnni = {
 	.name = "vnni",
-	.q8_0 = quant_q8_0,
-	.q4_0 = quant_q4_0,
-	.q4_k = quant_q4_k,
-	.q6_k = quant_q6_k,
+	.quant = QUANT_KERNELS,
 	.f32 = float_f32,
 	.f16 = float_f16,
 	.bf16 = float_bf16,

@@ -25,23 +25,9 @@ static void multiply(const weir_program *p, const struct weir_cpu_temp *src, con
 	const struct weir_cpu_kernels *kernels = p->cpu->kernels;
 	const uint8_t *group = w->data + g * w->group_bytes;
 	unsigned nc = tile_rows(n, first);
-	weir_cpu_quant_fn quant = NULL;
+	weir_cpu_quant_fn quant = kernels->quant[w->type];
 	const float *tile;
 
-	switch (w->type) {
-	case WEIR_DTYPE_Q8_0:
-		quant = kernels->q8_0;
-		break;
-	case WEIR_DTYPE_Q4_0:
-		quant = kernels->q4_0;
-		break;
-	case WEIR_DTYPE_Q4_K:
-		quant = kernels->q4_k;
-		break;
-	case WEIR_DTYPE_Q6_K:
-		quant = kernels->q6_k;
-		break;
-	}
 	if (quant) {
 		const uint8_t *q8 =
 			p->arena + src->q8 + first * (src->width / 32) * WEIR_CPU_RECORD;

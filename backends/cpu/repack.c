@@ -2,50 +2,33 @@
 /*
  * repack.c - GGUF rows into groups of 16 and back; see repack.h for the layouts.
  *
- * Both directions walk the same address functions, one byte at a time where bits move and four at
- * a time where they do not: loading is bound by the disk long before this.
+ * A block's codes are taken out of GGUF's bits (codes.c), 32 of them at a time are packed to the
+ * planes of the group, four bytes of a row side by side.
  */
 #include "repack.h"
 
 #include <string.h>
 
+#include "codes.h"
 #include "cpu.h"
 #include "dequant.h"
 
 size_t weir_cpu_codes_bytes(uint32_t type)
 {
-	switch (type) {
-	case WEIR_DTYPE_F32:
-		return 64;
-	case WEIR_DTYPE_F16:
-	case WEIR_DTYPE_BF16:
-		return 32;
-	case WEIR_DTYPE_Q8_0:
-		return 512;
-	case WEIR_DTYPE_Q4_0:
-		return 256;
-	case WEIR_DTYPE_Q4_K:
-		return 2048;
-	case WEIR_DTYPE_Q6_K:
-		return 3072;
-	default:
-		return 0;
-	}
+	const struct weir_cpu_type *t = weir_cpu_type(type);
+	const struct weir_cpu_codes *codes = weir_cpu_codes(type);
+
+	return !t ? 0 : codes ? (size_t)t->block * codes->bits * 2 : (size_t)t->bytes * 16;
 }
 
 size_t weir_cpu_scales_bytes(uint32_t type)
 {
-	switch (type) {
-	case WEIR_DTYPE_Q8_0:
-	case WEIR_DTYPE_Q4_0:
-		return 32;
-	case WEIR_DTYPE_Q4_K:
-		return 256;
-	case WEIR_DTYPE_Q6_K:
-		return 288;
-	default:
-		return 0;
-	}
+	const struct weir_cpu_codes *codes = weir_cpu_codes(type);
+	size_t bytes = 0;
+
+	for (int i = 0; codes && i < 2; i++)
+		bytes += (size_t)codes->field[i].size * codes->field[i].count * 16;
+	return bytes;
 }
 
 size_t weir_cpu_group_bytes(uint32_t type, uint64_t n_in)
@@ -59,10 +42,163 @@ size_t weir_cpu_group_bytes(uint32_t type, uint64_t n_in)
 	return (size_t)((n_in / t->block * per_block + 63) & ~UINT64_C(63));
 }
 
-/* The two nibbles' byte of weight i (0..31) of row r in a 256-byte sub-block. */
-static inline size_t nibble_at(unsigned i, unsigned r)
+/* n slices of 4 bytes, 64 apart: a row's part of a plane. */
+static void scatter(const uint8_t *bytes, unsigned n, uint8_t *plane)
 {
-	return (i % 16 / 4) * 64 + r * 4 + i % 4;
+	for (unsigned s = 0; s < n; s++)
+		memcpy(plane + 64 * s, bytes + 4 * s, 4);
+}
+
+static void gather(const uint8_t *plane, unsigned n, uint8_t *bytes)
+{
+	for (unsigned s = 0; s < n; s++)
+		memcpy(bytes + 4 * s, plane + 64 * s, 4);
+}
+
+/* Each of these: 32 codes q of one row, bits from `shift` up, to and from a plane at that row. */
+static void pack_nibbles(const uint8_t *q, uint8_t *plane)
+{
+	uint8_t bytes[16];
+
+	for (int i = 0; i < 16; i++)
+		bytes[i] = (uint8_t)((q[i] & 15) | q[16 + i] << 4);
+	scatter(bytes, 4, plane);
+}
+
+static void unpack_nibbles(const uint8_t *plane, uint8_t *q)
+{
+	uint8_t bytes[16];
+
+	gather(plane, 4, bytes);
+	for (int i = 0; i < 16; i++) {
+		q[i] |= bytes[i] & 15;
+		q[16 + i] |= bytes[i] >> 4;
+	}
+}
+
+static void pack_twos(const uint8_t *q, unsigned shift, uint8_t *plane)
+{
+	uint8_t bytes[8] = { 0 };
+
+	for (int i = 0; i < 32; i++)
+		bytes[i / 16 * 4 + i % 4] |= (uint8_t)((q[i] >> shift & 3) << (i % 16 / 4 * 2));
+	scatter(bytes, 2, plane);
+}
+
+static void unpack_twos(const uint8_t *plane, unsigned shift, uint8_t *q)
+{
+	uint8_t bytes[8];
+
+	gather(plane, 2, bytes);
+	for (int i = 0; i < 32; i++)
+		q[i] |= (uint8_t)((bytes[i / 16 * 4 + i % 4] >> (i % 16 / 4 * 2) & 3) << shift);
+}
+
+static void pack_ones(const uint8_t *q, unsigned shift, uint8_t *plane)
+{
+	uint8_t bytes[4] = { 0 };
+
+	for (int i = 0; i < 32; i++)
+		bytes[i % 4] |= (uint8_t)((q[i] >> shift & 1) << (i / 4));
+	scatter(bytes, 1, plane);
+}
+
+static void unpack_ones(const uint8_t *plane, unsigned shift, uint8_t *q)
+{
+	uint8_t bytes[4];
+
+	gather(plane, 1, bytes);
+	for (int i = 0; i < 32; i++)
+		q[i] |= (uint8_t)((bytes[i % 4] >> (i / 4) & 1) << shift);
+}
+
+/* plane: 32 weights of 16 rows, at the row's first byte */
+static void pack_codes(unsigned bits, const uint8_t *q, uint8_t *plane)
+{
+	switch (bits) {
+	case 2:
+		pack_twos(q, 0, plane);
+		break;
+	case 3:
+		pack_twos(q, 0, plane);
+		pack_ones(q, 2, plane + 128);
+		break;
+	case 4:
+		pack_nibbles(q, plane);
+		break;
+	case 5:
+		pack_nibbles(q, plane);
+		pack_ones(q, 4, plane + 256);
+		break;
+	case 6:
+		pack_nibbles(q, plane);
+		pack_twos(q, 4, plane + 256);
+		break;
+	default:
+		scatter(q, 8, plane);
+	}
+}
+
+static void unpack_codes(unsigned bits, const uint8_t *plane, uint8_t *q)
+{
+	memset(q, 0, 32);
+	switch (bits) {
+	case 2:
+		unpack_twos(plane, 0, q);
+		break;
+	case 3:
+		unpack_twos(plane, 0, q);
+		unpack_ones(plane + 128, 2, q);
+		break;
+	case 4:
+		unpack_nibbles(plane, q);
+		break;
+	case 5:
+		unpack_nibbles(plane, q);
+		unpack_ones(plane + 256, 4, q);
+		break;
+	case 6:
+		unpack_nibbles(plane, q);
+		unpack_twos(plane + 256, 4, q);
+		break;
+	default:
+		gather(plane, 8, q);
+	}
+}
+
+/* One block of one row. */
+static void pack_block(uint32_t type, const struct weir_cpu_codes *layout, unsigned block,
+		       const uint8_t *src, unsigned row, uint8_t *codes, uint8_t *scales)
+{
+	uint8_t q[WEIR_CPU_MAX_BLOCK];
+
+	weir_cpu_codes_get(type, src, q);
+	for (unsigned i = 0; i < block; i += 32)
+		pack_codes(layout->bits, q + i, codes + (size_t)i * layout->bits * 2 + row * 4);
+	for (int f = 0; f < 2; f++) {
+		struct weir_cpu_field field = layout->field[f];
+
+		for (unsigned i = 0; i < field.count; i++, scales += 16 * field.size)
+			memcpy(scales + row * field.size, src + field.at + i * field.size,
+			       field.size);
+	}
+}
+
+static void unpack_block(uint32_t type, const struct weir_cpu_codes *layout, unsigned block,
+			 const uint8_t *codes, const uint8_t *scales, unsigned row, uint8_t *dst)
+{
+	uint8_t q[WEIR_CPU_MAX_BLOCK];
+
+	for (unsigned i = 0; i < block; i += 32)
+		unpack_codes(layout->bits, codes + (size_t)i * layout->bits * 2 + row * 4, q + i);
+	weir_cpu_codes_put(type, q, dst);
+	for (int f = 0; f < 2; f++) {
+		struct weir_cpu_field field = layout->field[f];
+
+		for (unsigned i = 0; i < field.count; i++, scales += 16 * field.size)
+			memcpy(dst + field.at + i * field.size, scales + row * field.size,
+			       field.size);
+	}
 }
 
 static void pack_float(const uint8_t *src, size_t size, unsigned r, uint64_t n, uint8_t *group)
@@ -71,163 +207,41 @@ static void pack_float(const uint8_t *src, size_t size, unsigned r, uint64_t n, 
 		memcpy(group + (k * 16 + r) * size, src + k * size, size);
 }
 
-static void pack_q8_0(const uint8_t *src, unsigned r, uint64_t n_blocks, uint8_t *codes,
-		      uint8_t *scales)
-{
-	for (uint64_t b = 0; b < n_blocks; b++, src += 34, codes += 512, scales += 32) {
-		memcpy(scales + 2 * r, src, 2);
-		for (unsigned i = 0; i < 32; i++)
-			codes[i / 4 * 64 + r * 4 + i % 4] = src[2 + i] ^ 0x80;
-	}
-}
-
-static void pack_q4_0(const uint8_t *src, unsigned r, uint64_t n_blocks, uint8_t *codes,
-		      uint8_t *scales)
-{
-	for (uint64_t b = 0; b < n_blocks; b++, src += 18, codes += 256, scales += 32) {
-		memcpy(scales + 2 * r, src, 2);
-		for (unsigned s = 0; s < 4; s++)
-			memcpy(codes + s * 64 + r * 4, src + 2 + s * 4, 4);
-	}
-}
-
-static void pack_q4_k(const uint8_t *src, unsigned r, uint64_t n_blocks, uint8_t *codes,
-		      uint8_t *scales)
-{
-	for (uint64_t b = 0; b < n_blocks; b++, src += 144, scales += 256) {
-		memcpy(scales + 2 * r, src, 2);
-		memcpy(scales + 32 + 2 * r, src + 2, 2);
-		for (unsigned i = 0; i < 12; i++)
-			scales[64 + i * 16 + r] = src[4 + i];
-		for (unsigned j = 0; j < 8; j++, codes += 256) {
-			const uint8_t *q = src + 16 + j / 2 * 32;
-			unsigned shift = j % 2 * 4;
-
-			for (unsigned i = 0; i < 16; i++)
-				codes[nibble_at(i, r)] = (uint8_t)((q[i] >> shift & 15) |
-								   (q[16 + i] >> shift & 15) << 4);
-		}
-	}
-}
-
-static void pack_q6_k(const uint8_t *src, unsigned r, uint64_t n_blocks, uint8_t *codes,
-		      uint8_t *scales)
-{
-	for (uint64_t b = 0; b < n_blocks; b++, src += 210, scales += 288) {
-		for (unsigned i = 0; i < 16; i++)
-			scales[i * 16 + r] = src[192 + i];
-		memcpy(scales + 256 + 2 * r, src + 208, 2);
-		for (unsigned j = 0; j < 8; j++, codes += 384) {
-			const uint8_t *low = src + j / 4 * 64 + j % 2 * 32;
-			const uint8_t *high = src + 128 + j / 4 * 32;
-			unsigned shift = j % 4 / 2 * 4, bits = j % 4 * 2;
-
-			for (unsigned i = 0; i < 16; i++)
-				codes[nibble_at(i, r)] =
-					(uint8_t)((low[i] >> shift & 15) |
-						  (low[16 + i] >> shift & 15) << 4);
-			for (unsigned i = 0; i < 32; i++)
-				codes[256 + i / 16 * 64 + r * 4 + i % 4] |=
-					(uint8_t)((high[i] >> bits & 3) << (i % 16 / 4 * 2));
-		}
-	}
-}
-
 void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsigned n_rows,
 		     uint64_t n_in, uint8_t *group)
 {
-	uint64_t n_blocks = n_in / weir_cpu_type(type)->block;
-	uint8_t *scales = group + n_blocks * weir_cpu_codes_bytes(type);
+	const struct weir_cpu_type *t = weir_cpu_type(type);
+	const struct weir_cpu_codes *layout = weir_cpu_codes(type);
+	size_t codes_bytes = weir_cpu_codes_bytes(type), scales_bytes = weir_cpu_scales_bytes(type);
+	uint64_t n_blocks = n_in / t->block;
+	uint8_t *scales = group + n_blocks * codes_bytes;
 
-	for (unsigned r = 0; r < n_rows; r++, src += row_bytes) {
-		switch (type) {
-		case WEIR_DTYPE_F32:
-			pack_float(src, 4, r, n_in, group);
-			break;
-		case WEIR_DTYPE_F16:
-		case WEIR_DTYPE_BF16:
-			pack_float(src, 2, r, n_in, group);
-			break;
-		case WEIR_DTYPE_Q8_0:
-			pack_q8_0(src, r, n_blocks, group, scales);
-			break;
-		case WEIR_DTYPE_Q4_0:
-			pack_q4_0(src, r, n_blocks, group, scales);
-			break;
-		case WEIR_DTYPE_Q4_K:
-			pack_q4_k(src, r, n_blocks, group, scales);
-			break;
-		case WEIR_DTYPE_Q6_K:
-			pack_q6_k(src, r, n_blocks, group, scales);
-			break;
-		}
+	if (!layout) {
+		for (unsigned r = 0; r < n_rows; r++)
+			pack_float(src + r * row_bytes, t->bytes, r, n_in, group);
+		return;
 	}
-}
-
-static void unpack_q4_k(const uint8_t *codes, const uint8_t *scales, unsigned r, uint8_t *dst)
-{
-	memset(dst, 0, 144);
-	memcpy(dst, scales + 2 * r, 2);
-	memcpy(dst + 2, scales + 32 + 2 * r, 2);
-	for (unsigned i = 0; i < 12; i++)
-		dst[4 + i] = scales[64 + i * 16 + r];
-	for (unsigned i = 0; i < 256; i++) {
-		unsigned j = i / 32, w = i % 32;
-		uint8_t byte = codes[j * 256 + nibble_at(w, r)];
-
-		dst[16 + j / 2 * 32 + w] |=
-			(uint8_t)((w < 16 ? byte & 15 : byte >> 4) << (j % 2 * 4));
-	}
-}
-
-static void unpack_q6_k(const uint8_t *codes, const uint8_t *scales, unsigned r, uint8_t *dst)
-{
-	memset(dst, 0, 210);
-	for (unsigned i = 0; i < 16; i++)
-		dst[192 + i] = scales[i * 16 + r];
-	memcpy(dst + 208, scales + 256 + 2 * r, 2);
-	for (unsigned i = 0; i < 256; i++) {
-		unsigned j = i / 32, w = i % 32;
-		const uint8_t *block = codes + j * 384;
-		uint8_t byte = block[nibble_at(w, r)];
-		uint8_t bits = block[256 + w / 16 * 64 + r * 4 + w % 4] >> (w % 16 / 4 * 2) & 3;
-
-		dst[j / 4 * 64 + j % 2 * 32 + w] |=
-			(uint8_t)((w < 16 ? byte & 15 : byte >> 4) << (j % 4 / 2 * 4));
-		dst[128 + j / 4 * 32 + w] |= (uint8_t)(bits << (j % 4 * 2));
-	}
+	for (uint64_t b = 0; b < n_blocks; b++)
+		for (unsigned r = 0; r < n_rows; r++)
+			pack_block(type, layout, t->block, src + r * row_bytes + b * t->bytes, r,
+				   group + b * codes_bytes, scales + b * scales_bytes);
 }
 
 void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in, uint8_t *dst)
 {
 	const struct weir_cpu_type *t = weir_cpu_type(type);
+	const struct weir_cpu_codes *layout = weir_cpu_codes(type);
 	size_t codes_bytes = weir_cpu_codes_bytes(type), scales_bytes = weir_cpu_scales_bytes(type);
 	uint64_t n_blocks = n_in / t->block;
-	const uint8_t *codes = group, *scales = group + n_blocks * codes_bytes;
+	const uint8_t *scales = group + n_blocks * codes_bytes;
 
-	for (uint64_t b = 0; b < n_blocks; b++) {
-		switch (type) {
-		case WEIR_DTYPE_Q8_0:
-			memcpy(dst, scales + 2 * row, 2);
-			for (unsigned i = 0; i < 32; i++)
-				dst[2 + i] = codes[i / 4 * 64 + row * 4 + i % 4] ^ 0x80;
-			break;
-		case WEIR_DTYPE_Q4_0:
-			memcpy(dst, scales + 2 * row, 2);
-			for (unsigned s = 0; s < 4; s++)
-				memcpy(dst + 2 + s * 4, codes + s * 64 + row * 4, 4);
-			break;
-		case WEIR_DTYPE_Q4_K:
-			unpack_q4_k(codes, scales, row, dst);
-			break;
-		case WEIR_DTYPE_Q6_K:
-			unpack_q6_k(codes, scales, row, dst);
-			break;
-		default:
-			memcpy(dst, codes + row * t->bytes, t->bytes);
+	for (uint64_t b = 0; b < n_blocks; b++, dst += t->bytes) {
+		if (!layout) {
+			memcpy(dst, group + (b * 16 + row) * t->bytes, t->bytes);
+			continue;
 		}
-		codes += codes_bytes;
-		scales += scales_bytes;
-		dst += t->bytes;
+		memset(dst, 0, t->bytes);
+		unpack_block(type, layout, t->block, group + b * codes_bytes,
+			     scales + b * scales_bytes, row, dst);
 	}
 }

@@ -2,18 +2,22 @@
 /*
  * repack.h - GGUF rows into the groups of 16 rows that the kernels read (see cpu.h), and back.
  *
- * Per block of 32 weights (Q8_0, Q4_0) or 256 (Q4_K, Q6_K), for 16 rows:
- *   Q8_0  codes 512 bytes, unsigned (q + 128): slice s, row r, byte i = weight 4 s + i.
- *         scales: 16 f16.
- *   Q4_0  codes 256 bytes: slice s = 0..3; low nibble: weight 4 s + i, high: weight 16 + 4 s + i.
- *         scales: 16 f16.
- *   Q4_K  codes 2048 bytes: 8 sub-blocks as Q4_0's. scales 256 bytes: 16 f16 d, 16 f16 dmin, then
- *         the 12 bytes of packed scales, [byte][row].
- *   Q6_K  codes 3072 bytes: per sub-block of 32 first 256 bytes of low nibbles as Q4_0's, then 128
- *         of high bits: half h, row r, byte i, bits 2 j..2 j + 1 = weight 4 (4 h + j) + i.
- *         scales 288 bytes: [16][row] int8, then 16 f16 d.
- * A group is its plane of codes, then its plane of scales, padded to 64 bytes: no bit is added to
- * the format's own, so decode reads what the file holds. Pure; any thread.
+ * A group of a quantised type is a plane of codes, then a plane of scales, padded to 64 bytes.
+ *
+ * Codes, per 32 weights of 16 rows, by the bits of a code. A slice is 4 weights: 64 bytes, in which
+ * byte 4 r + i is weight 4 s + i of row r.
+ *   8  slices s = 0..7.
+ *   4  s = 0..3: slice s in the low nibbles, slice s + 4 in the high ones.
+ *   2  h = 0..1: slice 4 h + j in bits 2 j, 2 j + 1.
+ *   5  the low four bits as 4; then 64 bytes: bit s is the fifth bit of slice s.
+ *   6  the low four bits as 4; then the high two as 2.
+ *   3  the low two bits as 2; then 64 bytes: bit s is the third bit of slice s.
+ * Scales, per block of the format: the fields that codes.c lists, each number [16 rows]: Q4_K 16
+ * f16 d, 16 f16 dmin, then the 12 bytes of packed scales as [byte][row]; Q6_K [16][row] int8, 16
+ * f16 d.
+ *
+ * No bit is added to the format's own, so decode reads what the file holds; but for TQ1_0, which is
+ * kept in 2 bits as TQ2_0 is: to divide by 3 costs more than to read. Pure; any thread.
  */
 #ifndef WEIR_CPU_REPACK_H
 #define WEIR_CPU_REPACK_H
@@ -31,7 +35,7 @@ size_t weir_cpu_group_bytes(uint32_t type, uint64_t n_in);
 void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsigned n_rows,
 		     uint64_t n_in, uint8_t *group);
 
-/* Row `row` of a group as a GGUF row, bit for bit: for tests. */
+/* Row `row` of a group as a GGUF row, bit for bit (of TQ1_0: the same digits): for tests. */
 void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in,
 		     uint8_t *dst);
 

@@ -93,6 +93,23 @@ INLINE hf hf_load_i8(const uint8_t *p)
 	return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
+INLINE hf hf_load_u4(const uint8_t *p, int shift)
+{
+	__m128i x = _mm_srli_epi16(_mm_loadl_epi64((const __m128i *)p), shift);
+
+	return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_and_si128(x, _mm_set1_epi8(15))));
+}
+
+INLINE hf hf_load_e8m0(const uint8_t *p)
+{
+	__m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+	__m256i x = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+	__m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+
+	x = _mm256_blendv_epi8(x, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e));
+	return _mm256_castsi256_ps(x);
+}
+
 INLINE hi hi_set1(int32_t x)
 {
 	return _mm256_set1_epi32(x);
@@ -113,6 +130,34 @@ INLINE hi hi_high(hi x)
 	return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
 }
 
+INLINE hi hi_left(hi x, int n)
+{
+	return _mm256_slli_epi32(x, n);
+}
+
+INLINE hi hi_right(hi x, int n)
+{
+	return _mm256_srai_epi32(x, n);
+}
+
+INLINE hi hi_two(hi x, int j)
+{
+	return _mm256_and_si256(_mm256_srli_epi16(x, 2 * j), _mm256_set1_epi8(3));
+}
+
+INLINE hi hi_with_bit(hi low, hi bits, int j, int to)
+{
+	bits = j < to ? _mm256_slli_epi16(bits, to - j) : _mm256_srli_epi16(bits, j - to);
+	return _mm256_or_si256(low, _mm256_and_si256(bits, _mm256_set1_epi8((char)(1 << to))));
+}
+
+INLINE hi hi_lookup(const uint8_t *book, hi x)
+{
+	__m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)book));
+
+	return _mm256_shuffle_epi8(table, x);
+}
+
 INLINE hi hi_with_bits(hi low, hi bits, int j)
 {
 	__m256i x = j == 0   ? _mm256_slli_epi16(bits, 4)
@@ -131,38 +176,54 @@ INLINE hi four(const uint8_t *a)
 	return _mm256_set1_epi32(x);
 }
 
-INLINE hi pairs(hi w, const uint8_t *a)
-{
-	return _mm256_maddubs_epi16(w, four(a));
-}
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
 
-/* 8 pairs of at most 2 * 15 * 127: 30480 fits. */
-INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 {
-	hi sum = pairs(w[0], a);
-
+	(void)top;
 	UNROLL(8)
-	for (int s = 1; s < 8; s++)
-		sum = _mm256_add_epi16(sum, pairs(w[s], a + 4 * s));
-	return _mm256_add_epi32(hi_set1(init), _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+	for (int s = 0; s < n; s++)
+		init = _mm256_dpbusd_epi32(init, w[s], four(a + 4 * s));
+	return init;
 }
 
-/* 2 pairs of at most 2 * 63 * 127: 32004 fits. */
-INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
 {
-	hi one = _mm256_set1_epi16(1);
-	hi x = _mm256_add_epi16(pairs(w[0], a), pairs(w[1], a + 4));
-	hi y = _mm256_add_epi16(pairs(w[2], a + 8), pairs(w[3], a + 12));
+	return dot_codes(init, w, a, 8, 255);
+}
 
-	return _mm256_add_epi32(_mm256_add_epi32(hi_set1(init), _mm256_madd_epi16(x, one)),
-				_mm256_madd_epi16(y, one));
+#else
+
+/* Sums of two products in 16 bits: as many slices as fit there are added before they are widened */
+INLINE int slices_in_16_bits(int top)
+{
+	int n = 32767 / (2 * top * 127);
+
+	return n >= 8 ? 8 : n >= 4 ? 4 : 2;
+}
+
+INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
+{
+	int run = slices_in_16_bits(top) < n ? slices_in_16_bits(top) : n;
+
+	UNROLL(4)
+	for (int s = 0; s < n; s += run) {
+		hi sum = _mm256_maddubs_epi16(w[s], four(a + 4 * s));
+
+		UNROLL(8)
+		for (int i = s + 1; i < s + run; i++)
+			sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w[i], four(a + 4 * i)));
+		init = _mm256_add_epi32(init, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+	}
+	return init;
 }
 
 /* |w - 128| * a with the sign of w - 128: at most 2 * 128 * 127 = 32512. */
-INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
 {
 	hi sum = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
 
+	(void)init;
 	UNROLL(8)
 	for (int s = 0; s < 8; s++) {
 		hi x = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
@@ -174,25 +235,7 @@ INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
 	return sum;
 }
 
-INLINE void split_scales(const uint8_t *p, uint8_t *scales, uint8_t *mins)
-{
-	__m256i six = _mm256_set1_epi8(63), low = _mm256_set1_epi8(15), top = _mm256_set1_epi8(48);
-
-	for (int i = 0; i < 64; i += 32) {
-		__m256i x = _mm256_loadu_si256((const __m256i *)(p + i));
-		__m256i y = _mm256_loadu_si256((const __m256i *)(p + 64 + i));
-		__m256i z = _mm256_loadu_si256((const __m256i *)(p + 128 + i));
-
-		_mm256_storeu_si256((__m256i *)(scales + i), _mm256_and_si256(x, six));
-		_mm256_storeu_si256((__m256i *)(mins + i), _mm256_and_si256(y, six));
-		x = _mm256_and_si256(_mm256_srli_epi16(x, 2), top);
-		y = _mm256_and_si256(_mm256_srli_epi16(y, 2), top);
-		_mm256_storeu_si256((__m256i *)(scales + 64 + i),
-				    _mm256_or_si256(x, _mm256_and_si256(z, low)));
-		z = _mm256_and_si256(_mm256_srli_epi16(z, 4), low);
-		_mm256_storeu_si256((__m256i *)(mins + 64 + i), _mm256_or_si256(y, z));
-	}
-}
+#endif
 
 /* Lanes below n, of eight. */
 INLINE __m256i lanes_below(size_t n)

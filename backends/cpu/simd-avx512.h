@@ -92,6 +92,23 @@ INLINE hf hf_load_i8(const uint8_t *p)
 	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
+INLINE hf hf_load_u4(const uint8_t *p, int shift)
+{
+	__m128i x = _mm_srli_epi16(_mm_loadu_si128((const __m128i *)p), shift);
+
+	return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_and_si128(x, _mm_set1_epi8(15))));
+}
+
+INLINE hf hf_load_e8m0(const uint8_t *p)
+{
+	__m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+	__m512i x = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+
+	x = _mm512_mask_sllv_epi32(x, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)),
+				   _mm512_set1_epi32(0x00200000), e);
+	return _mm512_castsi512_ps(x);
+}
+
 INLINE hi hi_set1(int32_t x)
 {
 	return _mm512_set1_epi32(x);
@@ -110,6 +127,38 @@ INLINE hi hi_low(hi x)
 INLINE hi hi_high(hi x)
 {
 	return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+}
+
+INLINE hi hi_left(hi x, int n)
+{
+	return _mm512_slli_epi32(x, (unsigned)n);
+}
+
+INLINE hi hi_right(hi x, int n)
+{
+	return _mm512_srai_epi32(x, (unsigned)n);
+}
+
+INLINE hi hi_two(hi x, int j)
+{
+	return _mm512_and_si512(j ? _mm512_srli_epi16(x, 2 * (unsigned)j) : x, _mm512_set1_epi8(3));
+}
+
+INLINE hi hi_with_bit(hi low, hi bits, int j, int to)
+{
+	if (j < to)
+		bits = _mm512_slli_epi16(bits, (unsigned)(to - j));
+	else if (j > to)
+		bits = _mm512_srli_epi16(bits, (unsigned)(j - to));
+	/* low | (bits & 1 << to) */
+	return _mm512_ternarylogic_epi32(low, bits, _mm512_set1_epi8((char)(1 << to)), 0xf8);
+}
+
+INLINE hi hi_lookup(const uint8_t *book, hi x)
+{
+	__m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)book));
+
+	return _mm512_shuffle_epi8(table, x);
 }
 
 INLINE hi hi_with_bits(hi low, hi bits, int j)
@@ -133,65 +182,52 @@ INLINE hi four(const uint8_t *a)
 
 #ifdef __AVX512VNNI__
 
-INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 {
-	hi sum = hi_set1(init);
-
+	(void)top;
 	UNROLL(8)
-	for (int s = 0; s < 8; s++)
-		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
-	return sum;
+	for (int s = 0; s < n; s++)
+		init = _mm512_dpbusd_epi32(init, w[s], four(a + 4 * s));
+	return init;
 }
 
-INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
 {
-	hi sum = hi_set1(init);
-
-	UNROLL(4)
-	for (int s = 0; s < 4; s++)
-		sum = _mm512_dpbusd_epi32(sum, w[s], four(a + 4 * s));
-	return sum;
-}
-
-INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
-{
-	return dot_low(init, w, a);
+	return dot_codes(init, w, a, 8, 255);
 }
 
 #else
 
-INLINE hi pairs(hi w, const uint8_t *a)
+/* Sums of two products in 16 bits: as many slices as fit there are added before they are widened */
+INLINE int slices_in_16_bits(int top)
 {
-	return _mm512_maddubs_epi16(w, four(a));
+	int n = 32767 / (2 * top * 127);
+
+	return n >= 8 ? 8 : n >= 4 ? 4 : 2;
 }
 
-/* 8 pairs of at most 2 * 15 * 127: 30480 fits. */
-INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 {
-	hi sum = pairs(w[0], a);
+	int run = slices_in_16_bits(top) < n ? slices_in_16_bits(top) : n;
 
-	UNROLL(8)
-	for (int s = 1; s < 8; s++)
-		sum = _mm512_add_epi16(sum, pairs(w[s], a + 4 * s));
-	return _mm512_add_epi32(hi_set1(init), _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
-}
+	UNROLL(4)
+	for (int s = 0; s < n; s += run) {
+		hi sum = _mm512_maddubs_epi16(w[s], four(a + 4 * s));
 
-/* 2 pairs of at most 2 * 63 * 127: 32004 fits. */
-INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
-{
-	hi one = _mm512_set1_epi16(1);
-	hi x = _mm512_add_epi16(pairs(w[0], a), pairs(w[1], a + 4));
-	hi y = _mm512_add_epi16(pairs(w[2], a + 8), pairs(w[3], a + 12));
-
-	return _mm512_add_epi32(_mm512_add_epi32(hi_set1(init), _mm512_madd_epi16(x, one)),
-				_mm512_madd_epi16(y, one));
+		UNROLL(8)
+		for (int i = s + 1; i < s + run; i++)
+			sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(w[i], four(a + 4 * i)));
+		init = _mm512_add_epi32(init, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+	}
+	return init;
 }
 
 /* |w - 128| * a with the sign of w - 128: at most 2 * 128 * 127 = 32512. */
-INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
 {
 	hi sum = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
 
+	(void)init;
 	UNROLL(8)
 	for (int s = 0; s < 8; s++) {
 		hi x = _mm512_xor_si512(w[s], _mm512_set1_epi8(-128)), y = four(a + 4 * s);
@@ -204,21 +240,6 @@ INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
 }
 
 #endif
-
-INLINE void split_scales(const uint8_t *p, uint8_t *scales, uint8_t *mins)
-{
-	__m512i x = _mm512_loadu_si512(p), y = _mm512_loadu_si512(p + 64);
-	__m512i z = _mm512_loadu_si512(p + 128);
-	__m512i six = _mm512_set1_epi8(63), low = _mm512_set1_epi8(15), top = _mm512_set1_epi8(48);
-
-	_mm512_storeu_si512(scales, _mm512_and_si512(x, six));
-	_mm512_storeu_si512(mins, _mm512_and_si512(y, six));
-	x = _mm512_and_si512(_mm512_srli_epi16(x, 2), top);
-	y = _mm512_and_si512(_mm512_srli_epi16(y, 2), top);
-	_mm512_storeu_si512(scales + 64, _mm512_or_si512(x, _mm512_and_si512(z, low)));
-	z = _mm512_and_si512(_mm512_srli_epi16(z, 4), low);
-	_mm512_storeu_si512(mins + 64, _mm512_or_si512(y, z));
-}
 
 INLINE v16 v_set1(float x)
 {

@@ -127,6 +127,45 @@ INLINE hf hf_load_i8(const uint8_t *p)
 	return r;
 }
 
+/* Bits shift .. shift + 3 of each byte */
+INLINE hf hf_load_u4(const uint8_t *p, int shift)
+{
+	hf r;
+
+	EACH r.x[i] = (float)(p[i] >> shift & 15);
+	return r;
+}
+
+/* 2^(e - 128): half of what an E8M0 exponent stands for; subnormal for 0 and 1 */
+INLINE hf hf_load_e8m0(const uint8_t *p)
+{
+	hf r;
+
+	EACH r.x[i] = weir_bits_float(p[i] < 2 ? 0x00200000u << p[i] : (uint32_t)(p[i] - 1) << 23);
+	return r;
+}
+
+INLINE hi hi_set1(int32_t x)
+{
+	hi r;
+
+	EACH r.i[i] = x;
+	return r;
+}
+
+/* Each lane shifted, n a constant; hi_right() keeps the sign */
+INLINE hi hi_left(hi x, int n)
+{
+	EACH x.i[i] *= 1 << n;
+	return x;
+}
+
+INLINE hi hi_right(hi x, int n)
+{
+	EACH x.i[i] >>= n;
+	return x;
+}
+
 INLINE hi hi_load(const uint8_t *p)
 {
 	hi r;
@@ -149,6 +188,14 @@ INLINE hi hi_high(hi x)
 	return x;
 }
 
+/* Bits 2 j, 2 j + 1 of each byte */
+INLINE hi hi_two(hi x, int j)
+{
+	for (int i = 0; i < 64; i++)
+		x.b[i] = x.b[i] >> (2 * j) & 3;
+	return x;
+}
+
 /* Each byte of `low` with bits 2 j, 2 j + 1 of `bits` as its bits 4, 5 */
 INLINE hi hi_with_bits(hi low, hi bits, int j)
 {
@@ -157,48 +204,40 @@ INLINE hi hi_with_bits(hi low, hi bits, int j)
 	return low;
 }
 
-/* Lane i: init + the sum over n slices of 4 unsigned codes times 4 int8 */
-INLINE hi dot_slices(int32_t init, const hi *w, const uint8_t *a, int n)
+/* Each byte of `low` with bit j of `bits` as its bit `to` */
+INLINE hi hi_with_bit(hi low, hi bits, int j, int to)
 {
-	hi r;
+	for (int i = 0; i < 64; i++)
+		low.b[i] |= (uint8_t)((bits.b[i] >> j & 1) << to);
+	return low;
+}
 
+/* book[x] for each byte, 0..15 */
+INLINE hi hi_lookup(const uint8_t *book, hi x)
+{
+	for (int i = 0; i < 64; i++)
+		x.b[i] = book[x.b[i]];
+	return x;
+}
+
+/* init + the sum over n slices of 4 unsigned codes, none above `top` (a constant below 64), times 4
+ * int8 in -127..127 */
+INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
+{
+	(void)top;
 	EACH
 	{
-		r.i[i] = init;
 		for (int s = 0; s < n; s++)
 			for (int k = 0; k < 4; k++)
-				r.i[i] += w[s].b[4 * i + k] * (int8_t)a[4 * s + k];
+				init.i[i] += w[s].b[4 * i + k] * (int8_t)a[4 * s + k];
 	}
-	return r;
-}
-
-/* 8 slices of codes up to 15 */
-INLINE hi dot_low(int32_t init, const hi *w, const uint8_t *a)
-{
-	return dot_slices(init, w, a, 8);
-}
-
-/* 4 slices of codes up to 63 */
-INLINE hi dot_half(int32_t init, const hi *w, const uint8_t *a)
-{
-	return dot_slices(init, w, a, 4);
+	return init;
 }
 
 /* 8 slices of codes up to 255; init is -128 times the sum of a: the sum over (w - 128) * a */
-INLINE hi dot_byte(int32_t init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
 {
-	return dot_slices(init, w, a, 8);
-}
-
-/* 12 packed bytes [byte][16] of Q4_K to [8][16] scales and [8][16] mins */
-INLINE void split_scales(const uint8_t *p, uint8_t *scales, uint8_t *mins)
-{
-	for (int i = 0; i < 64; i++) {
-		scales[i] = p[i] & 63;
-		mins[i] = p[64 + i] & 63;
-		scales[64 + i] = (uint8_t)((p[128 + i] & 15) | p[i] >> 6 << 4);
-		mins[64 + i] = (uint8_t)(p[128 + i] >> 4 | p[64 + i] >> 6 << 4);
-	}
+	return dot_codes(init, w, a, 8, 255);
 }
 
 INLINE v16 v_set1(float x)

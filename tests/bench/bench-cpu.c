@@ -228,7 +228,7 @@ static void bench_type(struct weir_instance *instance, uint32_t type, size_t tot
 	one = best_run(instance, p, 1, 7);
 	eight = best_run(instance, p, 8, 5);
 	many = best_run(instance, p, PREFILL, 2);
-	printf("%-5s %8.1f GB/s (%3.0f %%) %8.2f x %10.0f Gop/s (%3.0f %%)\n", t->name,
+	printf("%-6s %7.1f GB/s (%3.0f %%) %8.2f x %10.0f Gop/s (%3.0f %%)\n", t->name,
 	       (double)(n * bytes) / one * 1e-9, 100 * (double)(n * bytes) / one / read,
 	       8 * one / eight, (double)n * ops_each * PREFILL / many * 1e-9,
 	       peak > 0 ? 100 * (double)n * ops_each * PREFILL / many / peak : 0);
@@ -325,9 +325,12 @@ static void bench_attention(struct weir_instance *instance, double read, double 
 
 int main(int argc, char **argv)
 {
-	static const uint32_t types[] = { WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K,
-					  WEIR_DTYPE_Q6_K, WEIR_DTYPE_F16,  WEIR_DTYPE_BF16,
-					  WEIR_DTYPE_F32 };
+	static const uint32_t types[] = { WEIR_DTYPE_Q8_0,   WEIR_DTYPE_Q4_0,   WEIR_DTYPE_Q4_1,
+					  WEIR_DTYPE_Q5_0,   WEIR_DTYPE_Q5_1,   WEIR_DTYPE_Q2_K,
+					  WEIR_DTYPE_Q3_K,   WEIR_DTYPE_Q4_K,   WEIR_DTYPE_Q5_K,
+					  WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS, WEIR_DTYPE_MXFP4,
+					  WEIR_DTYPE_TQ2_0,  WEIR_DTYPE_Q6_K,   WEIR_DTYPE_F16,
+					  WEIR_DTYPE_BF16,   WEIR_DTYPE_F32 };
 	struct weir_cpu_instance data = { NULL, NULL };
 	struct weir_instance instance = { .size = sizeof(instance), .data = &data };
 	struct weir_error err = { 0 };

@@ -6,9 +6,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "codes.h"
 #include "float16.h"
 
 const char *const fixture_levels[] = { "scalar", "avx2", "avx512", "vnni", NULL };
+
+const uint32_t fixture_types[] = {
+	WEIR_DTYPE_F32,   WEIR_DTYPE_F16,   WEIR_DTYPE_BF16,  WEIR_DTYPE_Q8_0,   WEIR_DTYPE_Q4_0,
+	WEIR_DTYPE_Q4_1,  WEIR_DTYPE_Q5_0,  WEIR_DTYPE_Q5_1,  WEIR_DTYPE_Q2_K,   WEIR_DTYPE_Q3_K,
+	WEIR_DTYPE_Q4_K,  WEIR_DTYPE_Q5_K,  WEIR_DTYPE_Q6_K,  WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS,
+	WEIR_DTYPE_MXFP4, WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0,
+};
+const size_t fixture_n_types = G_N_ELEMENTS(fixture_types), fixture_n_float_types = 3;
 
 gboolean fixture_init(struct fixture *f, const char *level, unsigned n_threads)
 {
@@ -49,46 +58,65 @@ static void put_f16(uint8_t *p, double x)
 	memcpy(p, &h, 2);
 }
 
+/* What the f16 numbers of a block of each type are times, so that weights are of about unit
+ * variance over sqrt(n_in). */
+static const struct {
+	float d, min;
+} sizes[] = {
+	[WEIR_DTYPE_Q8_0] = { 1 / 64.0f, 0 },
+	[WEIR_DTYPE_Q4_0] = { 1 / 4.0f, 0 },
+	[WEIR_DTYPE_Q4_1] = { 1 / 4.0f, -2 },
+	[WEIR_DTYPE_Q5_0] = { 1 / 9.0f, 0 },
+	[WEIR_DTYPE_Q5_1] = { 1 / 9.0f, -2 },
+	[WEIR_DTYPE_Q2_K] = { 1 / 8.0f, 1 / 6.0f },
+	[WEIR_DTYPE_Q3_K] = { 1 / 40.0f, 0 },
+	[WEIR_DTYPE_Q4_K] = { 1 / 200.0f, 1 / 30.0f },
+	[WEIR_DTYPE_Q5_K] = { 1 / 400.0f, 1 / 30.0f },
+	[WEIR_DTYPE_Q6_K] = { 1 / 1000.0f, 0 },
+	[WEIR_DTYPE_IQ4_NL] = { 1 / 60.0f, 0 },
+	[WEIR_DTYPE_IQ4_XS] = { 1 / 1000.0f, 0 },
+	[WEIR_DTYPE_TQ1_0] = { 1, 0 },
+	[WEIR_DTYPE_TQ2_0] = { 1, 0 },
+};
+
+static void set_block(GRand *rand, uint32_t type, double unit, uint8_t *p)
+{
+	const struct weir_cpu_codes *codes = weir_cpu_codes(type);
+	float x = (float)(g_rand_double_range(rand, -2, 2) * unit);
+	double d = unit * g_rand_double_range(rand, 0.2, 2);
+	uint16_t h;
+
+	switch (type) {
+	case WEIR_DTYPE_F32:
+		memcpy(p, &x, 4);
+		return;
+	case WEIR_DTYPE_F16:
+		put_f16(p, (double)x);
+		return;
+	case WEIR_DTYPE_BF16:
+		h = weir_f32_to_bf16(x);
+		memcpy(p, &h, 2);
+		return;
+	case WEIR_DTYPE_MXFP4:
+		p[0] = (uint8_t)(128 + ilogb(d / 5));
+		return;
+	}
+	for (int f = 0; f < 2; f++)
+		for (int i = 0; codes->field[f].size == 2 && i < codes->field[f].count; i++)
+			put_f16(p + codes->field[f].at + 2 * i,
+				d * (double)(i ? sizes[type].min : sizes[type].d));
+}
+
 uint8_t *random_weights(GRand *rand, uint32_t type, size_t n_in, size_t n_out)
 {
 	const struct weir_cpu_type *t = weir_cpu_type(type);
 	size_t n = n_in * n_out / t->block;
-	uint8_t *src = g_malloc(n * t->bytes), *p = src;
-	double unit = 1 / sqrt((double)n_in);
+	uint8_t *src = g_malloc(n * t->bytes);
 
 	for (size_t i = 0; i < n * t->bytes; i++)
 		src[i] = (uint8_t)g_rand_int(rand);
-	for (size_t i = 0; i < n; i++, p += t->bytes) {
-		double d = unit * g_rand_double_range(rand, 0.2, 2);
-		float x = (float)(g_rand_double_range(rand, -2, 2) * unit);
-		uint16_t h;
-
-		switch (type) {
-		case WEIR_DTYPE_F32:
-			memcpy(p, &x, 4);
-			break;
-		case WEIR_DTYPE_F16:
-			put_f16(p, (double)x);
-			break;
-		case WEIR_DTYPE_BF16:
-			h = weir_f32_to_bf16(x);
-			memcpy(p, &h, 2);
-			break;
-		case WEIR_DTYPE_Q8_0:
-			put_f16(p, d / 64);
-			break;
-		case WEIR_DTYPE_Q4_0:
-			put_f16(p, d / 4);
-			break;
-		case WEIR_DTYPE_Q4_K:
-			put_f16(p, d / 200);
-			put_f16(p + 2, d / 30);
-			break;
-		case WEIR_DTYPE_Q6_K:
-			put_f16(p + 208, d / 1000);
-			break;
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		set_block(rand, type, 1 / sqrt((double)n_in), src + i * t->bytes);
 	return src;
 }
 

@@ -20,6 +20,10 @@ struct fixture {
 /* The names of the levels, scalar first, NULL-terminated. */
 extern const char *const fixture_levels[];
 
+/* Every type of weights, the float types first. */
+extern const uint32_t fixture_types[];
+extern const size_t fixture_n_types, fixture_n_float_types;
+
 /* False, and the test is marked as skipped, where this processor lacks the level. */
 gboolean fixture_init(struct fixture *f, const char *level, unsigned n_threads);
 void fixture_clear(struct fixture *f);

@@ -11,6 +11,7 @@
 #include "cpu-dequant-golden.h"
 #include "cpu-fixture.h"
 #include "float16.h"
+#include "gguf/gguf.h"
 #include "repack.h"
 
 struct golden {
@@ -20,15 +21,22 @@ struct golden {
 	size_t n;
 };
 
+#define GOLDEN(NAME, name, n)                                                                      \
+	{                                                                                          \
+		WEIR_DTYPE_##NAME, golden_##name##_blocks, golden_##name##_values, n               \
+	}
+
 static const struct golden goldens[] = {
-	{ WEIR_DTYPE_Q8_0, golden_q8_0_blocks, golden_q8_0_values, 64 },
-	{ WEIR_DTYPE_Q4_0, golden_q4_0_blocks, golden_q4_0_values, 64 },
-	{ WEIR_DTYPE_Q4_K, golden_q4_k_blocks, golden_q4_k_values, 512 },
-	{ WEIR_DTYPE_Q6_K, golden_q6_k_blocks, golden_q6_k_values, 512 },
+	GOLDEN(Q8_0, q8_0, 96),   GOLDEN(Q4_0, q4_0, 96),     GOLDEN(Q4_1, q4_1, 96),
+	GOLDEN(Q5_0, q5_0, 96),   GOLDEN(Q5_1, q5_1, 96),     GOLDEN(Q2_K, q2_k, 256),
+	GOLDEN(Q3_K, q3_k, 256),  GOLDEN(Q4_K, q4_k, 256),    GOLDEN(Q5_K, q5_k, 256),
+	GOLDEN(Q6_K, q6_k, 256),  GOLDEN(IQ4_NL, iq4_nl, 96), GOLDEN(IQ4_XS, iq4_xs, 256),
+	GOLDEN(MXFP4, mxfp4, 96), GOLDEN(TQ1_0, tq1_0, 256),  GOLDEN(TQ2_0, tq2_0, 256),
 };
 
 static void test_golden(void)
 {
+	g_assert_cmpuint(G_N_ELEMENTS(goldens), ==, fixture_n_types - fixture_n_float_types);
 	for (size_t g = 0; g < G_N_ELEMENTS(goldens); g++) {
 		const struct golden *x = &goldens[g];
 		const struct weir_cpu_type *type = weir_cpu_type(x->type);
@@ -128,31 +136,37 @@ static void test_convert(gconstpointer data)
 
 static void test_repack(void)
 {
-	static const uint32_t types[] = { WEIR_DTYPE_F32,  WEIR_DTYPE_F16,  WEIR_DTYPE_BF16,
-					  WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K,
-					  WEIR_DTYPE_Q6_K };
 	g_autoptr(GRand) rand = g_rand_new_with_seed(1);
 
-	for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+	for (size_t i = 0; i < fixture_n_types; i++)
 		for (unsigned n_rows = 1; n_rows <= 16; n_rows += 5) {
-			const struct weir_cpu_type *type = weir_cpu_type(types[i]);
+			uint32_t id = fixture_types[i];
+			const struct weir_cpu_type *type = weir_cpu_type(id);
 			size_t n_in = type->block * 3, row = 3 * type->bytes;
-			size_t bytes = weir_cpu_group_bytes(types[i], n_in);
+			size_t bytes = weir_cpu_group_bytes(id, n_in);
 			g_autofree uint8_t *src = g_malloc(n_rows * row), *back = g_malloc(row);
 			g_autofree uint8_t *group = g_malloc0(bytes);
+			float want[768], got[768];
 
 			g_assert_cmpuint(bytes % 64, ==, 0);
 			/* no bit more than the file's own, but for the padding of the group */
-			g_assert_cmpuint(bytes, <, 16 * row + 64);
+			g_assert_cmpuint(bytes, <,
+					 16 * 3 * (id == WEIR_DTYPE_TQ1_0 ? 66 : type->bytes) + 64);
 			for (size_t k = 0; k < n_rows * row; k++)
 				src[k] = (uint8_t)g_rand_int(rand);
-			weir_cpu_repack(types[i], src, row, n_rows, n_in, group);
+			weir_cpu_repack(id, src, row, n_rows, n_in, group);
 			for (unsigned r = 0; r < n_rows; r++) {
-				weir_cpu_unpack(types[i], group, r, n_in, back);
-				g_assert_cmpmem(back, row, src + r * row, row);
+				weir_cpu_unpack(id, group, r, n_in, back);
+				if (id == WEIR_DTYPE_TQ1_0) { /* several bytes mean the same */
+					type->row(src + r * row, 3, want);
+					type->row(back, 3, got);
+					g_assert_cmpmem(got, sizeof(got), want, sizeof(want));
+				} else {
+					g_assert_cmpmem(back, row, src + r * row, row);
+				}
 			}
 		}
-	g_assert_cmpuint(weir_cpu_group_bytes(13, 256), ==, 0);
+	g_assert_cmpuint(weir_cpu_group_bytes(9, 256), ==, 0);
 	g_assert_cmpuint(weir_cpu_group_bytes(WEIR_DTYPE_F32, UINT64_MAX), ==, 0);
 }
 
@@ -160,9 +174,17 @@ static void test_names(void)
 {
 	char buf[16];
 
-	g_assert_null(weir_cpu_type(13));
+	for (uint32_t i = 0; i < 64; i++) /* sizes are those of the file format */
+		if (weir_cpu_type(i)) {
+			const struct weir_gguf_type *type = weir_gguf_type(i);
+
+			g_assert_cmpstr(weir_cpu_type(i)->name, ==, type->name);
+			g_assert_cmpuint(weir_cpu_type(i)->block, ==, type->block_size);
+			g_assert_cmpuint(weir_cpu_type(i)->bytes, ==, type->block_bytes);
+		}
+	g_assert_null(weir_cpu_type(16));
 	g_assert_null(weir_cpu_type(UINT32_MAX));
-	g_assert_cmpstr(weir_cpu_type_name(13, buf), ==, "Q5_K");
+	g_assert_cmpstr(weir_cpu_type_name(16, buf), ==, "IQ2_XXS");
 	g_assert_cmpstr(weir_cpu_type_name(36, buf), ==, "type 36");
 	g_assert_cmpstr(weir_cpu_type_name(UINT32_MAX, buf), ==, "type 4294967295");
 }

@@ -9,11 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "codes.h"
 #include "cpu-fixture.h"
-
-static const uint32_t types[] = { WEIR_DTYPE_F32,  WEIR_DTYPE_F16,  WEIR_DTYPE_BF16,
-				  WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K,
-				  WEIR_DTYPE_Q6_K };
 
 /* y [n][n_out] of one LINEAR without extras; g_free(). */
 static float *multiply(struct fixture *f, uint32_t type, const uint8_t *w, size_t n_in,
@@ -83,10 +80,11 @@ static void test_type(gconstpointer data)
 		size_t n_in, n_out;
 		unsigned n;
 	} shapes[] = {
-		{ 256, 48, 1 },    { 256, 33, 2 },   { 512, 1, 3 },   { 768, 17, 4 },
-		{ 256, 100, 5 },   { 512, 40, 6 },   { 256, 31, 7 },  { 256, 64, 8 },
-		{ 512, 15, 9 },    { 256, 16, 12 },  { 256, 70, 15 }, { 256, 35, 16 },
-		{ 1024, 129, 17 }, { 256, 300, 33 },
+		{ 256, 48, 1 },    { 256, 33, 2 },   { 512, 1, 3 },    { 768, 17, 4 },
+		{ 256, 100, 5 },   { 512, 40, 6 },   { 256, 31, 7 },   { 256, 64, 8 },
+		{ 512, 15, 9 },    { 256, 16, 12 },  { 256, 70, 15 },  { 256, 35, 16 },
+		{ 1024, 129, 17 }, { 256, 300, 33 }, { 2048, 17, 10 }, { 256, 5, 11 },
+		{ 512, 33, 13 },   { 768, 15, 14 },
 	};
 	const struct linear_case *c = data;
 	gboolean quantised = weir_cpu_type(c->type)->quantised;
@@ -166,6 +164,21 @@ static void test_invariance(gconstpointer data)
 	}
 }
 
+/* `byte` to each byte of a block, but for the numbers that scale all of it. */
+static void fill_block(uint32_t type, uint8_t *p, int byte)
+{
+	const struct weir_cpu_type *t = weir_cpu_type(type);
+	g_autofree uint8_t *old = g_memdup2(p, t->bytes);
+
+	memset(p, byte, t->bytes);
+	for (int i = 0; i < 2; i++) {
+		struct weir_cpu_field field = weir_cpu_codes(type)->field[i];
+
+		if (field.size == 2 || type == WEIR_DTYPE_MXFP4)
+			memcpy(p + field.at, old + field.at, (size_t)field.size * field.count);
+	}
+}
+
 /* Largest codes against largest activations: no instruction may saturate. */
 static void test_extremes(gconstpointer data)
 {
@@ -174,29 +187,25 @@ static void test_extremes(gconstpointer data)
 
 	if (!fixture_init(&f, data, 1))
 		return;
-	for (size_t i = 3; i < G_N_ELEMENTS(types); i++)
+	for (size_t i = fixture_n_float_types; i < fixture_n_types; i++)
 		for (int pattern = 0; pattern < 8; pattern++) {
-			const struct weir_cpu_type *t = weir_cpu_type(types[i]);
+			uint32_t type = fixture_types[i];
+			const struct weir_cpu_type *t = weir_cpu_type(type);
 			g_autoptr(GRand) rand = g_rand_new_with_seed(1);
-			g_autofree uint8_t *w = random_weights(rand, types[i], n_in, n_out);
+			g_autofree uint8_t *w = random_weights(rand, type, n_in, n_out);
 			g_autofree float *wf = NULL, *x = g_new(float, n_in), *y = NULL;
 			double want[16], exact[256];
 
-			for (size_t b = 0; b < n_in * n_out / t->block; b++) {
-				uint8_t *p = w + b * t->bytes;
-				size_t head = types[i] == WEIR_DTYPE_Q4_K   ? 4
-					      : types[i] == WEIR_DTYPE_Q6_K ? 0
-									    : 2;
-				size_t tail = types[i] == WEIR_DTYPE_Q6_K ? 2 : 0;
-				int byte = pattern & 1 ? 0x80 : pattern & 2 ? 0x7f : 0xff;
-
-				memset(p + head, byte, t->bytes - head - tail);
-			}
+			for (size_t b = 0; b < n_in * n_out / t->block; b++)
+				fill_block(type, w + b * t->bytes,
+					   pattern & 1   ? 0x80
+					   : pattern & 2 ? 0x7f
+							 : 0xff);
 			for (size_t k = 0; k < n_in; k++)
 				exact[k] = (double)(x[k] = pattern & 4 ? -127 : k % 3 ? 127 : 126);
-			wf = weights_as_floats(types[i], w, n_in, n_out);
+			wf = weights_as_floats(type, w, n_in, n_out);
 			reference(wf, exact, n_in, n_out, 1, want);
-			y = multiply(&f, types[i], w, n_in, n_out, x, 1, 1);
+			y = multiply(&f, type, w, n_in, n_out, x, 1, 1);
 			g_assert_cmpfloat(relative_error(y, want, n_out), <, 1e-5);
 		}
 	fixture_clear(&f);
@@ -349,7 +358,7 @@ static void test_not_finite(gconstpointer data)
 
 int main(int argc, char **argv)
 {
-	static struct linear_case cases[G_N_ELEMENTS(types) * 4];
+	g_autofree struct linear_case *cases = g_new(struct linear_case, fixture_n_types * 8);
 	size_t n = 0;
 
 	g_test_init(&argc, &argv, NULL);
@@ -359,13 +368,13 @@ int main(int argc, char **argv)
 		g_autofree char *epilogue = g_strdup_printf("/cpu/linear/%s/epilogue", level);
 		g_autofree char *finite = g_strdup_printf("/cpu/linear/%s/not-finite", level);
 
-		for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
-			const char *name = weir_cpu_type(types[i])->name;
+		for (size_t i = 0; i < fixture_n_types; i++) {
+			const char *name = weir_cpu_type(fixture_types[i])->name;
 			g_autofree char *shapes = g_strdup_printf("/cpu/linear/%s/%s", level, name);
 			g_autofree char *same =
 				g_strdup_printf("/cpu/linear/%s/%s/invariance", level, name);
 
-			cases[n] = (struct linear_case){ level, types[i] };
+			cases[n] = (struct linear_case){ level, fixture_types[i] };
 			g_test_add_data_func(shapes, &cases[n], test_type);
 			g_test_add_data_func(same, &cases[n++], test_invariance);
 		}
