@@ -259,7 +259,7 @@ static void test_refusals(void)
 	g_assert_cmpint(rig_open(&r, make(NULL), N_TOKENS + 1), ==, WEIR_E_INVALID);
 	rig_close(&r);
 	m = make(NULL);
-	model_set_string(m, "tokenizer.ggml.model", "bert");
+	model_set_string(m, "tokenizer.ggml.model", "rwkv");
 	g_assert_cmpint(rig_open(&r, m, N_TOKENS), ==, WEIR_E_UNSUPPORTED);
 	rig_close(&r);
 }

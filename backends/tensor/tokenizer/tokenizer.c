@@ -165,7 +165,17 @@ static bool encode_between(struct encoding *e, const struct scan *s, size_t from
 
 	if (from == to)
 		return true;
-	return e->vocab->model == VOCAB_SPM ? vocab_encode_spm(e, text) : vocab_encode_bpe(e, text);
+	switch (e->vocab->model) {
+	case VOCAB_SPM:
+		return vocab_encode_spm(e, text);
+	case VOCAB_BPE:
+		return vocab_encode_bpe(e, text);
+	case VOCAB_WORDPIECE:
+		return vocab_encode_wordpiece(e, text);
+	case VOCAB_UNIGRAM:
+		return vocab_encode_unigram(e, text);
+	}
+	return false;
 }
 
 static bool encode_all(struct encoding *e, struct scan *s)
@@ -270,6 +280,7 @@ weir_status weir_vocab_encode(const struct weir_vocab *vocab, struct weir_str te
 	merger_free(&e.merger);
 	free(e.words);
 	free(e.escaped);
+	free(e.path);
 	return status;
 }
 

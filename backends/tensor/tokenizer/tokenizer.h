@@ -2,10 +2,11 @@
 /*
  * tokenizer.h - the tokenizer of one model: text to tokens and back, as its GGUF file says.
  *
- * Two models of tokenizer.ggml.model are known: "llama" (SentencePiece BPE: pieces merged greedily
- * by score, Kudo and Richardson 2018) and "gpt2" (byte-level BPE: merges by rank within the words
- * of a pre-tokenizer, Sennrich et al. 2016, Radford et al. 2019). Others are refused with a
- * sentence.
+ * Four models of tokenizer.ggml.model are known: "llama" (SentencePiece BPE: pieces merged greedily
+ * by score, Kudo and Richardson 2018), "gpt2" (byte-level BPE: merges by rank within the words
+ * of a pre-tokenizer, Sennrich et al. 2016, Radford et al. 2019), "bert" (WordPiece: the longest
+ * piece first, Schuster and Nakajima 2012) and "t5" (SentencePiece unigram: the most likely pieces,
+ * Kudo 2018). Others are refused with a sentence.
  *
  * A struct weir_vocab never changes after load and needs the GGUF file no longer; every function
  * but free is [any] thread-safe. Time is O(n log n) in the text whatever the text is (a long one
@@ -110,7 +111,11 @@ int32_t weir_vocab_find(const struct weir_vocab *vocab, struct weir_str text);
  * <|im_end|>, <|eot_id|>, <end_of_turn>. */
 bool weir_vocab_is_end(const struct weir_vocab *vocab, int32_t token);
 
-/* "llama" or "gpt2"; and the pre-tokenizer that the file names ("" when it does not). */
+/* The separator that "bert" puts behind a text and between the two of a pair; -1: none. */
+int32_t weir_vocab_sep(const struct weir_vocab *vocab);
+
+/* "llama", "gpt2", "bert" or "t5"; and the pre-tokenizer that the file names ("" when it does not).
+ */
 const char *weir_vocab_model(const struct weir_vocab *vocab);
 const char *weir_vocab_pre(const struct weir_vocab *vocab);
 

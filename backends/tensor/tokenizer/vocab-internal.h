@@ -3,7 +3,8 @@
  * vocab-internal.h - what the files of the tokenizer share. Nobody else includes it.
  *
  * vocab.c loads and answers questions, tokenizer.c cuts text at special tokens and joins pieces,
- * tokenizer-spm.c and tokenizer-bpe.c encode what lies between, merge.c is the algorithm of both.
+ * tokenizer-spm.c, -bpe.c, -wordpiece.c and -unigram.c encode what lies between; merge.c is the
+ * algorithm of the first two, piece-index.c what the others look pieces up in.
  */
 #ifndef WEIR_TENSOR_VOCAB_INTERNAL_H
 #define WEIR_TENSOR_VOCAB_INTERNAL_H
@@ -15,6 +16,8 @@
 enum vocab_model {
 	VOCAB_SPM,
 	VOCAB_BPE,
+	VOCAB_WORDPIECE,
+	VOCAB_UNIGRAM,
 };
 
 struct vocab_token {
@@ -35,6 +38,8 @@ struct vocab_merge {
 	int32_t token;
 };
 
+struct weir_charsmap;
+
 struct weir_vocab {
 	enum vocab_model model;
 	char pre_name[64];
@@ -48,9 +53,17 @@ struct weir_vocab {
 	size_t n_specials;
 	uint32_t special_first[257]; /* specials that begin with byte b: [b] .. [b + 1] */
 	int32_t bos, eos, eot, eom, unk, pad;
+	int32_t sep; /* -1: none */
 	bool add_bos, add_eos;
-	bool add_space_prefix;               /* SPM */
-	bool words_apart;                    /* SPM: no piece has a space after something else */
+	bool add_space_prefix; /* all but BPE; WORDPIECE: in decoding only */
+	bool words_apart;      /* SPM, UNIGRAM: no piece has a space after something else */
+	bool keeps_case;       /* WORDPIECE: neither folded nor stripped of accents */
+	bool joins_spaces;     /* UNIGRAM: remove_extra_whitespaces */
+	float unknown_score;   /* UNIGRAM */
+	struct weir_charsmap *charsmap; /* UNIGRAM; or NULL */
+	int32_t *pieces;                /* WORDPIECE, UNIGRAM: tokens with a piece, by its bytes */
+	size_t n_pieces;
+	uint32_t piece_first[257];           /* pieces that begin with byte b: [b] .. [b + 1] */
 	const struct weir_pretokenizer *pre; /* BPE */
 	struct vocab_merge *merges;
 	size_t merge_mask;
@@ -91,13 +104,39 @@ bool merger_run(struct merger *m, merge_fn merge, const void *user);
 void merger_clear(struct merger *m); /* forget the symbols, keep the memory */
 void merger_free(struct merger *m);
 
-/* ---- the two encoders ---- */
+/* ---- piece-index.c ---- */
+
+#define VOCAB_MAX_PIECE 1024 /* bytes */
+
+weir_status vocab_index_pieces(struct weir_vocab *v, const struct weir_gguf *g,
+			       struct weir_error *err);
+
+/* The pieces that a text begins with, shortest first. */
+struct piece_walk {
+	const struct weir_vocab *vocab;
+	const char *p;
+	size_t len, depth, low, high;
+};
+
+void piece_walk_begin(struct piece_walk *w, const struct weir_vocab *v, const char *p, size_t len);
+/* The next token and its piece's length; -1: no more. Of tokens with one piece the first. */
+int32_t piece_walk_next(struct piece_walk *w, size_t *ret_len);
+
+/* ---- the encoders ---- */
 
 /* A word met before in this text: its tokens are tokens[at .. at + n). */
 struct known_word {
 	char text[30];
 	uint8_t len, n;
 	uint32_t at;
+};
+
+/* UNIGRAM: the best way to a place in a word. */
+#define PATH_NONE UINT32_MAX
+struct path_node {
+	uint32_t from, next; /* where its piece begins; where the next one ends, once it is known */
+	int32_t token;       /* -1: unknown */
+	float score;
 };
 
 /* One call of weir_vocab_encode(). Zero but for vocab to begin with. */
@@ -108,8 +147,10 @@ struct encoding {
 	size_t n_lost; /* bytes without any token */
 	struct merger merger;
 	struct known_word *words; /* by hash; NULL for short texts */
-	char *escaped;            /* SPM: the text with its spaces replaced */
+	char *escaped;            /* SPM, UNIGRAM: the text with its spaces replaced */
 	size_t escaped_cap;
+	struct path_node *path;
+	size_t path_cap;
 };
 
 /* These give false when there is no memory. */
@@ -125,10 +166,16 @@ void encoding_remember(struct encoding *e, const char *word, size_t len, size_t 
 /* Append the tokens of text that holds no special tokens. */
 bool vocab_encode_spm(struct encoding *e, struct weir_str text);
 bool vocab_encode_bpe(struct encoding *e, struct weir_str text);
+bool vocab_encode_wordpiece(struct encoding *e, struct weir_str text);
+bool vocab_encode_unigram(struct encoding *e, struct weir_str text);
 
 /* Loading: their parts of the vocabulary, with tokens and their types read. May give a note. */
 weir_status vocab_load_spm(struct weir_vocab *v, const struct weir_gguf *g, struct weir_error *err);
 weir_status vocab_load_bpe(struct weir_vocab *v, const struct weir_gguf *g, struct weir_error *err);
+weir_status vocab_load_wordpiece(struct weir_vocab *v, const struct weir_gguf *g,
+				 struct weir_error *err);
+weir_status vocab_load_unigram(struct weir_vocab *v, const struct weir_gguf *g,
+			       struct weir_error *err);
 
 /* BPE: the bytes that a text in GPT-2's alphabet stands for. False: it has other runes. out takes
  * text.len bytes. */

@@ -5,6 +5,7 @@
  * Load runs on the thread that loads a model; the questions on any. Everything is copied out of
  * the file, so that a vocabulary may outlive it.
  */
+#include "charsmap.h"
 #include "fail.h"
 #include "vocab-internal.h"
 
@@ -254,16 +255,29 @@ static int32_t find_text(const struct weir_vocab *v, const char *text)
 
 static void load_ids(struct weir_vocab *v, const struct weir_gguf *g)
 {
-	bool spm = v->model == VOCAB_SPM;
+	/* SentencePiece's, BERT's and T5's own defaults; byte-level BPE has none. */
+	static const struct {
+		int32_t unk, bos, eos, sep, pad;
+	} defaults[] = {
+		[VOCAB_SPM] = { 0, 1, 2, -1, -1 },
+		[VOCAB_BPE] = { -1, -1, -1, -1, -1 },
+		[VOCAB_WORDPIECE] = { 100, 101, -1, 102, 0 },
+		[VOCAB_UNIGRAM] = { 2, -1, 1, -1, 0 },
+	};
 	int32_t token;
 
-	/* SentencePiece's own defaults; byte-level BPE has none. */
-	v->unk = load_id(v, g, "unknown", spm ? 0 : -1);
-	v->bos = load_id(v, g, "bos", spm ? 1 : -1);
-	v->eos = load_id(v, g, "eos", spm ? 2 : -1);
+	v->unk = load_id(v, g, "unknown", defaults[v->model].unk);
+	v->bos = load_id(v, g, "bos", defaults[v->model].bos);
+	v->eos = load_id(v, g, "eos", defaults[v->model].eos);
+	v->sep = load_id(v, g, "seperator", defaults[v->model].sep);
+	if (v->model == VOCAB_WORDPIECE) {
+		v->bos = load_id(v, g, "cls", v->bos);
+		/* What a text ends with. */
+		v->eos = v->sep;
+	}
 	v->eot = load_id(v, g, "eot", -1);
 	v->eom = load_id(v, g, "eom", -1);
-	v->pad = load_id(v, g, "padding", -1);
+	v->pad = load_id(v, g, "padding", defaults[v->model].pad);
 	for (size_t i = 0; v->eot < 0 && i < sizeof(ends) / sizeof(ends[0]); i++) {
 		token = ends[i].is_turn ? find_text(v, ends[i].text) : -1;
 		if (token >= 0 && v->tokens[token].is_special)
@@ -283,44 +297,59 @@ static void load_ids(struct weir_vocab *v, const struct weir_gguf *g)
 
 static void load_flags(struct weir_vocab *v, const struct weir_gguf *g)
 {
-	v->add_bos = v->model == VOCAB_SPM || weir_pretokenizer_adds_bos(v->pre);
-	v->add_space_prefix = v->model == VOCAB_SPM;
+	bool wordpiece = v->model == VOCAB_WORDPIECE;
+
+	v->add_bos = wordpiece || v->model == VOCAB_SPM ||
+		     (v->model == VOCAB_BPE && weir_pretokenizer_adds_bos(v->pre));
+	v->add_eos = wordpiece || v->model == VOCAB_UNIGRAM;
+	v->add_space_prefix = v->model != VOCAB_BPE;
+	v->joins_spaces = true;
 	weir_gguf_boolean(g, "tokenizer.ggml.add_bos_token", &v->add_bos, NULL);
-	weir_gguf_boolean(g, "tokenizer.ggml.add_eos_token", &v->add_eos, NULL);
-	if (v->model == VOCAB_SPM)
+	weir_gguf_boolean(
+		g, wordpiece ? "tokenizer.ggml.add_sep_token" : "tokenizer.ggml.add_eos_token",
+		&v->add_eos, NULL);
+	weir_gguf_boolean(g, "tokenizer.ggml.remove_extra_whitespaces", &v->joins_spaces, NULL);
+	if (v->model == VOCAB_SPM || v->model == VOCAB_UNIGRAM)
 		weir_gguf_boolean(g, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, NULL);
 }
 
 static weir_status choose_model(const struct weir_gguf *g, enum vocab_model *ret,
 				struct weir_error *err)
 {
-	static const struct {
-		const char *name, *about;
-	} others[] = {
-		{ "bert", " (WordPiece, of embedding models)" },
-		{ "t5", " (SentencePiece unigram)" },
-		{ "none", ": the file comes without one" },
-	};
-	const char *about = "";
+	static const char *const names[] = { [VOCAB_SPM] = "llama",
+					     [VOCAB_BPE] = "gpt2",
+					     [VOCAB_WORDPIECE] = "bert",
+					     [VOCAB_UNIGRAM] = "t5" };
 	struct weir_str name;
 	weir_status status = weir_gguf_string(g, "tokenizer.ggml.model", &name, err);
 
 	if (status < 0)
 		return status;
-	if (equals(name, "llama")) {
-		*ret = VOCAB_SPM;
-		return WEIR_OK;
-	}
-	if (equals(name, "gpt2")) {
-		*ret = VOCAB_BPE;
-		return WEIR_OK;
-	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (equals(name, others[i].name))
-			about = others[i].about;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (equals(name, names[i])) {
+			*ret = (enum vocab_model)i;
+			return WEIR_OK;
+		}
 	return weir_fail(err, WEIR_E_UNSUPPORTED,
-			 "%s: the tokenizer '%s'%s is not supported yet; llama and gpt2 are",
-			 weir_gguf_path(g), weir_quote(name).text, about);
+			 "%s: the tokenizer '%s'%s is not supported; llama, gpt2, bert and t5 are",
+			 weir_gguf_path(g), weir_quote(name).text,
+			 equals(name, "none") ? ": the file comes without one" : "");
+}
+
+static weir_status load_model(struct weir_vocab *v, const struct weir_gguf *g,
+			      struct weir_error *err)
+{
+	switch (v->model) {
+	case VOCAB_SPM:
+		return vocab_load_spm(v, g, err);
+	case VOCAB_BPE:
+		return vocab_load_bpe(v, g, err);
+	case VOCAB_WORDPIECE:
+		return vocab_load_wordpiece(v, g, err);
+	case VOCAB_UNIGRAM:
+		return vocab_load_unigram(v, g, err);
+	}
+	return WEIR_E_INTERNAL;
 }
 
 weir_status weir_vocab_load(const struct weir_gguf *gguf, struct weir_vocab **ret,
@@ -343,7 +372,7 @@ weir_status weir_vocab_load(const struct weir_gguf *gguf, struct weir_vocab **re
 		status = index_specials(v, err);
 	if (status < 0)
 		goto fail;
-	note = model == VOCAB_SPM ? vocab_load_spm(v, gguf, err) : vocab_load_bpe(v, gguf, err);
+	note = load_model(v, gguf, err);
 	if (note < 0) {
 		status = note;
 		goto fail;
@@ -367,6 +396,8 @@ void weir_vocab_free(struct weir_vocab *vocab)
 	free(vocab->arena);
 	free(vocab->specials);
 	free(vocab->merges);
+	free(vocab->pieces);
+	weir_charsmap_free(vocab->charsmap);
 	free(vocab);
 }
 
@@ -403,6 +434,11 @@ int32_t weir_vocab_eom(const struct weir_vocab *vocab)
 int32_t weir_vocab_unk(const struct weir_vocab *vocab)
 {
 	return vocab->unk;
+}
+
+int32_t weir_vocab_sep(const struct weir_vocab *vocab)
+{
+	return vocab->sep;
 }
 
 int32_t weir_vocab_pad(const struct weir_vocab *vocab)
@@ -457,7 +493,17 @@ bool weir_vocab_is_end(const struct weir_vocab *vocab, int32_t token)
 
 const char *weir_vocab_model(const struct weir_vocab *vocab)
 {
-	return vocab->model == VOCAB_SPM ? "llama" : "gpt2";
+	switch (vocab->model) {
+	case VOCAB_SPM:
+		return "llama";
+	case VOCAB_BPE:
+		return "gpt2";
+	case VOCAB_WORDPIECE:
+		return "bert";
+	case VOCAB_UNIGRAM:
+		return "t5";
+	}
+	return "";
 }
 
 const char *weir_vocab_pre(const struct weir_vocab *vocab)
