@@ -236,6 +236,8 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 		choice_event(s, e);
 	else if (e->value > 0)
 		s->n_prompt = (uint32_t)MIN(e->value, G_MAXUINT32);
+	if (k->transport)
+		k->transport->taken(k->data);
 	/* Its end is still to come: the call is not freed here. */
 	api_call_leave(k);
 }

@@ -44,6 +44,9 @@ struct api_transport {
 	/* Failed. After begin() the format can put the error into a last frame of its own shape:
 	 * api_call_error_frame(). e->status is the HTTP status. */
 	void (*error)(void *data, const struct api_error *e);
+	/* An event came and its credit is spent, whether or not it became a frame: see that
+	 * api_call_drained() is called when the output is empty, which it may be already. */
+	void (*taken)(void *data);
 };
 
 struct api_usage {

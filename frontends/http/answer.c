@@ -76,12 +76,19 @@ static void error(void *data, const struct api_error *e)
 		conn_end(c);
 }
 
+static void taken(void *data)
+{
+	struct conn *c = data;
+	plane_mark_dirty(c->plane, c); /* settling grants the credit again */
+}
+
 static const struct api_transport transport = { .begin = begin,
 						.frame = frame,
 						.frame_end = frame_end,
 						.whole = whole,
 						.end = end,
-						.error = error };
+						.error = error,
+						.taken = taken };
 
 /* ---- from the connection; data is the call ---- */
 

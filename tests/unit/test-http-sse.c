@@ -116,6 +116,29 @@ static void test_chat_stream(void)
 	harness_stop(&h);
 }
 
+static void say_nothing_long(struct fake_gateway *g, struct fake_stream *s)
+{
+	fake_started(s, 5);
+	for (int i = 0; i < 1000; i++)
+		fake_token(s, 0, "");
+	fake_token(s, 0, "x");
+	end_with(s, 1001);
+}
+
+/* Events that write nothing spend credit too, and get it back. */
+static void test_silent_events(void)
+{
+	struct harness h;
+	start(&h, say_nothing_long);
+	harness_start(&h, NULL);
+	g_autofree char *whole = harness_post(&h, "/v1/chat/completions", CHAT(""));
+	g_assert_nonnull(strstr(whole, "\"content\":\"x\""));
+	g_autofree char *stream =
+		harness_post(&h, "/v1/chat/completions", CHAT(",\"stream\":true"));
+	g_assert_nonnull(strstr(stream, "data: [DONE]"));
+	harness_stop(&h);
+}
+
 static void test_http_1_0_stream(void)
 {
 	struct harness h;
@@ -592,6 +615,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/http/sse/chat-whole", test_chat_whole);
 	g_test_add_func("/http/sse/chat-stream", test_chat_stream);
+	g_test_add_func("/http/sse/silent-events", test_silent_events);
 	g_test_add_func("/http/sse/http-1.0-stream", test_http_1_0_stream);
 	g_test_add_func("/http/sse/logprobs", test_logprobs);
 	g_test_add_func("/http/sse/tools", test_tools);
