@@ -39,6 +39,7 @@ weir_status weir_batcher_new(const struct weir_model *model, struct weir_batcher
 	b->max_tokens = model->max_tokens;
 	b->n_blocks = model->n_blocks;
 	b->max_guesses = MIN(model->max_guesses, 1u << 16);
+	b->asks = b->max_guesses > 0 && model->flags & WEIR_MODEL_GUESSES;
 	b->longest = (uint32_t)MIN((uint64_t)model->n_blocks * model->block_tokens, model->n_ctx);
 	b->live = g_ptr_array_new();
 	b->gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
@@ -254,7 +255,7 @@ void weir_batcher_plan(struct weir_batcher *b)
 	for (guint i = 0; i < b->live->len; i++) {
 		struct weir_sequence *s = b->live->pdata[i];
 
-		s->take = s->n_guesses = 0;
+		s->take = s->n_guesses = s->n_want = 0;
 		s->samples = false;
 		if (s->state == WEIR_SEQUENCE_RUNS)
 			fork_if_due(b, s->job);
@@ -326,20 +327,27 @@ static uint32_t most_guesses(const struct weir_batcher *b, const struct weir_seq
 	return most;
 }
 
+/* The backend's guesses if it has made some of just this place, else what the text itself says. */
+static uint32_t look_up(struct weir_sequence *s, uint32_t want)
+{
+	int32_t *tail = weir_sequence_tail(s, want); /* may move the tokens */
+
+	if (s->n_offered == 0 || s->offered_at != s->n_tokens)
+		return weir_guesser_find(s->guesser, s->tokens, s->n_tokens, want, tail);
+	want = MIN(want, s->n_offered);
+	memcpy(tail, s->offered, want * sizeof(*tail));
+	return want;
+}
+
 static uint32_t guess(struct weir_batcher *b, struct weir_sequence *s, double price, uint32_t left)
 {
-	uint32_t want = MIN(most_guesses(b, s), left), room;
-	int32_t *tail;
+	uint32_t want = MIN(most_guesses(b, s), left);
 
-	if (want == 0)
-		return 0;
-	if (!s->guesser)
-		s->guesser = weir_guesser_new();
-	want = weir_guesser_worth(s->guesser, price, want);
-	tail = weir_sequence_tail(s, want); /* may move the tokens */
-	want = weir_guesser_find(s->guesser, s->tokens, s->n_tokens, want, tail);
-	room = weir_sequence_room(s, b->blocks);
-	if (want == 0 || room < 1 + want || !weir_sequence_reserve(s, b->blocks, 1 + want))
+	want = want ? weir_guesser_worth(s->guesser, price, want) : 0;
+	want = want ? look_up(s, want) : 0;
+	s->n_offered = 0;
+	if (want == 0 || weir_sequence_room(s, b->blocks) < 1 + want ||
+	    !weir_sequence_reserve(s, b->blocks, 1 + want))
 		return 0;
 	s->n_guesses = want;
 	s->take = 1 + want;
@@ -348,23 +356,67 @@ static uint32_t guess(struct weir_batcher *b, struct weir_sequence *s, double pr
 	return want;
 }
 
+/* Asks the backend for guesses for the step after this one. They take KV memory there, too. */
+static void ask(struct weir_batcher *b, struct weir_sequence *s, double price)
+{
+	uint32_t most = MIN(most_guesses(b, s), b->max_guesses / b->n_rows);
+
+	if (most <= s->n_guesses + 1)
+		return;
+	most = weir_guesser_worth(s->guesser, price, most - s->n_guesses - 1);
+	if (most > 0 && weir_sequence_room(s, b->blocks) >= s->take + most &&
+	    weir_sequence_reserve(s, b->blocks, s->take + most))
+		s->n_want = most;
+}
+
 void weir_batcher_guess(struct weir_batcher *b)
 {
-	double price = weir_pace_price(&b->pace, b->n_rows);
+	double price = weir_pace_price(&b->pace, b->n_rows), offer = price;
+	bool decodes = b->max_tokens - b->budget == b->n_rows;
 	uint32_t left = b->max_guesses;
 
-	if (left == 0 || b->max_tokens - b->budget != b->n_rows)
-		return; /* prompts are computed: the step is busy enough */
-	for (guint i = 0; i < b->live->len && left > 0; i++) {
+	if (left == 0 || b->n_rows == 0)
+		return;
+	if (b->asks && b->offer_s > 0)
+		offer += b->offer_s / MAX(weir_pace_token(&b->pace, b->n_rows), 1e-9);
+	for (guint i = 0; i < b->live->len; i++) {
 		struct weir_sequence *s = b->live->pdata[i];
 
-		if (s->take == 1 && s->samples && s->n_output > 0)
+		if (s->take == 0 || !s->samples)
+			continue;
+		if (!s->guesser)
+			s->guesser = weir_guesser_new();
+		/* While prompts are computed the step is busy enough. */
+		if (decodes && s->n_output > 0 && left > 0)
 			left -= guess(b, s, price, left);
+		if (b->asks)
+			ask(b, s, offer);
 	}
 }
 
-void weir_batcher_timed(struct weir_batcher *b, const struct weir_batch *batch, int64_t ns)
+void weir_batcher_offer(struct weir_batcher *b, const struct weir_batch *batch,
+			const struct weir_step *step)
 {
+	for (uint32_t i = 0; i < batch->n_rows; i++) {
+		struct weir_sequence *s = b->row_of[i];
+
+		s->n_offered = MIN(step->n_next[i], s->n_want);
+		s->offered_at = s->n_tokens;
+		memcpy(s->offered, step->next + (size_t)i * WEIR_MAX_DRAFT,
+		       s->n_offered * sizeof(*s->offered));
+	}
+}
+
+void weir_batcher_timed(struct weir_batcher *b, const struct weir_batch *batch,
+			const struct weir_step *step, int64_t ns)
+{
+	uint32_t n_next = 0;
+
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		n_next += step->n_next[i];
+	if (n_next > 0)
+		b->offer_s += 0.1 * ((double)step->next_ns / 1e9 / n_next - b->offer_s);
+	ns -= (int64_t)MIN(step->next_ns, (uint64_t)MAX(ns, 0));
 	for (uint32_t i = 0; i < batch->n_rows; i++)
 		if (b->rows[i].count != 1 + b->rows[i].n_draft || !b->rows[i].sampling)
 			return;
@@ -440,6 +492,7 @@ static void add_row(struct weir_batcher *b, struct weir_batch *batch, struct wei
 		.seed = s->seed,
 		.no_end = limits->ignore_end || s->n_output < limits->min_tokens,
 		.n_draft = s->n_guesses,
+		.n_want = s->n_want,
 	};
 	batch->n_tokens += s->take;
 	s->known = true;

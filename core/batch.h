@@ -22,6 +22,7 @@ struct weir_batcher {
 	uint32_t max_rows, max_tokens, n_blocks;
 	uint32_t max_guesses; /* of a step; 0: guesses are never made */
 	uint32_t longest;     /* positions of a sequence */
+	bool asks;            /* the backend makes guesses itself */
 	GPtrArray *live;      /* struct weir_sequence, admitted and not done, in order */
 	GArray *gone;         /* uint64_t: numbers that the backend may forget */
 	uint64_t next_number;
@@ -34,6 +35,7 @@ struct weir_batcher {
 		n_right; /* ever: rows with guesses, these, those that were so */
 	uint64_t n_right_at[WEIR_MAX_DRAFT];
 	struct weir_pace pace;
+	double offer_s; /* what a guess of the backend takes to make, on average */
 
 	/* Of the step that was built. */
 	int32_t *tokens;
@@ -62,11 +64,14 @@ void weir_batcher_preempt(struct weir_batcher *, struct weir_sequence *);
 /* Guesses for the rows of the plan, where they pay. Last, before build(). */
 void weir_batcher_guess(struct weir_batcher *);
 /* The step took so long: what guesses cost is learnt from it. */
-void weir_batcher_timed(struct weir_batcher *, const struct weir_batch *, int64_t ns);
+void weir_batcher_timed(struct weir_batcher *, const struct weir_batch *, const struct weir_step *,
+			int64_t ns);
 /* What of the guesses of each row was right, before done(). */
 void weir_batcher_judge(struct weir_batcher *, const struct weir_batch *, const struct weir_step *);
 /* The batch of what was planned, lent until the next plan(). False: nothing to do. */
 bool weir_batcher_build(struct weir_batcher *, struct weir_batch *ret);
+/* The backend's own guesses, once the draws have joined the sequences. */
+void weir_batcher_offer(struct weir_batcher *, const struct weir_batch *, const struct weir_step *);
 /* The step has been computed: rows advance, copies are done, `gone` has been heard. */
 void weir_batcher_done(struct weir_batcher *, const struct weir_batch *);
 

@@ -3,7 +3,7 @@
  */
 #include "guess.h"
 
-#include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <glib.h>
@@ -143,18 +143,39 @@ void weir_pace_observe(struct weir_pace *p, uint32_t tokens, double seconds)
 	p->both = p->both * FADE + t * seconds;
 }
 
-double weir_pace_price(const struct weir_pace *p, uint32_t rows)
+/* seconds = a + b * tokens. False: too little has been seen. */
+static bool fit(const struct weir_pace *p, double *ret_a, double *ret_b)
 {
-	double mean, spread, a, b;
+	double mean, spread;
 
-	if (rows == 0 || p->n < 4)
-		return UNKNOWN;
+	if (p->n < 4)
+		return false;
 	mean = p->tokens / p->n;
 	spread = p->tokens2 / p->n - mean * mean;
 	if (spread < 0.05 || !(p->seconds > 0))
+		return false;
+	*ret_b = (p->both / p->n - mean * p->seconds / p->n) / spread;
+	*ret_a = p->seconds / p->n - *ret_b * mean;
+	return true;
+}
+
+double weir_pace_token(const struct weir_pace *p, uint32_t rows)
+{
+	double a, b;
+
+	if (rows == 0 || !(p->tokens > 0))
+		return 0;
+	if (fit(p, &a, &b) && a + b * rows > 0)
+		return (a + b * rows) / rows;
+	return p->seconds / p->tokens;
+}
+
+double weir_pace_price(const struct weir_pace *p, uint32_t rows)
+{
+	double a, b;
+
+	if (rows == 0 || !fit(p, &a, &b))
 		return UNKNOWN;
-	b = (p->both / p->n - mean * p->seconds / p->n) / spread;
-	a = p->seconds / p->n - b * mean;
 	if (!(b > 0))
 		return 0.02; /* a step costs the same whatever is in it */
 	if (!(a > 0))

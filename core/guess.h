@@ -35,6 +35,8 @@ struct weir_pace {
 
 /* A step of so many tokens in which every row drew. */
 void weir_pace_observe(struct weir_pace *, uint32_t tokens, double seconds);
+/* Seconds that each of `rows` tokens of a step takes; 0: not known yet. */
+double weir_pace_token(const struct weir_pace *, uint32_t rows);
 /* What one token more costs in a step of `rows` tokens, as a share of what a token costs there. */
 double weir_pace_price(const struct weir_pace *, uint32_t rows);
 

@@ -66,6 +66,8 @@ void weir_scheduler_free(struct weir_scheduler *s)
 	g_free(s->step.error);
 	g_free(s->step.n_right);
 	g_free(s->step.drawn);
+	g_free(s->step.n_next);
+	g_free(s->step.next);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	g_free(s);
@@ -146,6 +148,8 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	s->step.top = g_new0(struct weir_top, model.max_rows);
 	s->step.error = g_new0(struct weir_error, model.max_rows);
 	s->step.n_right = g_new0(uint32_t, model.max_rows);
+	s->step.n_next = g_new0(uint32_t, model.max_rows);
+	s->step.next = g_new0(int32_t, (size_t)model.max_rows * WEIR_MAX_DRAFT);
 	s->step.drawn = g_new0(int32_t, (size_t)model.max_rows * WEIR_MAX_DRAFT);
 	if (!name)
 		name = model.name ? model.name : s->options.name;
@@ -417,10 +421,11 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 		s->step.token[i] = -1;
 		s->step.logprob[i] = 0;
 		s->step.top[i].token[0] = -1;
-		s->step.n_right[i] = 0;
+		s->step.n_right[i] = s->step.n_next[i] = 0;
 		s->step.error[i].code = WEIR_OK;
 		s->step.error[i].text[0] = s->step.error[i].param[0] = '\0';
 	}
+	s->step.next_ns = 0;
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
 	err.text[sizeof(err.text) - 1] = '\0';
 	if (status < 0) {
@@ -431,10 +436,11 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	}
 	s->n_failures = 0;
 	weir_metric_observe(s->metrics.iteration, batch->n_tokens);
-	weir_batcher_timed(s->batcher, batch, weir_clock_ns() - began);
+	weir_batcher_timed(s->batcher, batch, &s->step, weir_clock_ns() - began);
 	weir_batcher_judge(s->batcher, batch, &s->step);
 	weir_batcher_done(s->batcher, batch);
 	weir_scheduler_deliver(s, batch);
+	weir_batcher_offer(s->batcher, batch, &s->step);
 }
 
 static bool turn(struct weir_scheduler *s, int64_t *ret_next)

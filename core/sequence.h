@@ -47,6 +47,9 @@ struct weir_sequence {
 	uint32_t copy_from, copy_to; /* a shared block that it is about to write; or NO_BLOCK */
 
 	struct weir_guesser *guesser; /* from its first use on */
+	/* Guesses that the backend made of what follows tokens[0 .. offered_at). */
+	int32_t offered[WEIR_MAX_DRAFT];
+	uint32_t n_offered, offered_at, n_want;
 	struct weir_cutter *cutter;
 	uint32_t finish;
 	int64_t last_token_ns;

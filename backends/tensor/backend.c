@@ -7,6 +7,7 @@
  */
 #include "backend.h"
 #include "cache.h"
+#include "drafter.h"
 #include "fail.h"
 #include "graph.h"
 #include "host-log.h"
@@ -36,6 +37,7 @@ struct weir_tensor_backend {
 	weir_program *program;
 	uint32_t logits;
 	struct weir_vocab_ext *vocab;
+	struct weir_drafter *drafter; /* or NULL */
 	struct weir_stepper *stepper;
 	struct weir_tokenizer tokenizer;
 	char name[128], summary[96];
@@ -82,6 +84,31 @@ static uint32_t max_guesses(const struct weir_tensor_backend *b)
 	return b->conf.guesses < room ? b->conf.guesses : room;
 }
 
+static weir_status make_drafter(struct weir_tensor_backend *b, const struct weir_stepper_config *c,
+				struct weir_error *err)
+{
+	struct weir_drafter_config d = { .device = b->device,
+					 .instance = b->instance,
+					 .log = &b->log,
+					 .path = b->conf.draft_model,
+					 .model = b->gguf,
+					 .plan = b->plan,
+					 .n_vocab = c->n_vocab,
+					 .max_rows = c->max_rows,
+					 .max_tokens = c->max_tokens,
+					 .end_tokens = c->end_tokens,
+					 .n_end = c->n_end };
+	weir_status s;
+
+	if (!b->conf.draft_model || max_guesses(b) == 0)
+		return WEIR_OK;
+	s = weir_drafter_new(&d, &b->drafter, err);
+	if (s == WEIR_OK)
+		weir_host_logf(&b->log, WEIR_LOG_INFO, "draft model %s: %.1f MiB with its KV cache",
+			       b->conf.draft_model, (double)weir_drafter_bytes(b->drafter) / MIB);
+	return s;
+}
+
 static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error *err)
 {
 	struct weir_graph_limits limits = { .max_tokens = b->conf.max_batch_tokens,
@@ -106,6 +133,10 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 	c.end_tokens = weir_vocab_ext_end_tokens(b->vocab, &c.n_end);
 	c.program = b->program;
 	c.logits = b->logits;
+	s = make_drafter(b, &c, err);
+	if (s != WEIR_OK)
+		return s;
+	c.drafter = b->drafter;
 	return weir_stepper_new(&c, &b->stepper, err);
 }
 
@@ -153,6 +184,7 @@ static void log_plan(const struct weir_tensor_backend *b)
 static void unload(struct weir_tensor_backend *b)
 {
 	weir_stepper_free(b->stepper);
+	weir_drafter_free(b->drafter);
 	if (b->program)
 		b->device->program_free(b->instance, b->program);
 	weir_vocab_ext_free(b->vocab);
@@ -160,6 +192,7 @@ static void unload(struct weir_tensor_backend *b)
 	weir_weights_free(b->weights);
 	weir_gguf_close(b->gguf);
 	b->stepper = NULL;
+	b->drafter = NULL;
 	b->vocab = NULL;
 	b->program = NULL;
 	b->cache = NULL;
@@ -202,6 +235,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);
 	*ret = (struct weir_model){
 		.size = size,
+		.flags = b->drafter ? WEIR_MODEL_GUESSES : 0,
 		.n_vocab = b->hparams.n_vocab,
 		.n_ctx = b->plan.n_ctx,
 		.max_rows = b->conf.max_sequences,

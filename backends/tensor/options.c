@@ -38,6 +38,10 @@ const struct weir_option *const weir_tensor_options[] = {
 	       .help = "How many tokens of a step may be guesses of what comes next, looked up in "
 		       "the text so far and verified: faster where texts repeat themselves, never "
 		       "different. 0: none."),
+	OPTION(.type = WEIR_OPTION_PATH, .key = "draft_model",
+	       .help = "A smaller GGUF file with the same vocabulary that makes the guesses; its "
+		       "KV "
+		       "memory comes on top."),
 	NULL,
 };
 
@@ -111,6 +115,11 @@ static weir_status read_one(const struct weir_kv *kv, struct weir_tensor_conf *c
 			return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
 		return WEIR_OK;
 	}
+	if (strcmp(key, "draft_model") == 0) {
+		free(c->draft_model);
+		c->draft_model = strdup(kv->value);
+		return c->draft_model ? WEIR_OK : weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+	}
 	if (strcmp(key, "context") == 0)
 		return read_u32(kv, 0, 1u << 27, "0 to 134217728", &c->n_ctx, err);
 	if (strcmp(key, "max_sequences") == 0)
@@ -161,5 +170,6 @@ weir_status weir_tensor_conf_read(const struct weir_kv *conf, size_t n_conf,
 void weir_tensor_conf_clear(struct weir_tensor_conf *conf)
 {
 	free(conf->model);
-	conf->model = NULL;
+	free(conf->draft_model);
+	conf->model = conf->draft_model = NULL;
 }

@@ -15,6 +15,7 @@ struct weir_tensor_conf {
 	uint32_t block_tokens;     /* a power of two */
 	uint32_t kv_type;          /* WEIR_DTYPE_* */
 	uint32_t guesses;          /* in a step */
+	char *draft_model;         /* NULL: none */
 	uint64_t kv_memory;        /* bytes; 0: derived */
 };
 

@@ -2,6 +2,7 @@
  * step.c - turns the core's batch into the device's, runs it, samples; see step.h.
  */
 #include "step.h"
+#include "drafter.h"
 #include "fail.h"
 #include "sampler.h"
 
@@ -367,5 +368,8 @@ weir_status weir_stepper_run(struct weir_stepper *s, const struct weir_batch *b,
 	status = s->c.device->wait(s->c.instance, s->c.program, err);
 	if (status < 0)
 		return status;
-	return sample(s, b, batch.n_out, ret, err);
+	status = sample(s, b, batch.n_out, ret, err);
+	if (status == WEIR_OK && s->c.drafter)
+		weir_drafter_run(s->c.drafter, b, ret);
+	return status;
 }

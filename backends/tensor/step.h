@@ -22,6 +22,7 @@ struct weir_stepper_config { /* pointers must outlive the stepper */
 	uint32_t max_guesses; /* of a step; the program has max_rows + max_guesses outputs */
 	const int32_t *end_tokens;
 	uint32_t n_end;
+	struct weir_drafter *drafter; /* or NULL */
 };
 
 weir_status weir_stepper_new(const struct weir_stepper_config *config, struct weir_stepper **ret,

@@ -6,7 +6,7 @@ import json
 import sys
 
 import tap
-from weir_server import Server
+from weir_server import SOURCE, Server
 
 PROMPTS = ["Once upon a time", "1 2 3 4 5 6 7 8 9 10 1 2 3 4 5 6 7 8", "one two one two one two one",
            "The cat sat on the mat. The cat sat on the mat. The cat"]
@@ -37,6 +37,11 @@ def test_same_text():
         right = server.metric("vllm:spec_decode_num_accepted_tokens_total")
         by_place = server.metric("vllm:spec_decode_num_accepted_tokens_per_pos_total")
         assert right <= made and by_place == right, (made, right, by_place)
+    with Server("default", "backend.main.draft_model=" + str(SOURCE / "data/models/weir-demo.gguf")) as server:
+        assert texts(server, 1) == plain
+        # Its own draft model is no cheaper than itself: it is tried, and found not to pay.
+        assert server.metric("vllm:spec_decode_num_accepted_tokens_total") > 0
+        assert texts(server, 6) == plain
 
 
 def test_logprobs_and_stops():

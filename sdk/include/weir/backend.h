@@ -47,6 +47,7 @@ WEIR_FROZEN(struct weir_model, reserved);
 
 enum weir_model_flag {
 	WEIR_MODEL_ENCODER = 1u << 1, /* no generation: weir.embedder/1 only, no KV blocks */
+	WEIR_MODEL_GUESSES = 1u << 2, /* makes guesses itself, by a draft model: weir_step.next */
 };
 
 struct weir_row {              /* one sequence's share of this step */
@@ -67,8 +68,11 @@ struct weir_row {              /* one sequence's share of this step */
 	 * text is the same as without guesses. Never with mask, logprobs or top_logprobs. */
 	uint32_t n_draft;
 	uint32_t adapter; /* 0: none; 1..: in the order of weir.adapters/1 */
+	/* With WEIR_MODEL_GUESSES: so many guesses of what follows this step's last draw are
+	 * welcome in weir_step.next. */
+	uint32_t n_want, reserved2;
 };
-WEIR_FROZEN(struct weir_row, adapter);
+WEIR_FROZEN(struct weir_row, reserved2);
 
 struct weir_batch {              /* lent for the length of step() */
 	uint32_t size, row_size; /* row_size: stride of rows, so weir_row may grow */
@@ -100,8 +104,14 @@ struct weir_step { /* host arrays of n_rows slots each; slots of rows without sa
 	 * token[row] is the draw before the first guess. NULL: the host makes no guesses. */
 	uint32_t *n_right;
 	int32_t *drawn;
+	/* The backend's own guesses of what comes after the row's last draw: next[row *
+	 * WEIR_MAX_DRAFT + i], i < n_next[row] <= weir_row.n_want; next_ns: the time that they took
+	 * within this step. NULL: the host wants none. */
+	uint32_t *n_next;
+	int32_t *next;
+	uint64_t next_ns;
 };
-WEIR_FROZEN(struct weir_step, drawn);
+WEIR_FROZEN(struct weir_step, next_ns);
 
 struct weir_backend_step {
 	uint32_t size, reserved;
