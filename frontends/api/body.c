@@ -1,7 +1,7 @@
 /*
  * frontends/api/body.c - see body.h.
  */
-#include "body.h"
+#include "body-private.h"
 
 #include <string.h>
 
@@ -12,22 +12,37 @@
 #define MAX_STOP  16
 #define MAX_BIAS  1024
 
-static const uint32_t kinds[] = {
-	[API_KIND_CHAT] = PARAM_KIND_CHAT,
-	[API_KIND_COMPLETION] = PARAM_KIND_COMPLETION,
-	[API_KIND_TOKENIZE] = PARAM_KIND_TOKENIZE,
-	[API_KIND_DETOKENIZE] = PARAM_KIND_TOKENIZE,
-};
+#define MAX_BATCH    64
+#define MAX_BATCH_MS 10000
 
-static JsonNode *member(JsonObject *o, const char *name)
+uint32_t api_kind_bit(enum api_kind kind)
+{
+	static const uint32_t bits[API_N_KINDS] = {
+		[API_KIND_CHAT] = PARAM_KIND_CHAT,
+		[API_KIND_COMPLETION] = PARAM_KIND_COMPLETION,
+		[API_KIND_TOKENIZE] = PARAM_KIND_TOKENIZE,
+		[API_KIND_DETOKENIZE] = PARAM_KIND_DETOKENIZE,
+		[API_KIND_EMBED] = PARAM_KIND_EMBED,
+		[API_KIND_RERANK] = PARAM_KIND_RERANK,
+	};
+	return bits[kind];
+}
+
+JsonNode *body_member(JsonObject *o, const char *name)
 {
 	JsonNode *node = json_object_get_member(o, name);
 	return node && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
 }
 
-static bool is_string(JsonNode *node)
+bool body_is_string(JsonNode *node)
 {
 	return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
+}
+
+const char *body_string(JsonObject *o, const char *name)
+{
+	JsonNode *node = body_member(o, name);
+	return node && body_is_string(node) ? json_node_get_string(node) : NULL;
 }
 
 static bool is_id(JsonNode *node)
@@ -39,9 +54,9 @@ static bool is_id(JsonNode *node)
 static void read_model(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	bool needed =
-		b->endpoint->kind == API_KIND_CHAT || b->endpoint->kind == API_KIND_COMPLETION;
-	JsonNode *node = member(o, "model");
-	if (node && !is_string(node)) {
+		b->endpoint->kind != API_KIND_TOKENIZE && b->endpoint->kind != API_KIND_DETOKENIZE;
+	JsonNode *node = body_member(o, "model");
+	if (node && !body_is_string(node)) {
 		api_error_field(errors, NULL, "model", "model must be a string");
 		return;
 	}
@@ -55,7 +70,7 @@ static void read_model(struct api_body *b, JsonObject *o, struct api_error_list 
 		b->model = g_strdup(name);
 }
 
-static bool ids_only(JsonArray *a)
+bool body_ids_only(JsonArray *a)
 {
 	for (guint i = 0; i < json_array_get_length(a); i++)
 		if (!is_id(json_array_get_element(a, i)))
@@ -63,13 +78,23 @@ static bool ids_only(JsonArray *a)
 	return json_array_get_length(a) > 0;
 }
 
+bool body_strings_only(JsonArray *a)
+{
+	for (guint i = 0; i < json_array_get_length(a); i++) {
+		JsonNode *node = json_array_get_element(a, i);
+		if (!body_is_string(node) || !json_node_get_string(node)[0])
+			return false;
+	}
+	return true;
+}
+
 static bool read_prompt(struct api_prompt *p, JsonNode *node)
 {
-	if (is_string(node)) {
+	if (body_is_string(node)) {
 		p->text = g_strdup(json_node_get_string(node));
 		return true;
 	}
-	if (!JSON_NODE_HOLDS_ARRAY(node) || !ids_only(json_node_get_array(node)))
+	if (!JSON_NODE_HOLDS_ARRAY(node) || !body_ids_only(json_node_get_array(node)))
 		return false;
 	p->text = json_to_string(node, FALSE);
 	p->is_tokens = true;
@@ -78,13 +103,13 @@ static bool read_prompt(struct api_prompt *p, JsonNode *node)
 
 static void read_prompts(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "prompt");
+	JsonNode *node = body_member(o, "prompt");
 	if (!node) {
 		api_error_missing(errors, "prompt");
 		return;
 	}
 	JsonArray *list = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-	bool one = !list || ids_only(list);
+	bool one = !list || body_ids_only(list);
 	guint n = one ? 1 : json_array_get_length(list);
 	if (n == 0 || n > API_MAX_PROMPTS) {
 		api_error_field(errors, NULL, "prompt", "prompt must have 1 to %d elements",
@@ -105,8 +130,8 @@ static void read_prompts(struct api_body *b, JsonObject *o, struct api_error_lis
 static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
 			  struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "prompt");
-	if (!node && member(o, "messages")) {
+	JsonNode *node = body_member(o, "prompt");
+	if (!node && body_member(o, "messages")) {
 		api_error_field(errors, "unsupported_value", "messages",
 				"messages cannot be tokenized here: give prompt");
 		return;
@@ -115,7 +140,7 @@ static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_co
 	b->prompts = g_new0(struct api_prompt, 1);
 	if (!node)
 		api_error_missing(errors, "prompt");
-	else if (!is_string(node))
+	else if (!body_is_string(node))
 		api_error_field(errors, NULL, "prompt", "prompt must be a string");
 	else
 		b->prompts[0].text = g_strdup(json_node_get_string(node));
@@ -124,14 +149,15 @@ static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_co
 static void read_detokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
 			    struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "tokens");
+	JsonNode *node = body_member(o, "tokens");
 	b->n_prompts = 1;
 	b->prompts = g_new0(struct api_prompt, 1);
 	bool empty = node && JSON_NODE_HOLDS_ARRAY(node) &&
 		     json_array_get_length(json_node_get_array(node)) == 0;
 	if (!node)
 		api_error_missing(errors, "tokens");
-	else if (!empty && (!JSON_NODE_HOLDS_ARRAY(node) || !ids_only(json_node_get_array(node))))
+	else if (!empty &&
+		 (!JSON_NODE_HOLDS_ARRAY(node) || !body_ids_only(json_node_get_array(node))))
 		api_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
 	else
 		b->prompts[0] = (struct api_prompt){ json_to_string(node, FALSE), true };
@@ -139,19 +165,19 @@ static void read_detokenize(struct api_body *b, JsonObject *o, const struct api_
 
 static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "stop");
+	JsonNode *node = body_member(o, "stop");
 	if (!node)
 		return;
 	g_autoptr(JsonArray) list = json_array_new();
-	bool ok = is_string(node) || JSON_NODE_HOLDS_ARRAY(node);
-	if (is_string(node)) {
+	bool ok = body_is_string(node) || JSON_NODE_HOLDS_ARRAY(node);
+	if (body_is_string(node)) {
 		json_array_add_string_element(list, json_node_get_string(node));
 	} else if (ok) {
 		JsonArray *given = json_node_get_array(node);
 		ok = json_array_get_length(given) <= MAX_STOP;
 		for (guint i = 0; ok && i < json_array_get_length(given); i++) {
 			JsonNode *s = json_array_get_element(given, i);
-			ok = is_string(s);
+			ok = body_is_string(s);
 			if (ok)
 				json_array_add_string_element(list, json_node_get_string(s));
 		}
@@ -173,7 +199,7 @@ static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *
 
 static void read_bias(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "logit_bias");
+	JsonNode *node = body_member(o, "logit_bias");
 	if (!node)
 		return;
 	JsonObject *map = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
@@ -209,9 +235,35 @@ static void read_bias(struct api_body *b, JsonObject *o, struct api_error_list *
 	b->params.sampling.logit_bias = b->bias;
 }
 
+static void option_bool(JsonObject *o, const char *name, bool *ret, struct api_error_list *errors)
+{
+	JsonNode *node = body_member(o, name);
+	if (!node)
+		return;
+	if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN)
+		api_error_field(errors, NULL, "stream_options",
+				"stream_options.%s must be true or false", name);
+	else
+		*ret = json_node_get_boolean(node);
+}
+
+static void option_uint(JsonObject *o, const char *name, int max, uint32_t *ret,
+			struct api_error_list *errors)
+{
+	JsonNode *node = body_member(o, name);
+	if (!node)
+		return;
+	if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_INT64 ||
+	    json_node_get_int(node) < 1 || json_node_get_int(node) > max)
+		api_error_field(errors, NULL, "stream_options",
+				"stream_options.%s must be an integer between 1 and %d", name, max);
+	else
+		*ret = (uint32_t)json_node_get_int(node);
+}
+
 static void read_stream_options(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "stream_options");
+	JsonNode *node = body_member(o, "stream_options");
 	if (!node)
 		return;
 	if (!JSON_NODE_HOLDS_OBJECT(node)) {
@@ -223,31 +275,42 @@ static void read_stream_options(struct api_body *b, JsonObject *o, struct api_er
 				"stream_options is allowed only when stream is true");
 		return;
 	}
-	JsonNode *usage = member(json_node_get_object(node), "include_usage");
-	if (!usage)
-		return;
-	if (!JSON_NODE_HOLDS_VALUE(usage) || json_node_get_value_type(usage) != G_TYPE_BOOLEAN)
-		api_error_field(errors, NULL, "stream_options",
-				"stream_options.include_usage must be true or false");
-	else
-		b->params.include_usage = json_node_get_boolean(usage);
+	JsonObject *options = json_node_get_object(node);
+	struct api_params *p = &b->params;
+	option_bool(options, "include_usage", &p->include_usage, errors);
+	option_bool(options, "continuous_usage_stats", &p->continuous_usage, errors);
+	option_uint(options, "batch_tokens", MAX_BATCH, &p->batch_tokens, errors);
+	option_uint(options, "batch_timeout_ms", MAX_BATCH_MS, &p->batch_ms, errors);
+	if (p->batch_ms && !p->batch_tokens)
+		p->batch_tokens = 3; /* 001u-1 */
+	if (p->batch_tokens && !p->batch_ms)
+		p->batch_ms = 50;
 }
 
 static void refuse_unsupported(JsonObject *o, struct api_error_list *errors)
 {
-	JsonNode *node = member(o, "response_format");
-	JsonNode *type = node && JSON_NODE_HOLDS_OBJECT(node)
-				 ? member(json_node_get_object(node), "type")
-				 : NULL;
-	if (node && (!type || !is_string(type)))
-		api_error_field(errors, NULL, "response_format",
-				"response_format must be an object with a type");
-	else if (node && strcmp(json_node_get_string(type), "text") != 0)
-		api_error_field(errors, "unsupported_value", "response_format",
-				"response_format '%.40s' is not supported: only text is",
-				json_node_get_string(type));
-	if (member(o, "suffix"))
+	if (body_member(o, "suffix"))
 		api_error_field(errors, "unsupported_value", "suffix", "suffix is not supported");
+	for (int i = 0; i < 2; i++) {
+		const char *old = i ? "function_call" : "functions";
+		if (body_member(o, old))
+			api_error_field(errors, "unsupported_value", old,
+					"%s is not supported: use %s", old,
+					i ? "tool_choice" : "tools");
+	}
+}
+
+static void read_adapter(struct api_body *b, JsonObject *o, struct api_error_list *errors)
+{
+	JsonNode *node = body_member(o, "lora");
+	const char *name = body_string(o, "lora");
+	if (!node)
+		return;
+	if (!name || !name[0] || strlen(name) > MAX_MODEL)
+		api_error_field(errors, NULL, "lora",
+				"lora must be the name of an adapter: 1 to %d bytes", MAX_MODEL);
+	else
+		b->adapter = g_strdup(name);
 }
 
 static void read_generate(struct api_body *b, JsonObject *o, struct api_error_list *errors)
@@ -256,6 +319,8 @@ static void read_generate(struct api_body *b, JsonObject *o, struct api_error_li
 	read_bias(b, o, errors);
 	read_stream_options(b, o, errors);
 	refuse_unsupported(o, errors);
+	read_adapter(b, o, errors);
+	b->grammar = body_read_grammar(o, errors);
 	uint32_t each = MAX(b->params.limits.n, b->params.best_of);
 	if ((uint64_t)each * b->n_prompts > API_MAX_CHOICES)
 		api_error_field(errors, NULL, "n", "prompts times n must be at most %d",
@@ -268,23 +333,24 @@ static void read_chat(struct api_body *b, JsonObject *o, const struct api_config
 	messages_check(o, errors);
 	b->n_prompts = 1;
 	b->prompts = g_new0(struct api_prompt, 1);
-	JsonNode *kwargs = member(o, "chat_template_kwargs");
-	if (kwargs && !JSON_NODE_HOLDS_OBJECT(kwargs))
-		api_error_field(errors, NULL, "chat_template_kwargs",
-				"chat_template_kwargs must be an object");
+	static const char *const formats[] = { "none", "auto", "deepseek", NULL };
+	const char *format = body_string(o, "reasoning_format");
+	b->template_kwargs = body_read_template_kwargs(o, errors);
+	b->keep_reasoning = format && strcmp(format, "none") == 0;
+	if (body_member(o, "reasoning_format") && !(format && g_strv_contains(formats, format)))
+		api_error_field(errors, NULL, "reasoning_format",
+				"reasoning_format must be one of none, auto, deepseek");
 	if (b->params.sampling.top_logprobs && !b->params.sampling.logprobs)
 		api_error_field(errors, NULL, "top_logprobs",
 				"top_logprobs is allowed only when logprobs is true");
 	read_generate(b, o, errors);
 	if (errors->n)
 		return;
-	b->messages = json_to_string(member(o, "messages"), FALSE);
-	if (member(o, "tools"))
-		b->tools = json_to_string(member(o, "tools"), FALSE);
-	if (member(o, "tool_choice"))
-		b->tool_choice = json_to_string(member(o, "tool_choice"), FALSE);
-	if (kwargs)
-		b->template_kwargs = json_to_string(kwargs, FALSE);
+	b->messages = json_to_string(body_member(o, "messages"), FALSE);
+	if (body_member(o, "tools"))
+		b->tools = json_to_string(body_member(o, "tools"), FALSE);
+	if (body_member(o, "tool_choice"))
+		b->tool_choice = json_to_string(body_member(o, "tool_choice"), FALSE);
 }
 
 static void read_completion(struct api_body *b, JsonObject *o, const struct api_config *conf,
@@ -311,9 +377,9 @@ struct api_body *api_body_read(const struct api_config *conf, const struct api_e
 	*errors = (struct api_error_list){ .profile = conf->profile };
 	struct api_body *b = g_new0(struct api_body, 1);
 	b->endpoint = endpoint;
-	params_init(&b->params, kinds[endpoint->kind]);
+	params_init(&b->params, api_kind_bit(endpoint->kind));
 	read_model(b, o, errors);
-	params_read(&b->params, kinds[endpoint->kind], o, conf->max_tokens, errors);
+	params_read(&b->params, api_kind_bit(endpoint->kind), o, conf->max_tokens, errors);
 	endpoint->read(b, o, conf, errors);
 	if (errors->n == 0)
 		return b;
@@ -353,6 +419,8 @@ static const struct api_endpoint endpoints[] = {
 	  read_completion },
 	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, read_tokenize },
 	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, read_detokenize },
+	{ "embeddings", "/v1/embeddings", API_KIND_EMBED, &api_format_embed, body_read_embed },
+	{ "rerank", "/v1/rerank", API_KIND_RERANK, &api_format_rerank, body_read_rerank },
 	{ NULL, NULL, API_KIND_CHAT, NULL, NULL },
 };
 
@@ -379,6 +447,11 @@ void api_body_free(struct api_body *b)
 	g_free(b->tool_choice);
 	g_free(b->template_kwargs);
 	g_free(b->stop);
+	g_free(b->grammar);
+	g_free(b->adapter);
+	g_free(b->inputs);
+	g_free(b->query);
+	g_free(b->documents);
 	for (uint32_t i = 0; i < b->n_prompts; i++)
 		g_free(b->prompts[i].text);
 	g_free(b->prompts);

@@ -11,7 +11,15 @@
 #include "api.h"
 #include "params.h"
 
-enum api_kind { API_KIND_CHAT, API_KIND_COMPLETION, API_KIND_TOKENIZE, API_KIND_DETOKENIZE };
+enum api_kind {
+	API_KIND_CHAT,
+	API_KIND_COMPLETION,
+	API_KIND_TOKENIZE,
+	API_KIND_DETOKENIZE,
+	API_KIND_EMBED,
+	API_KIND_RERANK,
+	API_N_KINDS
+};
 
 #define API_MAX_PROMPTS 128
 #define API_MAX_CHOICES 1024 /* prompts times n */
@@ -29,6 +37,8 @@ struct api_endpoint {
 		     struct api_error_list *errors);
 };
 
+/* The bit of params.h. */
+uint32_t api_kind_bit(enum api_kind);
 /* All, ended by a NULL name. */
 const struct api_endpoint *api_endpoints(void);
 const struct api_endpoint *api_endpoint_find(const char *name); /* NULL: none */
@@ -43,6 +53,12 @@ struct api_body {
 	struct api_params params;
 	char *model; /* NULL where it may be absent: tokenize, detokenize */
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON, or NULL */
+	char *grammar;              /* JSON, or NULL: the field of that name */
+	char *adapter;              /* or NULL */
+	bool keep_reasoning;        /* thoughts stay in the content: field `reasoning` is none */
+	char *inputs;               /* embed: JSON array */
+	char *query, *documents;    /* rerank: text, JSON array of strings */
+	uint32_t n_inputs;          /* in inputs or documents */
 	struct api_prompt *prompts; /* one for chat, without text */
 	uint32_t n_prompts;
 	struct weir_logit_bias *bias;

@@ -179,7 +179,7 @@ static void begin(struct api_call *k)
 
 static size_t gathered(const struct api_choice *c)
 {
-	size_t n = c->text.len + c->reasoning.len + c->tools.len;
+	size_t n = c->text.len + c->reasoning.len + c->tools.len + c->held.len;
 	for (int i = 0; i < 4; i++)
 		n += c->lp[i].len;
 	return n;
@@ -194,6 +194,8 @@ static void take_event(struct api_call *k, struct api_choice *c, const struct we
 	else if (!api_batch_take(k, c, e))
 		k->format->event(k, c, e);
 	k->gathered += gathered(c) - before;
+	if (e->type == WEIR_EVENT_VECTOR)
+		k->gathered += e->raw.len;
 	if (k->gathered > MAX_GATHERED)
 		api_call_fail(k, WEIR_E_EXHAUSTED, (struct weir_str){ text, sizeof(text) - 1 },
 			      (struct weir_str){ NULL, 0 }, 0);

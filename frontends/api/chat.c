@@ -62,6 +62,8 @@ static void event(struct api_call *k, struct api_choice *c, const struct weir_ev
 	bool logprobs = k->body->params.sampling.logprobs && e->type == WEIR_EVENT_TOKEN;
 	if (e->text.len == 0 && !logprobs)
 		return;
+	if (e->type == WEIR_EVENT_REASONING && k->body->params.no_reasoning)
+		return;
 	if (e->type == WEIR_EVENT_TOOL && !tool_delta_valid(e->text))
 		return;
 	struct buf *out = api_chunk_begin(k, c);
@@ -86,7 +88,8 @@ static void finish(struct api_call *k, struct api_choice *c)
 static void gather(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	if (e->type == WEIR_EVENT_REASONING) {
-		buf_append(&c->reasoning, e->text.data, e->text.len);
+		if (!k->body->params.no_reasoning)
+			buf_append(&c->reasoning, e->text.data, e->text.len);
 	} else if (e->type == WEIR_EVENT_TOOL) {
 		if (!tool_delta_valid(e->text))
 			return;

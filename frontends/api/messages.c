@@ -6,6 +6,8 @@
 
 #include "body.h"
 
+#define MAX_TOOLS 128
+
 static const char *const roles[] = { "system", "developer", "user", "assistant",
 				     "tool",   "function",  NULL };
 
@@ -130,6 +132,11 @@ static void check_tools(JsonObject *body, struct api_error_list *errors)
 		return;
 	}
 	JsonArray *tools = json_node_get_array(node);
+	if (json_array_get_length(tools) > MAX_TOOLS) {
+		api_error_field(errors, NULL, "tools", "tools must have at most %d elements",
+				MAX_TOOLS);
+		return;
+	}
 	for (guint i = 0; i < json_array_get_length(tools); i++) {
 		JsonNode *t = json_array_get_element(tools, i);
 		JsonObject *tool = JSON_NODE_HOLDS_OBJECT(t) ? json_node_get_object(t) : NULL;
@@ -146,14 +153,43 @@ static void check_tools(JsonObject *body, struct api_error_list *errors)
 	}
 }
 
+static bool has_tool(JsonObject *body, const char *name)
+{
+	JsonNode *node = json_object_get_member(body, "tools");
+	JsonArray *tools = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+	for (guint i = 0; tools && i < json_array_get_length(tools); i++) {
+		JsonObject *tool = json_array_get_object_element(tools, i);
+		JsonObject *f = json_object_get_object_member(tool, "function");
+		if (strcmp(string_member(f, "name"), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The tools have passed check_tools(). */
 static void check_tool_choice(JsonObject *body, struct api_error_list *errors)
 {
 	static const char *const words[] = { "none", "auto", "required", NULL };
 	JsonNode *node = json_object_get_member(body, "tool_choice");
 	const char *word = string_member(body, "tool_choice");
-	if (!JSON_NODE_HOLDS_OBJECT(node) && !(word && g_strv_contains(words, word)))
+	if (word && g_strv_contains(words, word)) {
+		if (strcmp(word, "required") == 0 && absent(body, "tools"))
+			api_error_field(errors, NULL, "tool_choice",
+					"tool_choice is required only with tools to choose from");
+		return;
+	}
+	JsonObject *o = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+	JsonNode *f = o ? json_object_get_member(o, "function") : NULL;
+	const char *name = f && JSON_NODE_HOLDS_OBJECT(f)
+				   ? string_member(json_node_get_object(f), "name")
+				   : NULL;
+	if (!name)
 		api_error_field(errors, NULL, "tool_choice",
-				"tool_choice must be none, auto, required or an object");
+				"tool_choice must be none, auto, required or "
+				"{\"type\":\"function\",\"function\":{\"name\":...}}");
+	else if (!has_tool(body, name))
+		api_error_field(errors, NULL, "tool_choice",
+				"tool_choice names '%.60s', which is not among the tools", name);
 }
 
 void messages_check(JsonObject *body, struct api_error_list *errors)
@@ -169,8 +205,9 @@ void messages_check(JsonObject *body, struct api_error_list *errors)
 		api_error_field(errors, NULL, "messages", "messages must be a non-empty array");
 	for (guint i = 0; i < n && errors->n < API_ERROR_LIST_MAX; i++)
 		check_message(json_array_get_element(json_node_get_array(node), i), i, errors);
+	guint before = errors->n;
 	if (!absent(body, "tools"))
 		check_tools(body, errors);
-	if (!absent(body, "tool_choice"))
+	if (!absent(body, "tool_choice") && errors->n == before)
 		check_tool_choice(body, errors);
 }

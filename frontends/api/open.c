@@ -58,7 +58,8 @@ static void add_field(GArray *fields, const char *key, const char *value)
 static weir_request *make_request(struct api_call *k, uint32_t prompt, const struct weir_kv *extra,
 				  size_t n_extra)
 {
-	static const char *const kinds[] = { "chat", "completion", "tokenize", "detokenize" };
+	static const char *const kinds[API_N_KINDS] = { "chat",       "completion", "tokenize",
+							"detokenize", "embed",      "rerank" };
 	const struct api *a = k->loop->api;
 	const struct api_body *b = k->body;
 	const struct api_prompt *p = &b->prompts[prompt];
@@ -76,6 +77,13 @@ static weir_request *make_request(struct api_call *k, uint32_t prompt, const str
 	add_field(fields, "template_kwargs", b->template_kwargs);
 	add_field(fields, p->is_tokens ? "tokens" : "prompt", p->text);
 	add_field(fields, "stop", b->stop);
+	add_field(fields, "grammar", b->grammar);
+	add_field(fields, "adapter", b->adapter);
+	add_field(fields, "parallel_tool_calls", b->params.no_parallel_calls ? "false" : NULL);
+	add_field(fields, "reasoning", b->keep_reasoning ? "none" : NULL);
+	add_field(fields, "inputs", b->inputs);
+	add_field(fields, "query", b->query);
+	add_field(fields, "documents", b->documents);
 	char options[100];
 	g_snprintf(options, sizeof(options),
 		   "{\"add_special\":%s,\"parse_special\":%s,\"with_pieces\":%s}",
@@ -101,6 +109,11 @@ static void slim_body(struct api_body *b)
 	g_clear_pointer(&b->tools, g_free);
 	g_clear_pointer(&b->tool_choice, g_free);
 	g_clear_pointer(&b->template_kwargs, g_free);
+	g_clear_pointer(&b->grammar, g_free);
+	g_clear_pointer(&b->inputs, g_free);
+	g_clear_pointer(&b->query, g_free);
+	if (!b->params.return_documents)
+		g_clear_pointer(&b->documents, g_free);
 	for (uint32_t i = 0; !b->params.echo && i < b->n_prompts; i++)
 		g_clear_pointer(&b->prompts[i].text, g_free);
 }

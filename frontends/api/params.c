@@ -6,68 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#define AT(field) offsetof(struct api_params, field)
-#define MAX_N     128
-
-static const struct param_rule table[] = {
-	{ "temperature", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 2, false, false,
-	  AT(sampling.temperature), "0 is greedy" },
-	{ "top_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, false, false, AT(sampling.top_p),
-	  "nucleus sampling; 1 is off" },
-	{ "top_k", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, -1, 1000, false, false, AT(sampling.top_k),
-	  "most likely tokens only; 0 and -1 are off" },
-	{ "min_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, false, false, AT(sampling.min_p),
-	  "least share of the most likely token's probability; 0 is off" },
-	{ "typical_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, true, false,
-	  AT(sampling.typical_p), "locally typical sampling; 1 is off" },
-	{ "repetition_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 2, true, false,
-	  AT(sampling.repetition_penalty), "1 is off" },
-	{ "presence_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, -2, 2, false, false,
-	  AT(sampling.presence_penalty), "0 is off" },
-	{ "frequency_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, -2, 2, false, false,
-	  AT(sampling.frequency_penalty), "0 is off" },
-	{ "repeat_last_n", PARAM_TYPE_INT, PARAM_KIND_GENERATE, -1, 2000000, false, false,
-	  AT(sampling.repeat_last_n), "window of the penalties; -1: everything" },
-	{ "max_tokens", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 1, 0, false, true,
-	  AT(limits.max_tokens), "longest output" },
-	{ "max_completion_tokens", PARAM_TYPE_UINT, PARAM_KIND_CHAT, 1, 0, false, true,
-	  AT(limits.max_tokens), "the same as max_tokens" },
-	{ "min_tokens", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 0, 2000000, false, false,
-	  AT(limits.min_tokens), "no end before" },
-	{ "ignore_eos", PARAM_TYPE_FLAG, PARAM_KIND_GENERATE, 0, 0, false, false,
-	  AT(limits.ignore_end), "go on past end tokens" },
-	{ "priority", PARAM_TYPE_INT, PARAM_KIND_GENERATE, -1000000, 1000000, false, false,
-	  AT(limits.priority), "higher goes first" },
-	{ "n", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 1, MAX_N, false, false, AT(limits.n),
-	  "choices" },
-	{ "best_of", PARAM_TYPE_UINT, PARAM_KIND_COMPLETION, 1, MAX_N, false, false, AT(best_of),
-	  "candidates of which the n most likely are returned" },
-	{ "seed", PARAM_TYPE_SEED, PARAM_KIND_GENERATE, 0, 0, false, false, AT(sampling.seed),
-	  "same seed, same output" },
-	{ "logprobs", PARAM_TYPE_FLAG, PARAM_KIND_CHAT, 0, 0, false, false, AT(sampling.logprobs),
-	  "report log-probabilities" },
-	{ "top_logprobs", PARAM_TYPE_UINT, PARAM_KIND_CHAT, 0, 20, false, false,
-	  AT(sampling.top_logprobs), "alternatives to each token; needs logprobs" },
-	{ "logprobs", PARAM_TYPE_COUNT, PARAM_KIND_COMPLETION, 0, 20, false, false,
-	  AT(sampling.top_logprobs), "alternatives to each token" },
-	{ "stream", PARAM_TYPE_BOOL, PARAM_KIND_GENERATE, 0, 0, false, false, AT(stream),
-	  "server-sent events" },
-	{ "echo", PARAM_TYPE_BOOL, PARAM_KIND_COMPLETION, 0, 0, false, false, AT(echo),
-	  "the prompt before the completion" },
-	{ "add_special_tokens", PARAM_TYPE_BOOL, PARAM_KIND_TOKENIZE, 0, 0, false, false,
-	  AT(add_special), "begin-of-text token and the like" },
-	{ "parse_special_tokens", PARAM_TYPE_BOOL, PARAM_KIND_TOKENIZE, 0, 0, false, false,
-	  AT(parse_special), "special tokens in the text count as such" },
-	{ "return_token_strs", PARAM_TYPE_BOOL, PARAM_KIND_TOKENIZE, 0, 0, false, false,
-	  AT(with_pieces), "the text of each token too" },
-	{ NULL, PARAM_TYPE_BOOL, 0, 0, 0, false, false, 0, NULL },
-};
-
-const struct param_rule *params_table(void)
-{
-	return table;
-}
-
 void params_init(struct api_params *p, uint32_t kind)
 {
 	*p = (struct api_params){ .add_special = true };
@@ -114,6 +52,8 @@ static void read_bool(void *to, const struct param_rule *r, JsonNode *node,
 	bool v = json_node_get_boolean(node);
 	if (r->type == PARAM_TYPE_BOOL)
 		*(bool *)to = v;
+	else if (r->type == PARAM_TYPE_NOT)
+		*(bool *)to = !v;
 	else
 		*(uint32_t *)to = v;
 }
@@ -153,11 +93,13 @@ static void read_number(struct api_params *p, const struct param_rule *r, JsonNo
 void params_read(struct api_params *p, uint32_t kind, JsonObject *o, uint32_t max_tokens,
 		 struct api_error_list *errors)
 {
-	for (const struct param_rule *r = table; r->name; r++) {
-		JsonNode *node = r->kinds & kind ? json_object_get_member(o, r->name) : NULL;
+	for (const struct param_rule *r = params_table(); r->name; r++) {
+		bool mine = r->kinds & kind && r->type != PARAM_TYPE_OTHER;
+		JsonNode *node = mine ? json_object_get_member(o, r->name) : NULL;
 		if (!node || JSON_NODE_HOLDS_NULL(node))
 			continue;
-		if (r->type == PARAM_TYPE_BOOL || r->type == PARAM_TYPE_FLAG)
+		if (r->type == PARAM_TYPE_BOOL || r->type == PARAM_TYPE_NOT ||
+		    r->type == PARAM_TYPE_FLAG)
 			read_bool((char *)p + r->offset, r, node, errors);
 		else
 			read_number(p, r, node, max_tokens, errors);

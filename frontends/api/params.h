@@ -1,8 +1,9 @@
 /*
  * frontends/api/params.h - the scalar fields of API bodies: one table of names, types and ranges.
  *
- * The validator works from the table, and so will the OpenAPI document: what is written is what is
- * enforced (000-17). Texts: 001-14. Pure.
+ * The validator works from the table, and so do the OpenAPI document and docs/http-api.md: what is
+ * written is what is enforced (000-17). Fields that are no scalars stand in it with their schema;
+ * the endpoints' readers check them. Texts: 001-14. Pure.
  */
 #ifndef API_PARAMS_H
 #define API_PARAMS_H
@@ -16,7 +17,10 @@ struct api_params {
 	struct weir_sampling sampling;
 	struct weir_limits limits;
 	bool stream, include_usage, continuous_usage, echo;
+	bool no_parallel_calls, no_reasoning;         /* as sent: parallel_tool_calls: false ... */
 	bool add_special, parse_special, with_pieces; /* tokenize */
+	bool base64, return_documents;                /* embed, rerank */
+	uint32_t dimensions, top_n;                   /* 0: not given */
 	uint32_t best_of;                             /* 0: not given */
 	uint32_t batch_tokens, batch_ms;              /* token batching (001u-1); 0 tokens: off */
 };
@@ -25,6 +29,9 @@ enum param_kind { /* bits: the requests that have the field */
 		  PARAM_KIND_CHAT = 1,
 		  PARAM_KIND_COMPLETION = 2,
 		  PARAM_KIND_TOKENIZE = 4,
+		  PARAM_KIND_DETOKENIZE = 8,
+		  PARAM_KIND_EMBED = 16,
+		  PARAM_KIND_RERANK = 32,
 		  PARAM_KIND_GENERATE = PARAM_KIND_CHAT | PARAM_KIND_COMPLETION,
 };
 
@@ -34,8 +41,10 @@ enum param_type {
 	PARAM_TYPE_INT,   /* int32_t */
 	PARAM_TYPE_SEED,  /* any integer; sets seed_set */
 	PARAM_TYPE_BOOL,  /* bool */
+	PARAM_TYPE_NOT,   /* bool: the opposite */
 	PARAM_TYPE_FLAG,  /* a boolean kept in a uint32_t */
 	PARAM_TYPE_COUNT, /* as UINT, and the flag `logprobs` is set: completions' logprobs */
+	PARAM_TYPE_OTHER, /* read by the endpoint; `schema` tells what it must be */
 };
 
 struct param_rule {
@@ -47,6 +56,8 @@ struct param_rule {
 	bool max_configured; /* max is the configuration's max_tokens */
 	size_t offset;       /* in struct api_params */
 	const char *help;
+	const char *schema; /* OTHER: JSON Schema, an object */
+	uint32_t required;  /* kinds that cannot do without */
 };
 
 /* All rules, ended by a NULL name. */

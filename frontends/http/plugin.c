@@ -47,6 +47,9 @@ OPTION(request_timeout, "request_timeout", "300s", DURATION, 0, 86400000,
        "Deadline of a request in the backend; 0: none.");
 OPTION(max_tokens, "max_tokens", "0", INT, 0, 2147483647,
        "Largest max_tokens accepted; 0: 2000000 (openai) or 4096 (fastapi).");
+OPTION(max_input_chars, "max_input_chars", "0", INT, 0, 2147483647,
+       "Most characters of one embedding input; 0: 8000 (fastapi) or the model's context "
+       "(openai).");
 OPTION(cors_origins, "cors_origins", NULL, LIST, 0, 0,
        "Origins whose pages may call; * for all; unset: no CORS headers.");
 OPTION(admin, "admin", "false", BOOL, 0, 0, "Offer POST /admin/reload to this machine.");
@@ -78,6 +81,7 @@ static const struct weir_option *const options[] = {
 	&option_request_timeout,
 	&option_api_profile,
 	&option_max_tokens,
+	&option_max_input_chars,
 	&option_cors_origins,
 	&option_admin,
 	&option_www,
@@ -153,6 +157,9 @@ static void configure(struct http_config *c, struct api_config *api, const struc
 	api->max_tokens = (uint32_t)get_number(conf, n, &option_max_tokens);
 	if (api->max_tokens == 0)
 		api->max_tokens = api->profile == API_PROFILE_FASTAPI ? 4096 : 2000000; /* C2 */
+	api->max_input_chars = (uint32_t)get_number(conf, n, &option_max_input_chars);
+	if (api->max_input_chars == 0 && api->profile == API_PROFILE_FASTAPI)
+		api->max_input_chars = 8000; /* C11 */
 	c->cors_origins = get_list(conf, n, &option_cors_origins);
 	for (char **o = c->cors_origins; o && *o; o++)
 		c->cors_any |= strcmp(*o, "*") == 0;

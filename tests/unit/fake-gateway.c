@@ -325,7 +325,10 @@ uint32_t fake_credit(struct fake_stream *s)
 
 static char *copy_str(struct weir_str *s)
 {
-	char *copy = g_strndup(s->data ? s->data : "", s->len);
+	char *copy = g_malloc(s->len + 1); /* bytes, perhaps with zeroes: vectors */
+	if (s->len)
+		memcpy(copy, s->data, s->len);
+	copy[s->len] = 0;
 	s->data = copy;
 	return copy;
 }

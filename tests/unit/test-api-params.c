@@ -104,7 +104,8 @@ static void test_table(void)
 {
 	for (const struct param_rule *r = params_table(); r->name; r++) {
 		if (!(r->kinds & PARAM_KIND_GENERATE) || r->type == PARAM_TYPE_SEED ||
-		    r->type == PARAM_TYPE_BOOL || r->type == PARAM_TYPE_FLAG)
+		    r->type == PARAM_TYPE_BOOL || r->type == PARAM_TYPE_FLAG ||
+		    r->type == PARAM_TYPE_NOT || r->type == PARAM_TYPE_OTHER)
 			continue;
 		bool is_chat = r->kinds & PARAM_KIND_CHAT;
 		double max = r->max_configured ? 2000000 : r->max;
@@ -165,11 +166,20 @@ static void test_texts(void)
 		{ "\"logit_bias\":[]", "logit_bias must be an object with at most 1024 members" },
 		{ "\"stream_options\":{\"include_usage\":true}",
 		  "stream_options is allowed only when stream is true" },
-		{ "\"response_format\":{\"type\":\"json_object\"}",
-		  "response_format 'json_object' is not supported: only text is" },
+		{ "\"response_format\":{\"type\":\"xml\"}",
+		  "response_format 'xml' is not supported: text, json_object and json_schema are" },
 		{ "\"tools\":{}", "tools must be an array" },
 		{ "\"tool_choice\":\"maybe\"",
-		  "tool_choice must be none, auto, required or an object" },
+		  "tool_choice must be none, auto, required or "
+		  "{\"type\":\"function\",\"function\":{\"name\":...}}" },
+		{ "\"tool_choice\":\"required\"",
+		  "tool_choice is required only with tools to choose from" },
+		{ "\"functions\":[]", "functions is not supported: use tools" },
+		{ "\"lora\":\"\"", "lora must be the name of an adapter: 1 to 256 bytes" },
+		{ "\"reasoning_effort\":\"much\"",
+		  "reasoning_effort must be one of none, minimal, low, medium, high, xhigh" },
+		{ "\"stream\":true,\"stream_options\":{\"batch_tokens\":0}",
+		  "stream_options.batch_tokens must be an integer between 1 and 64" },
 		{ "\"chat_template_kwargs\":1", "chat_template_kwargs must be an object" },
 	};
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
