@@ -56,6 +56,11 @@ static void on_frame_end(void *data)
 	}
 }
 
+static void on_taken(void *data)
+{
+	/* turn() calls api_call_drained() each time */
+}
+
 static void on_whole(void *data, struct buf *body)
 {
 	struct rig *r = data;
@@ -82,6 +87,7 @@ static void on_error(void *data, const struct api_error *e)
 static const struct api_transport transport = { .begin = on_begin,
 						.frame = on_frame,
 						.frame_end = on_frame_end,
+						.taken = on_taken,
 						.whole = on_whole,
 						.end = on_end,
 						.error = on_error };
