@@ -3,11 +3,14 @@
  * attention.c - the ROPE_KV and ATTENTION steps over the paged cache.
  *
  * Keys lie as [dim][token] within a block and head, values as [token][dim], so that both products
- * are those of kernel-float.h: 16 keys (16 dims) in the lanes, and as columns all heads of one KV
- * head by a few tokens. Softmax is online (Milakov & Gimelshein 2018) over runs of at most 64 keys;
- * partial results of fixed chunks of positions are merged in ascending order, whether one thread
- * did them all or several shared a long context (Dao et al. 2023, "Flash-Decoding"). All borders
- * are at fixed positions, so a token's result depends neither on its batch nor on the threads.
+ * have 16 keys (16 dims) in the lanes, and as columns all heads of one KV head by a few tokens.
+ * Softmax is online (Milakov & Gimelshein 2018) over runs of at most WEIR_CPU_KEYS keys; partial
+ * results of fixed chunks of positions are merged in ascending order, whether one thread did them
+ * all or several shared a long context (Dao et al. 2023, "Flash-Decoding"). All borders are at
+ * fixed positions, so a token's result depends neither on its batch nor on the threads.
+ *
+ * A Q8_0 cache: q is quantised as the activations of a LINEAR are, and keys are Q8_0 groups; values
+ * stay integers until they are multiplied, by weights that hold their scales.
  */
 #include <math.h>
 #include <string.h>
@@ -20,9 +23,12 @@ struct partial {
 };
 
 struct scratch {
-	float q[WEIR_CPU_MAX_HEAD_SIZE * WEIR_CPU_TILE]; /* [dim][nc] */
-	float scores[WEIR_CPU_KEYS * WEIR_CPU_TILE];     /* [keys / 16][nc][16] */
-	float p[WEIR_CPU_KEYS * WEIR_CPU_TILE];          /* [key][nc] */
+	union {
+		float q[WEIR_CPU_MAX_HEAD_SIZE * WEIR_CPU_TILE]; /* [dims / 16][nc][16] */
+		uint8_t q8[WEIR_CPU_MAX_HEAD_SIZE / 32 * WEIR_CPU_TILE * WEIR_CPU_RECORD];
+	};
+	float p[WEIR_CPU_KEYS * WEIR_CPU_TILE];      /* [keys / 16][nc][16] */
+	float scaled[WEIR_CPU_KEYS * WEIR_CPU_TILE]; /* p of one block by its values' scales */
 	int32_t first[WEIR_CPU_TILE], last[WEIR_CPU_TILE];
 	/* then two struct partial */
 };
@@ -70,13 +76,14 @@ static struct unit unit_at(const weir_program *p, const struct weir_cpu_step *st
 	return u;
 }
 
-/* q of the unit, scaled, as [dim][nc], and each column's visible positions. Column: token by
- * head. */
+/* q of the unit, scaled, and each column's visible positions. Column: token by head. */
 static void load_q(const weir_program *p, const struct weir_op *op, const struct unit *u,
 		   struct scratch *s)
 {
 	const struct weir_cpu_temp *q = &p->temps[op->src[0]];
+	bool q8 = p->temps[op->src[1]].buffer->type == WEIR_DTYPE_Q8_0;
 	size_t size = (size_t)op->i[2];
+	float scaled[WEIR_CPU_MAX_HEAD_SIZE + 16];
 
 	for (unsigned c = 0; c < u->nc; c++) {
 		uint32_t t = u->piece.first + c / u->n_heads;
@@ -84,7 +91,12 @@ static void load_q(const weir_program *p, const struct weir_op *op, const struct
 			weir_cpu_values(p, q) + t * q->width + (u->head + c % u->n_heads) * size;
 
 		for (size_t d = 0; d < size; d++)
-			s->q[d * u->nc + c] = x[d] * op->f[0];
+			scaled[d] = x[d] * op->f[0];
+		if (q8)
+			p->cpu->kernels->quantize(scaled, size / 32, s->q8, u->nc, c);
+		else
+			for (size_t d = 0; d < size; d += 16)
+				memcpy(s->q + d * u->nc + 16 * c, scaled + d, 16 * sizeof(float));
 		s->last[c] = p->batch->pos[t];
 		s->first[c] = op->i[3] ? p->batch->pos[t] - op->i[3] + 1 : 0;
 	}
@@ -99,48 +111,158 @@ static void clear(struct partial *x, unsigned nc, size_t n_o)
 	memset(x->o, 0, n_o * nc * 16 * sizeof(float));
 }
 
-/* The unit's attention over positions from .. to (exclusive) alone. */
+/* What the products of one unit need to know. */
+struct view {
+	const struct weir_cpu_kernels *kernels;
+	const weir_buffer *keys, *values;
+	const uint32_t *blocks;
+	uint32_t n_blocks; /* of the sequence */
+	weir_cpu_mix_fn mix;
+	size_t size, head; /* bytes of an element; offset of the KV head in a block */
+	unsigned nc;
+};
+
+static struct view view_of(const weir_program *p, const struct weir_op *op, const struct unit *u)
+{
+	const struct weir_cpu_kernels *kernels = p->cpu->kernels;
+	const weir_buffer *keys = p->temps[op->src[1]].buffer;
+	struct view v = { .kernels = kernels,
+			  .keys = keys,
+			  .values = p->temps[op->src[2]].buffer,
+			  .blocks =
+				  p->batch->blocks + (size_t)u->piece.row * p->batch->block_stride,
+			  .n_blocks =
+				  (uint32_t)(p->batch->pos[p->batch->first[u->piece.row + 1] - 1]) /
+					  keys->block_tokens +
+				  1,
+			  .head = u->kv_head * keys->head_bytes,
+			  .nc = u->nc };
+
+	switch (keys->type) {
+	case WEIR_DTYPE_F32:
+		v.size = 4;
+		v.mix = kernels->mix_f32;
+		break;
+	case WEIR_DTYPE_F16:
+		v.size = 2;
+		v.mix = kernels->mix_f16;
+		break;
+	case WEIR_DTYPE_BF16:
+		v.size = 2;
+		v.mix = kernels->mix_bf16;
+		break;
+	default: /* Q8_0 */
+		v.size = 1;
+		v.mix = kernels->mix_i8;
+	}
+	return v;
+}
+
+/* From position `at` to the same about a run later: far enough that memory has answered by then,
+ * near enough that it is still in the cache. */
+static ptrdiff_t to_next(const struct view *v, const weir_buffer *cache, int32_t at)
+{
+	uint32_t block = (uint32_t)at / cache->block_tokens, later;
+
+	later = block + (WEIR_CPU_KEYS + cache->block_tokens - 1) / cache->block_tokens;
+	if (later >= v->n_blocks)
+		return 0;
+	return ((ptrdiff_t)v->blocks[later] - (ptrdiff_t)v->blocks[block]) *
+	       (ptrdiff_t)cache->block_bytes;
+}
+
+/* Scores of n keys, of one block, from position `at` on. */
+static void score(const struct view *v, const struct scratch *s, int32_t at, int32_t n, float *out)
+{
+	const weir_buffer *keys = v->keys;
+	uint32_t tokens = keys->block_tokens, offset = (uint32_t)at % tokens;
+	const uint8_t *base =
+		keys->data + v->blocks[(uint32_t)at / tokens] * keys->block_bytes + v->head;
+	size_t n_groups = ((size_t)n + 15) / 16, n_blocks = keys->head_size / 32;
+
+	ptrdiff_t next = to_next(v, keys, at);
+
+	if (keys->type == WEIR_DTYPE_Q8_0 && next)
+		for (size_t i = 0; i < keys->head_bytes; i += 64)
+			__builtin_prefetch(base + next + i, 0, 2);
+	if (keys->type == WEIR_DTYPE_Q8_0)
+		v->kernels->quant[WEIR_DTYPE_Q8_0](base + offset / 16 * n_blocks * 544, n_groups,
+						   n_blocks * 544, n_blocks, s->q8, v->nc, out);
+	else
+		v->mix(base + offset * v->size, n_groups, 16 * v->size, keys->head_size,
+		       keys->key_stride * v->size, next, s->q, v->nc, false, out);
+}
+
+/* o += weights p times the values of n positions, of one block, from `at` on. */
+static void gather_values(const struct view *v, struct scratch *s, int32_t at, int32_t n,
+			  const float *p, float *o)
+{
+	const weir_buffer *values = v->values;
+	uint32_t tokens = values->block_tokens, offset = (uint32_t)at % tokens;
+	const uint8_t *base =
+		values->data + v->blocks[(uint32_t)at / tokens] * values->block_bytes + v->head;
+	const uint8_t *first = base + offset * values->dim_stride * v->size;
+	const uint8_t *scales = base + (size_t)values->dim_stride * tokens + 2 * offset;
+	ptrdiff_t next = to_next(v, values, at);
+
+	if (values->type != WEIR_DTYPE_Q8_0) {
+		v->mix(first, values->dim_stride / 16, 16 * v->size, (size_t)n,
+		       values->dim_stride * v->size, next, p, v->nc, true, o);
+		return;
+	}
+	for (uint32_t i = 0; i < values->head_size / 32; i++) {
+		v->kernels->mix_weigh(p, scales + (size_t)i * 2 * values->key_stride,
+				      ((size_t)n + 15) / 16, v->nc, s->scaled);
+		v->mix(first + 32 * i, 2, 16, (size_t)n, values->dim_stride, next, s->scaled, v->nc,
+		       true, o + (size_t)2 * i * v->nc * 16);
+	}
+}
+
+/* Where the run that begins at `at` ends: several small blocks, or a piece of a large one. */
+static int32_t run_end(int32_t tokens, int32_t at)
+{
+	int32_t keys = (int32_t)WEIR_CPU_KEYS, block = at / tokens * tokens + tokens;
+
+	if (tokens % 16 == 0 && tokens < keys)
+		return at + keys / tokens * tokens;
+	return at + keys < block ? at + keys : block;
+}
+
+/* The unit's attention over positions from (a multiple of blocks) .. to (exclusive) alone. */
 static void attend(const weir_program *p, const struct weir_op *op, const struct unit *u,
 		   struct scratch *s, int32_t from, int32_t to, struct partial *out)
 {
-	const struct weir_cpu_kernels *kernels = p->cpu->kernels;
-	const weir_buffer *keys = p->temps[op->src[1]].buffer,
-			  *values = p->temps[op->src[2]].buffer;
-	const uint32_t *blocks = p->batch->blocks + (size_t)u->piece.row * p->batch->block_stride;
-	size_t size = keys->type == WEIR_DTYPE_F32 ? 4 : 2, n_o = values->dim_stride / 16;
-	int32_t block_tokens = (int32_t)keys->block_tokens;
-	weir_cpu_float_fn product = keys->type == WEIR_DTYPE_F32   ? kernels->f32
-				    : keys->type == WEIR_DTYPE_F16 ? kernels->f16
-								   : kernels->bf16;
+	struct view v = view_of(p, op, u);
+	int32_t tokens = (int32_t)v.keys->block_tokens, end;
+	size_t n_o = v.values->dim_stride / 16;
 	struct weir_cpu_softmax softmax = {
 		.softcap = op->f[1], .nc = u->nc, .first = s->first, .last = s->last
 	};
 
 	clear(out, u->nc, n_o);
-	if (from < u->low)
-		from = u->low;
 	if (to > u->high + 1)
 		to = u->high + 1;
-	for (int32_t b = from / block_tokens; b * block_tokens < to; b++) {
-		size_t at = blocks[b] * keys->block_bytes + u->kv_head * keys->head_bytes;
+	for (int32_t at = from; at < to; at = end) {
+		int32_t low = u->low / tokens * tokens, next;
 
-		for (int32_t run = 0; run < block_tokens; run += (int32_t)WEIR_CPU_KEYS) {
-			int32_t key0 = b * block_tokens + run, n = block_tokens - run;
-
-			n = n < (int32_t)WEIR_CPU_KEYS ? n : (int32_t)WEIR_CPU_KEYS;
-			if (key0 + n <= from || key0 >= to)
-				continue;
-			n = key0 + n > to ? to - key0 : n;
-			softmax.key0 = key0;
-			softmax.end = key0 + n;
-			softmax.n_groups = (uint32_t)(n + 15) / 16;
-			product(keys->data + at + (size_t)run * size, softmax.n_groups, 16 * size,
-				keys->head_size, keys->key_stride * size, s->q, u->nc, false,
-				s->scores);
-			kernels->softmax(&softmax, s->scores, s->p, out->m, out->l, out->o, n_o);
-			product(values->data + at + (size_t)run * values->dim_stride * size, n_o,
-				16 * size, (size_t)n, values->dim_stride * size, s->p, u->nc, true,
-				out->o);
+		end = run_end(tokens, at);
+		if (end <= u->low)
+			continue;
+		end = end < to ? end : to;
+		low = low > at ? low : at;
+		softmax.key0 = low;
+		softmax.end = end;
+		softmax.n_groups = (uint32_t)(end - low + 15) / 16;
+		for (int32_t b = low; b < end; b = next) {
+			next = (b / tokens + 1) * tokens;
+			next = next < end ? next : end;
+			score(&v, s, b, next - b, s->p + (size_t)(b - low) * u->nc);
+		}
+		v.kernels->mix_softmax(&softmax, s->p, out->m, out->l, out->o, n_o);
+		for (int32_t b = low; b < end; b = next) {
+			next = (b / tokens + 1) * tokens;
+			next = next < end ? next : end;
+			gather_values(&v, s, b, next - b, s->p + (size_t)(b - low) * u->nc, out->o);
 		}
 	}
 }
@@ -158,8 +280,13 @@ static void store(weir_program *p, const struct weir_cpu_step *step, const struc
 			   (u->head + c % u->n_heads) * size;
 		float inverse = 1.0f / x->l[c];
 
-		for (size_t d = 0; d < size; d++)
-			y[d] = x->o[(d / 16 * u->nc + c) * 16 + d % 16] * inverse;
+		for (size_t d = 0; d < size; d += 16) {
+			const float *o = x->o + (d * u->nc + 16 * c);
+			size_t n = size - d < 16 ? size - d : 16;
+
+			for (size_t i = 0; i < n; i++)
+				y[d + i] = o[i] * inverse;
+		}
 	}
 	for (uint32_t i = 0; i < u->piece.count; i++)
 		weir_cpu_emit(p, step, 0, u->piece.first + i, u->head * size, u->n_heads * size);
@@ -277,11 +404,23 @@ static void store_key(const weir_program *p, weir_buffer *cache, const float *k,
 	uint8_t *at = cache->data + slot / cache->block_tokens * cache->block_bytes +
 		      head * cache->head_bytes;
 	size_t token = slot % cache->block_tokens, stride = cache->key_stride;
+	size_t n_blocks = cache->head_size / 32;
 	uint16_t narrow[WEIR_CPU_MAX_HEAD_SIZE];
+	int8_t codes[WEIR_CPU_MAX_HEAD_SIZE];
 
 	if (cache->type == WEIR_DTYPE_F32) {
 		for (size_t d = 0; d < cache->head_size; d++)
 			((float *)at)[d * stride + token] = k[d];
+		return;
+	}
+	if (cache->type == WEIR_DTYPE_Q8_0) {
+		p->cpu->kernels->mix_narrow(k, n_blocks, codes, narrow);
+		at += token / 16 * n_blocks * 544;
+		for (size_t d = 0; d < cache->head_size; d++)
+			at[d / 4 * 64 + token % 16 * 4 + d % 4] = (uint8_t)codes[d] ^ 0x80;
+		at += n_blocks * 512 + token % 16 * 2;
+		for (size_t b = 0; b < n_blocks; b++)
+			memcpy(at + b * 32, &narrow[b], 2);
 		return;
 	}
 	p->cpu->kernels->convert(k, cache->head_size, cache->type, narrow);
@@ -292,12 +431,21 @@ static void store_key(const weir_program *p, weir_buffer *cache, const float *k,
 static void store_value(const weir_program *p, weir_buffer *cache, const float *v, uint32_t head,
 			uint32_t slot)
 {
-	size_t size = cache->type == WEIR_DTYPE_F32 ? 4 : 2;
+	size_t size = cache->type == WEIR_DTYPE_F32 ? 4 : cache->type == WEIR_DTYPE_Q8_0 ? 1 : 2;
 	uint8_t *at = cache->data + slot / cache->block_tokens * cache->block_bytes +
-		      head * cache->head_bytes +
-		      slot % cache->block_tokens * cache->dim_stride * size;
+		      head * cache->head_bytes;
+	size_t token = slot % cache->block_tokens, n_blocks = cache->head_size / 32;
+	uint8_t *row = at + token * cache->dim_stride * size;
+	uint16_t scales[WEIR_CPU_MAX_HEAD_SIZE / 32];
 
-	p->cpu->kernels->convert(v, cache->head_size, cache->type, at);
+	if (cache->type != WEIR_DTYPE_Q8_0) {
+		p->cpu->kernels->convert(v, cache->head_size, cache->type, row);
+		return;
+	}
+	p->cpu->kernels->mix_narrow(v, n_blocks, (int8_t *)row, scales);
+	at += (size_t)cache->dim_stride * cache->block_tokens + 2 * token;
+	for (size_t b = 0; b < n_blocks; b++)
+		memcpy(at + 2 * b * cache->key_stride, &scales[b], 2);
 }
 
 void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,

@@ -132,15 +132,22 @@ weir_status weir_cpu_kv(struct weir_instance *instance, uint32_t type, uint32_t 
 			weir_buffer **ret, struct weir_error *err)
 {
 	struct weir_cpu *cpu = weir_cpu_of(instance);
-	size_t size = type == WEIR_DTYPE_F32 ? 4 : 2, keys, values;
+	size_t keys, values;
 	weir_buffer *b;
 	char buf[16];
 
-	if (type != WEIR_DTYPE_F32 && type != WEIR_DTYPE_F16 && type != WEIR_DTYPE_BF16)
+	if (type != WEIR_DTYPE_F32 && type != WEIR_DTYPE_F16 && type != WEIR_DTYPE_BF16 &&
+	    type != WEIR_DTYPE_Q8_0)
 		return weir_cpu_fail(
 			err, WEIR_E_UNSUPPORTED,
-			"the cpu backend keeps KV caches in F16, BF16 or F32, not in %s",
+			"the cpu backend keeps KV caches in F16, BF16, F32 or Q8_0, not in %s",
 			weir_cpu_type_name(type, buf));
+	if (type == WEIR_DTYPE_Q8_0 && head_size % 32)
+		return weir_cpu_fail(
+			err, WEIR_E_UNSUPPORTED,
+			"a KV cache in Q8_0 needs a head size that is a multiple of 32, not %u; "
+			"use f16",
+			head_size);
 	if (!n_blocks || !n_heads || !block_tokens || block_tokens > 1u << 16 || !head_size ||
 	    head_size > 1u << 12 || n_heads > 1u << 16)
 		return weir_cpu_fail(
@@ -157,9 +164,15 @@ weir_status weir_cpu_kv(struct weir_instance *instance, uint32_t type, uint32_t 
 			    .head_size = head_size };
 	b->key_stride = (block_tokens + 15) & ~15u;
 	b->dim_stride = (head_size + 15) & ~15u;
-	keys = (size_t)head_size * b->key_stride;
-	values = (size_t)block_tokens * b->dim_stride;
-	b->head_bytes = ((keys > values ? keys : values) * size + 63) & ~(size_t)63;
+	if (type == WEIR_DTYPE_Q8_0) {
+		b->head_bytes = (size_t)head_size / 32 * 34 * b->key_stride;
+	} else {
+		size_t size = type == WEIR_DTYPE_F32 ? 4 : 2;
+
+		keys = (size_t)head_size * b->key_stride;
+		values = (size_t)block_tokens * b->dim_stride;
+		b->head_bytes = ((keys > values ? keys : values) * size + 63) & ~(size_t)63;
+	}
 	if (__builtin_mul_overflow(b->head_bytes, n_heads, &b->block_bytes) ||
 	    __builtin_mul_overflow(b->block_bytes, n_blocks, &b->data_bytes)) {
 		free(b);

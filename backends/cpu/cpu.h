@@ -18,6 +18,7 @@
 #define WEIR_CPU_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include <weir/draft/device.h>
 
@@ -56,6 +57,13 @@ struct weir_cpu_softmax {
 	const int32_t *first, *last; /* [nc] visible keys: first <= key <= last */
 };
 
+/* One product of attention: n_groups groups of 16 lanes (keys, or dims of values), group_stride
+ * bytes apart, each k columns k_stride bytes apart, times factors a [k / 16][nc][16]. out
+ * [group][nc][16], which is added to when `add`. */
+typedef void (*weir_cpu_mix_fn)(const uint8_t *group, size_t n_groups, size_t group_stride,
+				size_t k, size_t k_stride, ptrdiff_t ahead, const float *a,
+				unsigned nc, bool add, float *out);
+
 /* One ISA level. Every level computes the same bits: lanes, order and rounding are part of the
  * contract of each function (tests/unit/test-cpu-ops.c compares). */
 struct weir_cpu_kernels {
@@ -81,6 +89,16 @@ struct weir_cpu_kernels {
 	/* (m, l, o) += (pm, pl, po), o: [n_o][nc][16] */
 	void (*merge)(unsigned nc, size_t n_o, float *m, float *l, float *o, const float *pm,
 		      const float *pl, const float *po);
+	/* Attention over a cache; lanes are F32, F16, BF16, or int8 as they are */
+	weir_cpu_mix_fn mix_f32, mix_f16, mix_bf16, mix_i8;
+	/* ret = p * the keys' scales (F16, [16 * n_groups]); both [group][nc][16] */
+	void (*mix_weigh)(const float *p, const uint8_t *scales, size_t n_groups, unsigned nc,
+			  float *ret);
+	/* As softmax, but p [group][nc][16] holds scores and then weights */
+	void (*mix_softmax)(const struct weir_cpu_softmax *s, float *p, float *m, float *l,
+			    float *o, size_t n_o);
+	/* x[32 * n_blocks] to signed codes and an F16 scale for each block */
+	void (*mix_narrow)(const float *x, size_t n_blocks, int8_t *codes, uint16_t *scales);
 };
 
 enum weir_cpu_level {
@@ -116,7 +134,9 @@ struct weir_buffer {
 	size_t group_bytes;   /* MATRIX: one group of 16 rows */
 	size_t n_groups;      /* MATRIX */
 	float *vector;        /* VECTOR: n_in * n_out floats; owned */
-	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V [token][dim_stride]. */
+	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V [token][dim_stride].
+	 * Q8_0: K as Q8_0 groups of 16 tokens (see above; codes + 128), V as signed codes
+	 * [token][dim_stride], and then F16 scales [dim / 32][key_stride]. */
 	uint32_t n_blocks, block_tokens, n_heads, head_size;
 	uint32_t key_stride, dim_stride; /* tokens, head size rounded up to 16 */
 	size_t head_bytes, block_bytes;

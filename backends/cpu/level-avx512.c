@@ -14,6 +14,7 @@
 #include "kernel-quant.h"
 #include "kernel-float.h"
 #include "kernel-rows.h"
+#include "kernel-attention.h"
 
 const struct weir_cpu_kernels weir_cpu_avx512 = {
 	.name = "avx512",
@@ -28,4 +29,5 @@ const struct weir_cpu_kernels weir_cpu_avx512 = {
 	.convert = rows_convert,
 	.softmax = rows_softmax,
 	.merge = rows_merge,
+	ATTENTION_KERNELS,
 };

@@ -53,6 +53,20 @@ static const struct attention_case cases[] = {
 	  .lengths = { 30, 12, 0 }, .chunk = 9 },
 	{ "long", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .base = 10000, .scale = 1,
 	  .lengths = { 620, 40, 0 }, .chunk = 300 },
+	{ "q8-gqa-4-128", 8, 2, 128, 128, WEIR_ROPE_NORM, WEIR_DTYPE_Q8_0, 32, .base = 500000,
+	  .scale = 1, .lengths = { 150, 33, 5 }, .chunk = 40 },
+	{ "q8-mha-32", 3, 3, 32, 32, WEIR_ROPE_NEOX, WEIR_DTYPE_Q8_0, 16, .base = 10000, .scale = 1,
+	  .lengths = { 15, 16, 17 }, .chunk = 8 },
+	{ "q8-gqa-8-64-unaligned", 8, 1, 64, 64, WEIR_ROPE_NORM, WEIR_DTYPE_Q8_0, 8, .base = 10000,
+	  .scale = 1, .lengths = { 30, 9, 8 }, .chunk = 11 },
+	{ "q8-96-window", 6, 2, 96, 96, WEIR_ROPE_NEOX, WEIR_DTYPE_Q8_0, 16, .window = 20,
+	  .base = 10000, .scale = 1, .lengths = { 190, 21, 20 }, .chunk = 33 },
+	{ "q8-large-block", 2, 1, 64, 64, WEIR_ROPE_NORM, WEIR_DTYPE_Q8_0, 256, .base = 10000,
+	  .scale = 1, .softcap = 5, .lengths = { 300, 255, 257 }, .chunk = 100 },
+	{ "q8-long", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_Q8_0, 32, .base = 10000, .scale = 1,
+	  .lengths = { 620, 40, 0 }, .chunk = 300 },
+	{ "large-block-window", 4, 1, 48, 48, WEIR_ROPE_NORM, WEIR_DTYPE_BF16, 200, .window = 150,
+	  .base = 10000, .scale = 1, .lengths = { 500, 201, 0 }, .chunk = 90 },
 	{ "long-window", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .window = 300,
 	  .base = 10000, .scale = 1, .lengths = { 600, 0, 0 }, .chunk = 250 },
 };
@@ -99,11 +113,23 @@ static void input_clear(struct input *in)
 	g_free(in->projection);
 }
 
-static double narrow(uint32_t type, double x)
+/* What a cache of the type keeps of one head's x. */
+static void narrow(uint32_t type, double *x, size_t n)
 {
-	return type == WEIR_DTYPE_F32   ? x
-	       : type == WEIR_DTYPE_F16 ? (double)weir_f16_to_f32(weir_f32_to_f16((float)x))
-					: (double)weir_bf16_to_f32(weir_f32_to_bf16((float)x));
+	for (size_t i = 0; i < n; i++)
+		if (type == WEIR_DTYPE_F16)
+			x[i] = (double)weir_f16_to_f32(weir_f32_to_f16((float)x[i]));
+		else if (type == WEIR_DTYPE_BF16)
+			x[i] = (double)weir_bf16_to_f32(weir_f32_to_bf16((float)x[i]));
+	for (size_t b = 0; type == WEIR_DTYPE_Q8_0 && b < n; b += 32) {
+		double top = 0, d;
+
+		for (size_t i = b; i < b + 32; i++)
+			top = fmax(top, fabs(x[i]));
+		d = (double)weir_f16_to_f32(weir_f32_to_f16((float)(top / 127)));
+		for (size_t i = b; i < b + 32; i++)
+			x[i] = d > 0 ? CLAMP(rint(x[i] / d), -127, 127) * d : 0;
+	}
 }
 
 /* One head at one position: RMS norm, then rotation, by the books. */
@@ -156,6 +182,7 @@ static void reference(const struct input *in, double *want)
 
 	for (int s = 0; s < N_SEQUENCES; s++) {
 		g_autofree double *keys = g_new(double, (c->lengths[s] + 1) * in->kv_width);
+		g_autofree double *values = g_new(double, (c->lengths[s] + 1) * in->kv_width);
 		g_autofree double *score = g_new(double, c->lengths[s] + 1);
 
 		for (unsigned t = 0; t < c->lengths[s]; t++)
@@ -165,8 +192,12 @@ static void reference(const struct input *in, double *want)
 				rotate(in,
 				       in->k + (in->start[s] + t) * in->kv_width + (size_t)h * size,
 				       in->k_norm, (int)t, key);
+				narrow(c->kv_type, key, size);
+				key = values + t * in->kv_width + (size_t)h * size;
 				for (size_t d = 0; d < size; d++)
-					key[d] = narrow(c->kv_type, key[d]);
+					key[d] = (double)in->v[(in->start[s] + t) * in->kv_width +
+							       (size_t)h * size + d];
+				narrow(c->kv_type, key, size);
 			}
 		for (unsigned t = 0; t < c->lengths[s]; t++)
 			for (int h = 0; h < c->heads; h++) {
@@ -193,12 +224,11 @@ static void reference(const struct input *in, double *want)
 				memset(y, 0, size * sizeof(double));
 				for (unsigned j = first; j <= t; j++) {
 					double w = exp(score[j] - top);
-					const float *v =
-						in->v + (in->start[s] + j) * in->kv_width + at;
+					const double *v = values + j * in->kv_width + at;
 
 					sum += w;
 					for (size_t d = 0; d < size; d++)
-						y[d] += w * narrow(c->kv_type, (double)v[d]);
+						y[d] += w * v[d];
 				}
 				for (size_t d = 0; d < size; d++)
 					y[d] /= sum;
@@ -394,7 +424,9 @@ static void check_case(struct fixture *f, struct fixture *one, struct fixture *s
 		z[i] = g_new0(float, in.n *N_PROJECTED);
 	reference(&in, want);
 	play(f, &in, TRUE, got, z[0]);
-	g_assert_cmpfloat(relative_error(got, want, in.n * in.q_width), <, 1e-5);
+	/* against Q8_0 keys q has 8 bits too, as activations have against weights */
+	g_assert_cmpfloat(relative_error(got, want, in.n * in.q_width), <,
+			  c->kv_type == WEIR_DTYPE_Q8_0 ? 1e-2 : 1e-5);
 	play(one, &in, FALSE, alone, z[1]);
 	play(scalar, &in, TRUE, other, z[2]);
 	g_assert_cmpmem(got, bytes, alone, bytes);

@@ -235,6 +235,9 @@ static void test_refusals(void)
 	g_assert_cmpint(f.device->kv(&f.instance, WEIR_DTYPE_Q4_K, 1, 16, 1, 32, &none, &err), ==,
 			WEIR_E_UNSUPPORTED);
 	g_assert_nonnull(strstr(err.text, "Q4_K"));
+	g_assert_cmpint(f.device->kv(&f.instance, WEIR_DTYPE_Q8_0, 1, 16, 1, 80, &none, &err), ==,
+			WEIR_E_UNSUPPORTED);
+	g_assert_nonnull(strstr(err.text, "multiple of 32, not 80"));
 	g_assert_cmpint(f.device->kv(&f.instance, WEIR_DTYPE_F16, 0, 16, 1, 32, &none, &err), ==,
 			WEIR_E_INVALID);
 	g_assert_cmpint(f.device->kv(&f.instance, WEIR_DTYPE_F16, UINT32_MAX, 1 << 16, 1 << 16,
