@@ -36,6 +36,8 @@ struct weir_engine_metrics {
 	weir_metric *drafts, *draft_tokens, *accepted, *accepted_at[WEIR_MAX_DRAFT];
 };
 
+struct weir_embed_engine; /* scheduler-embed.c */
+
 struct weir_scheduler {
 	struct weir_scheduler_options options;
 	pthread_t thread;
@@ -63,7 +65,8 @@ struct weir_scheduler {
 	uint64_t next_order;
 	uint32_t n_failures; /* in a row */
 	struct weir_step step;
-	GString *text, *bytes; /* scratch of one token */
+	struct weir_embed_engine *embed; /* NULL: the backend makes no vectors */
+	GString *text, *bytes;           /* scratch of one token */
 	GString *top_text;
 	struct weir_engine_metrics metrics;
 	uint64_t seen_preempted, seen_recomputed, seen_drafts, seen_guesses, seen_right;
@@ -76,6 +79,28 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *, struct weir_job *,
 /* The bytes of a token into out. */
 void weir_scheduler_piece(const struct weir_scheduler *, int32_t token, uint32_t flags,
 			  GString *out);
+
+/* Tokens of a text; *ret is g_free()d by the caller. [worker] */
+weir_status weir_scheduler_encode(const struct weir_scheduler *, struct weir_str text,
+				  uint32_t flags, int32_t **ret, uint32_t *ret_n,
+				  struct weir_error *err);
+
+/* scheduler-embed.c */
+/* After load(): is there an embedder, and is it whole? [the thread] */
+weir_status weir_embed_engine_new(struct weir_scheduler *, struct weir_error *err);
+void weir_embed_engine_free(struct weir_embed_engine *); /* NULL: nothing */
+/* Fills embed of a job of the kind embed or rerank. [worker] */
+weir_status weir_scheduler_prepare_embed(struct weir_scheduler *, struct weir_job *,
+					 struct weir_error *err);
+/* One batch of texts, if any are ready. False: none. [the thread] */
+bool weir_scheduler_run_embeds(struct weir_scheduler *);
+/* scheduler.c: a job's STARTED event. It is admitted, or over; or false: it has no credit. */
+bool weir_scheduler_begin(struct weir_scheduler *, struct weir_job *);
+/* Sends a job's reply and ends it, if there is credit; else wake() brings it back. */
+void weir_scheduler_try_reply(struct weir_scheduler *, struct weir_job *);
+/* A step or a batch of texts has failed; too many in a row, and the backend is given up. */
+void weir_scheduler_failed(struct weir_scheduler *, const char *why);
+bool weir_scheduler_stopping(struct weir_scheduler *);
 
 /* scheduler-output.c, on the thread. */
 /* What the step has drawn. */

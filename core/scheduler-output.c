@@ -67,7 +67,7 @@ void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
 		return;
 	job->over = true;
 	if (job->admitted) {
-		for (uint32_t i = 0; i < job->n; i++)
+		for (uint32_t i = 0; i < job->n && !job->embed; i++)
 			if (job->seqs[i].state != WEIR_SEQUENCE_DONE)
 				weir_batcher_remove(s->batcher, &job->seqs[i]);
 		g_ptr_array_remove_fast(s->jobs, job);
@@ -76,7 +76,7 @@ void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
 		weir_metric_add(s->metrics.queue_depth, -1);
 	}
 	weir_tenants_leave(s->tenants, &job->waiter);
-	if (!job->reply)
+	if (!job->reply || job->embed)
 		weir_engine_metrics_ended(&s->metrics, job, reason_of(job, err));
 	send_end(s, job, err, retry_after_ms);
 	/* No wake() from here on: nobody puts it there again. */

@@ -96,6 +96,13 @@ static weir_status encode(const struct weir_scheduler *s, encode_fn run, struct 
 	return WEIR_OK;
 }
 
+weir_status weir_scheduler_encode(const struct weir_scheduler *s, struct weir_str text,
+				  uint32_t flags, int32_t **ret, uint32_t *ret_n,
+				  struct weir_error *err)
+{
+	return encode(s, encode_text, text, flags, ret, ret_n, err);
+}
+
 /* {kwargs..., "messages": ..., "tools": ...}: the template's own arguments never replace these. */
 static weir_status chat_context(const weir_request *r, GString *out, struct weir_error *err)
 {
@@ -370,6 +377,12 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 		return tokenize(s, job, err);
 	if (weir_request_is(r, "kind", "detokenize"))
 		return detokenize(s, job, err);
+	if (weir_request_is(r, "kind", "embed") || weir_request_is(r, "kind", "rerank"))
+		return weir_scheduler_prepare_embed(s, job, err);
+	if (s->model.flags & WEIR_MODEL_ENCODER)
+		return fail_at(err, "model", WEIR_E_UNSUPPORTED,
+			       "this is an embedding model: it makes vectors of texts and cannot "
+			       "write text");
 	if (!chat && !weir_request_is(r, "kind", "completion"))
 		return fail_at(err, "model", WEIR_E_UNSUPPORTED,
 			       "this model completes text; it cannot do what was asked for");

@@ -53,6 +53,7 @@ void weir_scheduler_free(struct weir_scheduler *s)
 		return;
 	weir_scheduler_stop(s);
 	weir_batcher_free(s->batcher);
+	weir_embed_engine_free(s->embed);
 	weir_tenants_free(s->tenants);
 	g_ptr_array_unref(s->jobs);
 	g_ptr_array_unref(s->dead);
@@ -120,7 +121,7 @@ static void give_up(struct weir_scheduler *s, const char *why)
 static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 {
 	struct weir_instance *instance = s->options.instance;
-	struct weir_model model = { .size = sizeof(model) };
+	struct weir_model model = { .size = sizeof(model) }, planned;
 	const char *name = s->options.model_name;
 	weir_status status;
 
@@ -131,7 +132,13 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 			weir_fail(err, status, "load() failed with status %d", status);
 		return status;
 	}
-	status = weir_batcher_new(&model, &s->batcher, err);
+	planned = model;
+	if (model.flags & WEIR_MODEL_ENCODER) {
+		/* No sequence ever joins: one block, for the arithmetic. */
+		planned.n_blocks = planned.max_rows = 1;
+		planned.block_tokens = 32;
+	}
+	status = weir_batcher_new(&planned, &s->batcher, err);
 	if (status < 0)
 		return status;
 	s->model = model;
@@ -142,6 +149,9 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 			     !WEIR_HAS(struct weir_tokenizer, s->tokenizer, piece) ||
 			     !WEIR_HAS(struct weir_tokenizer, s->tokenizer, is_end)))
 		return weir_fail(err, WEIR_E_INTERNAL, "its tokenizer lacks a function");
+	status = weir_embed_engine_new(s, err);
+	if (status < 0)
+		return status;
 	s->step.size = sizeof(s->step);
 	s->step.token = g_new0(int32_t, model.max_rows);
 	s->step.logprob = g_new0(float, model.max_rows);
@@ -226,7 +236,7 @@ static void cancelled(struct weir_scheduler *s, struct weir_job *job)
 	weir_scheduler_finish(s, job, &err, 0);
 }
 
-static void try_reply(struct weir_scheduler *s, struct weir_job *job)
+void weir_scheduler_try_reply(struct weir_scheduler *s, struct weir_job *job)
 {
 	weir_status status = weir_stream_emit(job->out,
 					      &(struct weir_event){
@@ -257,7 +267,7 @@ static void handle_message(struct weir_scheduler *s, struct weir_job *job)
 	if (weir_stream_cancelled(job->out))
 		cancelled(s, job);
 	else if (job->reply)
-		try_reply(s, job);
+		weir_scheduler_try_reply(s, job);
 	else if (job->stalled && weir_stream_credit(job->out) > 0)
 		job->stalled = false;
 }
@@ -306,8 +316,9 @@ static bool has_credit(struct weir_waiter *w, void *data)
 {
 	const struct weir_job *job = (const struct weir_job *)w;
 
-	/* A reply is sent as soon as a wake() tells of credit: try_reply(). */
-	return !job->reply && weir_stream_credit(job->out) > 0;
+	/* Texts for vectors go their own way. A reply is sent as soon as a wake() tells of credit:
+	 * weir_scheduler_try_reply(). */
+	return !job->reply && !job->embed && weir_stream_credit(job->out) > 0;
 }
 
 /* Requests that count against max_concurrent: those that hold something. */
@@ -317,7 +328,7 @@ static uint32_t count_busy(const struct weir_scheduler *s)
 
 	for (guint i = 0; i < s->jobs->len; i++) {
 		const struct weir_job *job = s->jobs->pdata[i];
-		bool busy = !job->stalled;
+		bool busy = !job->stalled && !job->embed;
 
 		for (uint32_t k = 0; !busy && k < job->n; k++)
 			busy = job->seqs[k].n_blocks > 0;
@@ -326,7 +337,7 @@ static uint32_t count_busy(const struct weir_scheduler *s)
 	return n;
 }
 
-static bool admit(struct weir_scheduler *s, struct weir_job *job)
+bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 {
 	struct weir_event started = {
 		.size = sizeof(started),
@@ -342,8 +353,6 @@ static bool admit(struct weir_scheduler *s, struct weir_job *job)
 		cancelled(s, job);
 		return true;
 	}
-	weir_tenants_admit(s->tenants, &job->waiter);
-	weir_tenants_charge(&job->waiter, job->n_prompt);
 	job->admitted = true;
 	job->admitted_ns = weir_clock_ns();
 	job->order = s->next_order++;
@@ -354,6 +363,17 @@ static bool admit(struct weir_scheduler *s, struct weir_job *job)
 	atomic_fetch_sub(&s->n_waiting, 1);
 	weir_metric_add(s->metrics.queue_depth, -1);
 	weir_metric_add(s->metrics.queue_wait, (double)(job->admitted_ns - job->arrived_ns) / 1e9);
+	return true;
+}
+
+static bool admit(struct weir_scheduler *s, struct weir_job *job)
+{
+	if (!weir_scheduler_begin(s, job))
+		return false;
+	if (job->over)
+		return true;
+	weir_tenants_admit(s->tenants, &job->waiter);
+	weir_tenants_charge(&job->waiter, job->n_prompt);
 	weir_batcher_add(s->batcher, job);
 	weir_engine_metrics_admitted(&s->metrics, job);
 	return true;
@@ -397,11 +417,16 @@ static void fail_step(struct weir_scheduler *s, const struct weir_batch *batch,
 			weir_batcher_preempt(s->batcher, seq);
 	}
 	weir_blocks_forget(s->batcher->blocks);
-	if (++s->n_failures >= WEIR_MAX_FAILURES)
-		give_up(s, why->text[0] ? why->text : "its steps fail");
+	weir_scheduler_failed(s, why->text);
 }
 
-static bool stopping(struct weir_scheduler *s)
+void weir_scheduler_failed(struct weir_scheduler *s, const char *why)
+{
+	if (++s->n_failures >= WEIR_MAX_FAILURES)
+		give_up(s, why[0] ? why : "its steps fail");
+}
+
+bool weir_scheduler_stopping(struct weir_scheduler *s)
 {
 	bool stop;
 
@@ -430,7 +455,7 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	err.text[sizeof(err.text) - 1] = '\0';
 	if (status < 0) {
 		/* Interrupted: everybody ends in the next turn. */
-		if (status != WEIR_E_CANCELLED || !stopping(s))
+		if (status != WEIR_E_CANCELLED || !weir_scheduler_stopping(s))
 			fail_step(s, batch, &err);
 		return;
 	}
@@ -458,6 +483,9 @@ static bool turn(struct weir_scheduler *s, int64_t *ret_next)
 		run_step(s, &batch);
 		moved = true;
 	}
+	/* One batch of texts for each step: neither waits for long. */
+	if (weir_scheduler_state(s) == WEIR_SCHEDULER_READY)
+		moved |= weir_scheduler_run_embeds(s);
 	return moved;
 }
 

@@ -74,6 +74,7 @@ void weir_job_free(struct weir_job *job)
 	weir_stops_free(job->stops);
 	g_free(job->prompt);
 	g_free(job->reply);
+	weir_embed_work_free(job->embed);
 	weir_request_unref(job->request);
 	weir_channel_unref(job->channel);
 	g_free(job);

@@ -13,6 +13,7 @@
 #include <weir/backend.h>
 
 #include "blocks.h"
+#include "embed-work.h"
 #include "guess.h"
 #include "stream.h"
 #include "tenants.h"
@@ -67,7 +68,8 @@ struct weir_job {
 	const struct weir_sampling *sampling;
 	const struct weir_limits *limits;
 	struct weir_stops *stops;
-	char *reply; /* tokenize, detokenize: the whole answer; no sequences */
+	char *reply;                   /* tokenize, detokenize: the whole answer; no sequences */
+	struct weir_embed_work *embed; /* embed, rerank: no sequences */
 
 	int32_t *prompt;
 	uint32_t n_prompt, max_output;

@@ -43,21 +43,11 @@ void weir_tenants_free(struct weir_tenants *t)
 	g_free(t);
 }
 
-void weir_tenants_add(struct weir_tenants *t, struct weir_waiter *w, struct weir_str name)
+static void start_waiting(struct weir_tenants *t, struct weir_waiter *w)
 {
-	g_autofree char *key = g_strndup(name.data ? name.data : "", name.len);
-	struct weir_tenant *tenant = g_hash_table_lookup(t->by_name, key);
+	struct weir_tenant *tenant = w->tenant;
 	GList *at;
 
-	if (!tenant) {
-		tenant = g_new0(struct weir_tenant, 1);
-		tenant->name = g_steal_pointer(&key);
-		tenant->served = t->now;
-		g_queue_init(&tenant->waiting);
-		g_hash_table_insert(t->by_name, tenant->name, tenant);
-	}
-	tenant->n_requests++;
-	w->tenant = tenant;
 	w->order = t->next_order++;
 	w->waiting = true;
 	w->link = (GList){ .data = w };
@@ -69,6 +59,23 @@ void weir_tenants_add(struct weir_tenants *t, struct weir_waiter *w, struct weir
 	else
 		g_queue_push_head_link(&tenant->waiting, &w->link);
 	t->n_waiting++;
+}
+
+void weir_tenants_add(struct weir_tenants *t, struct weir_waiter *w, struct weir_str name)
+{
+	g_autofree char *key = g_strndup(name.data ? name.data : "", name.len);
+	struct weir_tenant *tenant = g_hash_table_lookup(t->by_name, key);
+
+	if (!tenant) {
+		tenant = g_new0(struct weir_tenant, 1);
+		tenant->name = g_steal_pointer(&key);
+		tenant->served = t->now;
+		g_queue_init(&tenant->waiting);
+		g_hash_table_insert(t->by_name, tenant->name, tenant);
+	}
+	tenant->n_requests++;
+	w->tenant = tenant;
+	start_waiting(t, w);
 }
 
 static bool before(const struct weir_waiter *a, const struct weir_waiter *b)
@@ -112,6 +119,15 @@ static void stop_waiting(struct weir_tenants *t, struct weir_waiter *w)
 	g_queue_unlink(&w->tenant->waiting, &w->link);
 	w->waiting = false;
 	t->n_waiting--;
+}
+
+void weir_tenants_requeue(struct weir_tenants *t, struct weir_waiter *w)
+{
+	if (!w->waiting)
+		return;
+	stop_waiting(t, w);
+	start_waiting(t, w);
+	t->now = MAX(t->now, w->tenant->served);
 }
 
 void weir_tenants_admit(struct weir_tenants *t, struct weir_waiter *w)

@@ -33,6 +33,8 @@ struct weir_waiter *weir_tenants_next(struct weir_tenants *,
 				      bool (*ready)(struct weir_waiter *, void *data), void *data);
 /* It stops waiting, but stays its tenant's: it is being served. */
 void weir_tenants_admit(struct weir_tenants *, struct weir_waiter *);
+/* It goes on waiting, behind the others of its tenant. */
+void weir_tenants_requeue(struct weir_tenants *, struct weir_waiter *);
 /* It has been served so many tokens. */
 void weir_tenants_charge(struct weir_waiter *, uint32_t n_tokens);
 /* The request is over, waiting or not. */

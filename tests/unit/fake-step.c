@@ -255,6 +255,75 @@ static bool is_end(struct weir_instance *instance, int32_t token)
 	return token == 0;
 }
 
+void fake_vector(const struct fake *f, const int32_t *tokens, guint n, float *ret)
+{
+	for (uint32_t d = 0; d < f->embed.n_dim; d++) {
+		uint64_t h = d + 1;
+
+		for (guint i = 0; i < n; i++)
+			h = (h ^ (uint64_t)tokens[i]) * 0x9e3779b97f4a7c15ull ^ h >> 29;
+		ret[d] = (float)((int64_t)(h >> 40) - (1 << 23)) / (1 << 23);
+	}
+}
+
+static void embedder_info(struct weir_instance *instance, struct weir_embedder_info *ret)
+{
+	*ret = ((struct fake *)instance->data)->embed;
+}
+
+static weir_status embed(struct weir_instance *instance, const int32_t *tokens,
+			 const uint32_t *first, uint32_t n_texts, float *ret,
+			 struct weir_error *err)
+{
+	struct fake *f = instance->data;
+
+	if (g_atomic_int_add(&f->busy, 1) != 0)
+		breach(f, "a step and a batch of texts at once", 0, 0);
+	while (g_atomic_int_get(&f->gate) && !g_atomic_int_get(&f->interrupted))
+		g_usleep(200);
+	if (f->pause_us)
+		g_usleep(f->pause_us);
+	if (n_texts == 0 || first[0] != 0 || first[n_texts] > f->embed.max_batch)
+		breach(f, "batch of texts too large", n_texts, first[n_texts]);
+	f->most_embed_tokens = MAX(f->most_embed_tokens, (gint)first[n_texts]);
+	for (uint32_t i = 0; i < n_texts; i++) {
+		uint32_t n = first[i + 1] - first[i];
+
+		if (n == 0 || n > f->embed.max_tokens)
+			breach(f, "a text of impossible length", i, n);
+		fake_vector(f, tokens + first[i], n, ret + (size_t)i * f->embed.n_dim);
+	}
+	g_atomic_int_inc(&f->n_embeds);
+	g_atomic_int_add(&f->n_embed_texts, (gint)n_texts);
+	g_atomic_int_add(&f->busy, -1);
+	if (g_atomic_int_get(&f->fail_embeds) > 0 || g_atomic_int_get(&f->interrupted)) {
+		g_atomic_int_add(&f->fail_embeds, -1);
+		snprintf(err->text, sizeof(err->text), "the device has failed");
+		return g_atomic_int_get(&f->interrupted) ? WEIR_E_CANCELLED : WEIR_E_INTERNAL;
+	}
+	return WEIR_OK;
+}
+
+/* The query's bytes, token 1, the document's. */
+static weir_status encode_pair(struct weir_instance *instance, struct weir_str query,
+			       struct weir_str document, int32_t *out, size_t cap, size_t *ret_n,
+			       struct weir_error *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < query.len; i++, n++)
+		if (n < cap)
+			out[n] = 2 + (unsigned char)query.data[i];
+	if (n < cap)
+		out[n] = 1;
+	n++;
+	for (size_t i = 0; i < document.len; i++, n++)
+		if (n < cap)
+			out[n] = 2 + (unsigned char)document.data[i];
+	*ret_n = n;
+	return WEIR_OK;
+}
+
 static const void *get_ext(struct weir_instance *instance, const char *id)
 {
 	static const struct weir_backend_step calls = {
@@ -274,8 +343,17 @@ static const void *get_ext(struct weir_instance *instance, const char *id)
 		.is_end = is_end,
 	};
 
+	static const struct weir_embedder embedder = {
+		.size = sizeof(embedder),
+		.info = embedder_info,
+		.embed = embed,
+		.encode_pair = encode_pair,
+	};
+
 	if (strcmp(id, WEIR_BACKEND_STEP) == 0)
 		return &calls;
+	if (strcmp(id, WEIR_EMBEDDER) == 0)
+		return ((struct fake *)instance->data)->embed.n_dim > 0 ? &embedder : NULL;
 	return strcmp(id, WEIR_TOKENIZER) == 0 ? &tokenizer : NULL;
 }
 

@@ -35,6 +35,12 @@ struct fake {
 	gint busy;            /* step() is running: never twice; atomic */
 	gulong pause_us;      /* length of a step */
 
+	/* weir.embedder/1, offered when n_dim > 0: fake_vector() of each text. */
+	struct weir_embedder_info embed;
+	gint fail_embeds;             /* so many fail; atomic */
+	gint n_embeds, n_embed_texts; /* atomic */
+	gint most_embed_tokens;
+
 	gint n_steps, n_copies, n_gone, n_tokens, n_breaches; /* atomic */
 	gint n_guesses, n_right;
 	gint most_rows;
@@ -48,6 +54,8 @@ void fake_clear(struct fake *);
 /* Output tokens that follow the prompt: at most max, the end token included. */
 GArray *fake_oracle(const struct fake *, const int32_t *prompt, guint n_prompt, guint64 seed,
 		    guint max, guint min);
+/* The vector of a text, n_dim floats. */
+void fake_vector(const struct fake *, const int32_t *tokens, guint n, float *ret);
 /* The seed of a choice. */
 guint64 fake_seed(guint64 seed, guint index);
 
