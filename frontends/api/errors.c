@@ -59,6 +59,7 @@ static const struct {
 } phrases[] = {
 	{ 200, "OK" },
 	{ 204, "No Content" },
+	{ 101, "Switching Protocols" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
@@ -71,6 +72,7 @@ static const struct {
 	{ 415, "Unsupported Media Type" },
 	{ 417, "Expectation Failed" },
 	{ 422, "Unprocessable Content" },
+	{ 426, "Upgrade Required" },
 	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },

@@ -131,8 +131,9 @@ static int listen_all(struct http *h, const char *address, size_t at, struct wei
 	char host[64] = "?";
 	getnameinfo((struct sockaddr *)&bound, size, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
 	api_logf(&h->api, WEIR_LOG_INFO,
-		 strchr(host, ':') ? "listening on http://[%s]:%u" : "listening on http://%s:%u",
-		 host, ntohs(*port_of((struct sockaddr *)&bound)));
+		 strchr(host, ':') ? "listening on %s://[%s]:%u" : "listening on %s://%s:%u",
+		 h->config.only_websocket ? "ws" : "http", host,
+		 ntohs(*port_of((struct sockaddr *)&bound)));
 	status = 0;
 out:
 	if (probe >= 0)

@@ -19,6 +19,35 @@
 #define OUT_KEEP      2048 /* an empty output buffer of at most this size is kept */
 #define READS_A_VISIT 16   /* then other connections get their turn */
 
+static bool join_plane(struct conn *c, struct plane *p)
+{
+	struct epoll_event e = { .events = c->interest, .data.ptr = c };
+	if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0)
+		return false;
+	c->plane = p;
+	c->prev = NULL;
+	c->next = p->conns;
+	if (c->next)
+		c->next->prev = c;
+	p->conns = c;
+	p->n_conns++;
+	return true;
+}
+
+static void leave_plane(struct conn *c)
+{
+	struct plane *p = c->plane;
+	plane_set_due(p, c, 0);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		p->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	p->n_conns--;
+	epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+}
+
 struct conn *conn_new(struct plane *p, int fd, const struct sockaddr_storage *peer)
 {
 	struct conn *c = g_new0(struct conn, 1);
@@ -30,16 +59,10 @@ struct conn *conn_new(struct plane *p, int fd, const struct sockaddr_storage *pe
 	c->chunk_at = SIZE_MAX;
 	c->t_phase = p->now_ms;
 	c->interest = EPOLLIN | EPOLLRDHUP;
-	struct epoll_event e = { .events = c->interest, .data.ptr = c };
-	if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+	if (!join_plane(c, p)) {
 		g_free(c);
 		return NULL;
 	}
-	c->next = p->conns;
-	if (c->next)
-		c->next->prev = c;
-	p->conns = c;
-	p->n_conns++;
 	plane_set_due(p, c, p->now_ms + p->http->config.header_timeout_ms);
 	return c;
 }
@@ -60,8 +83,11 @@ void conn_close(struct conn *c)
 	if (c->state == CONN_STATE_DEAD)
 		return;
 	bool busy = c->state == CONN_STATE_BUSY;
+	bool upgraded = c->state == CONN_STATE_UPGRADED;
 	c->state = CONN_STATE_DEAD;
 	conn_charge(c, 0);
+	if (upgraded)
+		c->protocol->gone(c->protocol_data);
 	if (busy) {
 		routes_count(c, c->streaming ? c->status : 499);
 		http_count(p->http, p->http->m_gone, 1);
@@ -71,14 +97,7 @@ void conn_close(struct conn *c)
 	c->waiter = NULL;
 	if (c->streaming)
 		http_count(p->http, p->http->m_streams, -1);
-	plane_set_due(p, c, 0);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		p->conns = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	p->n_conns--;
+	leave_plane(c);
 	close(c->fd);
 	c->fd = -1;
 	g_atomic_int_add(&p->http->n_connections, -1);
@@ -167,9 +186,11 @@ static void dispatch(struct conn *c)
 }
 
 /* Feeds the framer until a request is with its handler; returns what it took. */
-static size_t consume(struct conn *c, const char *data, size_t len)
+static size_t consume(struct conn *c, char *data, size_t len)
 {
 	size_t used = 0;
+	while (used < len && c->state == CONN_STATE_UPGRADED && conn_unsent(c) < MAX_UNSENT)
+		used += c->protocol->input(c->protocol_data, data + used, len - used);
 	while (used < len && c->state == CONN_STATE_READING && conn_unsent(c) < MAX_UNSENT) {
 		if (!c->framer) {
 			c->framer = framer_new(&c->plane->http->config.frame);
@@ -196,10 +217,16 @@ static size_t consume(struct conn *c, const char *data, size_t len)
 	return used;
 }
 
+static bool takes_input(const struct conn *c)
+{
+	return (c->state == CONN_STATE_READING || c->state == CONN_STATE_UPGRADED) &&
+	       conn_unsent(c) < MAX_UNSENT;
+}
+
 /* Input that lay behind the last request. */
 static void resume_input(struct conn *c)
 {
-	if (c->in.len == 0 || c->state != CONN_STATE_READING)
+	if (c->in.len == 0 || !takes_input(c))
 		return;
 	struct buf in = c->in;
 	c->in = (struct buf){ NULL, 0, 0 };
@@ -213,8 +240,7 @@ static void resume_input(struct conn *c)
 
 static bool wants_input(const struct conn *c)
 {
-	return c->state == CONN_STATE_READING && !c->eof && c->in.len == 0 &&
-	       conn_unsent(c) < MAX_UNSENT;
+	return takes_input(c) && !c->eof && c->in.len == 0;
 }
 
 static void read_input(struct conn *c)
@@ -314,6 +340,9 @@ static uint64_t deadline(const struct conn *c)
 		earlier(&due, c->t_progress + conf->ping_interval_ms);
 	if (c->state == CONN_STATE_LINGER)
 		earlier(&due, c->t_phase + LINGER_MS);
+	uint64_t own = c->state == CONN_STATE_UPGRADED ? c->protocol->due(c->protocol_data) : 0;
+	if (own)
+		earlier(&due, own);
 	if (c->state == CONN_STATE_READING) {
 		if (c->body_seen)
 			earlier(&due, c->t_phase + conf->body_timeout_ms);
@@ -330,7 +359,7 @@ static void watch(struct conn *c)
 	uint32_t want = 0;
 	if (wants_input(c) || c->state == CONN_STATE_LINGER)
 		want |= EPOLLIN;
-	if (c->state == CONN_STATE_BUSY || c->state == CONN_STATE_READING)
+	if (c->state <= CONN_STATE_UPGRADED)
 		want |= EPOLLRDHUP;
 	if (conn_unsent(c))
 		want |= EPOLLOUT;
@@ -339,6 +368,30 @@ static void watch(struct conn *c)
 	struct epoll_event e = { .events = want, .data.ptr = c };
 	if (epoll_ctl(c->plane->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) == 0)
 		c->interest = want;
+}
+
+static void conn_arrive(struct plane *p, void *data)
+{
+	struct conn *c = data;
+	c->move_to = NULL;
+	c->plane = p;
+	if (p->stopping || !join_plane(c, p)) {
+		close(c->fd);
+		g_atomic_int_add(&p->http->n_connections, -1);
+		http_count(p->http, p->http->m_connections, -1);
+		conn_charge(c, 0);
+		c->state = CONN_STATE_DEAD;
+		conn_free(c);
+		return;
+	}
+	plane_mark_dirty(p, c);
+	routes_dispatch(c);
+}
+
+void conn_move(struct conn *c, struct plane *to)
+{
+	c->move_to = to;
+	plane_mark_dirty(c->plane, c);
 }
 
 void conn_settle(struct conn *c)
@@ -352,10 +405,12 @@ void conn_settle(struct conn *c)
 		if (c->state == CONN_STATE_BUSY && !conn_unsent(c) && c->waiter &&
 		    c->waiter->drained)
 			c->waiter->drained(c->waiter_data);
-	} while (c->state == CONN_STATE_READING && c->in.len && conn_unsent(c) < MAX_UNSENT);
+		if (c->state == CONN_STATE_UPGRADED)
+			c->protocol->settle(c->protocol_data);
+	} while (takes_input(c) && c->in.len);
 	/* The client closed its side: nobody waits for what is not being sent already. */
-	if (c->eof &&
-	    (c->state == CONN_STATE_BUSY || (c->state == CONN_STATE_READING && !conn_unsent(c))))
+	if (c->eof && (c->state == CONN_STATE_BUSY || c->state == CONN_STATE_UPGRADED ||
+		       (c->state == CONN_STATE_READING && !conn_unsent(c))))
 		conn_close(c);
 	else if (c->state == CONN_STATE_READING && c->eof)
 		c->state = CONN_STATE_CLOSING;
@@ -363,6 +418,11 @@ void conn_settle(struct conn *c)
 		conn_close(c);
 	if (c->state == CONN_STATE_DEAD)
 		return;
+	if (c->move_to) {
+		leave_plane(c);
+		plane_post(c->move_to, conn_arrive, c);
+		return;
+	}
 	watch(c);
 	plane_set_due(c->plane, c, deadline(c));
 }
@@ -398,6 +458,8 @@ void conn_timeout(struct conn *c)
 			return;
 		http_count(h, h->m_stalled, 1);
 		conn_close(c);
+	} else if (c->state == CONN_STATE_UPGRADED) {
+		c->protocol->timeout(c->protocol_data);
 	} else if (c->state == CONN_STATE_BUSY) {
 		if (c->waiter && c->waiter->ping)
 			c->waiter->ping(c->waiter_data);
@@ -414,6 +476,28 @@ void conn_wait(struct conn *c, const struct conn_waiter *waiter, void *data)
 {
 	c->waiter = waiter;
 	c->waiter_data = data;
+}
+
+void conn_upgrade(struct conn *c, const struct conn_protocol *protocol, void *data)
+{
+	g_assert(c->state == CONN_STATE_BUSY && c->handled);
+	routes_count(c, 101);
+	c->waiter = NULL;
+	http_request_free(g_steal_pointer(&c->req));
+	conn_charge(c, 0);
+	c->route = NULL;
+	c->state = CONN_STATE_UPGRADED;
+	c->protocol = protocol;
+	c->protocol_data = data;
+	plane_mark_dirty(c->plane, c);
+}
+
+void conn_shut(struct conn *c)
+{
+	c->state = CONN_STATE_CLOSING;
+	conn_charge(c, 0);
+	plane_mark_dirty(c->plane, c);
+	c->protocol->gone(c->protocol_data);
 }
 
 void conn_finish(struct conn *c, int status)

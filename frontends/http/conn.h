@@ -2,12 +2,14 @@
  * frontends/http/conn.h - one connection: its input, its request, its output. [loop] throughout.
  *
  *   READING -> BUSY -> READING (keep-alive) | CLOSING -> LINGER -> DEAD
+ *                   -> UPGRADED -> CLOSING
  *
  * READING: a framer may hold a part of a request. BUSY: a request is with its handler, which
  * answers now (conn_respond) or later (conn_wait, then conn_respond or a stream). CLOSING: the
  * output is being sent. LINGER: our side is shut down and input is thrown away for a moment, so
- * that the client gets the answer and not a reset. Nothing is read from the socket but in READING
- * and LINGER; that the client has gone is seen in every state.
+ * that the client gets the answer and not a reset. UPGRADED: no longer HTTP; bytes, time and the
+ * end go to a conn_protocol. Nothing is read from the socket but in READING, UPGRADED and LINGER;
+ * that the client has gone is seen in every state.
  */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
@@ -21,6 +23,7 @@ struct route;
 enum conn_state {
 	CONN_STATE_READING,
 	CONN_STATE_BUSY,
+	CONN_STATE_UPGRADED,
 	CONN_STATE_CLOSING,
 	CONN_STATE_LINGER,
 	CONN_STATE_DEAD
@@ -31,6 +34,16 @@ struct conn_waiter {
 	void (*gone)(void *data);    /* the connection dies: forget it. The last call */
 	void (*drained)(void *data); /* the output has been sent; may be NULL */
 	void (*ping)(void *data);    /* nothing was sent for ping_interval; may be NULL */
+};
+
+/* Who has an UPGRADED connection. */
+struct conn_protocol {
+	size_t (*input)(void *data, char *bytes, size_t n); /* takes one byte at least */
+	/* The last thing of a dispatch that touched it; output has been offered to the kernel. */
+	void (*settle)(void *data);
+	uint64_t (*due)(void *data); /* when timeout() wants to be called; 0: not */
+	void (*timeout)(void *data);
+	void (*gone)(void *data); /* the connection is no longer its. The last call */
 };
 
 struct conn {
@@ -53,11 +66,14 @@ struct conn {
 	const struct route *route;
 	const struct conn_waiter *waiter;
 	void *waiter_data;
-	struct buf in, out; /* in: bytes behind the current request */
-	size_t sent;        /* of out */
-	size_t charged;     /* bytes of request body, in http->bodies */
-	size_t chunk_at;    /* offset in out of the open chunk's size line; SIZE_MAX: none */
-	int status;         /* of the answer, for metrics */
+	const struct conn_protocol *protocol; /* UPGRADED */
+	void *protocol_data;
+	struct plane *move_to; /* its thread takes the connection over, and its request */
+	struct buf in, out;    /* in: bytes behind the current request */
+	size_t sent;           /* of out */
+	size_t charged;        /* bytes of request body, in http->bodies */
+	size_t chunk_at;       /* offset in out of the open chunk's size line; SIZE_MAX: none */
+	int status;            /* of the answer, for metrics */
 	struct sockaddr_storage peer;
 	char request_id[129];
 };
@@ -94,6 +110,16 @@ void conn_stream_begin(struct conn *, const char *type);
 struct buf *conn_stream(struct conn *);
 void conn_close_chunk(struct conn *); /* fills in the size of the open chunk, if any */
 void conn_end(struct conn *);
+/* 101: the head; then the protocol may write and conn_upgrade() hands it the connection. Lines with
+ * CR LF each, without the blank one. The request is gone after it. */
+void conn_put_upgrade(struct conn *, const struct buf *lines);
+void conn_upgrade(struct conn *, const struct conn_protocol *, void *data);
+/* UPGRADED: what is in the output is sent, then the connection is closed in order. */
+void conn_shut(struct conn *);
+/* Output is being added: call it before. */
+void conn_queued(struct conn *);
+/* BUSY: the request is dispatched again by the thread of that plane. Returns at once. */
+void conn_move(struct conn *, struct plane *);
 /* Raw output of the lender. */
 void conn_write_raw(struct conn *, const void *data, size_t len);
 /* The answer is complete (queued): the next request, or the end. */

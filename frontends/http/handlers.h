@@ -13,6 +13,7 @@ void handle_metrics(struct conn *);
 void handle_reload(struct conn *);
 void handle_models(struct conn *);
 void handle_model(struct conn *);
+void handle_websocket(struct conn *);
 void handle_api(struct conn *); /* chat, completions, tokenize, detokenize */
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <api/api.h>
+#include <websocket/hub.h>
 
 #include "framing.h"
 
@@ -30,7 +31,9 @@ struct http_config {
 	char **cors_origins;       /* NULL: no CORS */
 	bool cors_any;
 	bool admin;
-	char *www; /* NULL: none */
+	char *www;           /* NULL: none */
+	bool websocket;      /* answer at /v1/ws ... */
+	bool only_websocket; /* ... and nowhere else */
 };
 
 struct http {
@@ -38,11 +41,13 @@ struct http {
 	const struct weir_metrics *metrics; /* may be NULL, as the one below */
 	const struct weir_status_api *status;
 	struct http_config config;
-	struct plane **planes; /* config.n_threads */
-	struct pool *pool;     /* runs struct plane_job */
-	int n_connections;     /* atomic, over all planes */
-	atomic_size_t bodies;  /* bytes charged, see conn_charge() */
-	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled;
+	struct ws_config websocket;
+	struct replay_budget replays; /* of all planes */
+	struct plane **planes;        /* config.n_threads */
+	struct pool *pool;            /* runs struct plane_job */
+	int n_connections;            /* atomic, over all planes */
+	atomic_size_t bodies;         /* bytes charged, see conn_charge() */
+	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled, *m_websockets;
 };
 
 void http_count(const struct http *, weir_metric *, double by);

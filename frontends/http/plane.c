@@ -210,7 +210,7 @@ static void run_wheel(struct plane *p)
 
 static void set_timer(struct plane *p)
 {
-	bool want = p->n_conns || p->accept_at || p->stopping;
+	bool want = p->n_conns || p->accept_at || p->stopping || ws_hub_due(&p->websockets);
 	if (want == p->timer_on)
 		return;
 	struct itimerspec it = { 0 };
@@ -247,6 +247,7 @@ static void on_timer(struct plane *p)
 	if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0)
 		return;
 	run_wheel(p);
+	ws_hub_tick(&p->websockets, p->now_ms);
 	if (p->accept_at && p->now_ms >= p->accept_at)
 		accept_resume(p);
 }
@@ -257,6 +258,7 @@ void plane_drain(struct plane *p, void *unused)
 {
 	p->draining = true;
 	accept_close(p);
+	ws_hub_drain(&p->websockets);
 	for (struct conn *c = p->conns; c; c = c->next)
 		plane_mark_dirty(p, c);
 }
@@ -288,7 +290,7 @@ static gboolean on_epoll(gint fd, GIOCondition condition, gpointer data)
 	struct epoll_event events[EVENTS_A_DISPATCH];
 	int n = epoll_wait(p->epoll_fd, events, EVENTS_A_DISPATCH, 0);
 	bool rung = false;
-	p->now_ms = monotonic_ms();
+	p->now_ms = p->websockets.now_ms = monotonic_ms();
 	if (!p->timer_on)
 		p->wheel_tick = p->now_ms / PLANE_TICK_MS;
 	for (int i = 0; i < n; i++) {
@@ -359,6 +361,7 @@ struct plane *plane_new(struct http *http)
 	p->rbuf = g_malloc(PLANE_READ_SIZE);
 	p->metrics = routes_metrics_new();
 	api_loop_init(&p->api, &http->api);
+	ws_hub_init(&p->websockets, &p->api, &http->websocket, &http->replays);
 	return p;
 }
 
@@ -396,6 +399,8 @@ void plane_free(struct plane *p)
 	if (!p)
 		return;
 	accept_close(p);
+	run_posts(p); /* connections on their way here when the thread ended */
+	ws_hub_clear(&p->websockets);
 	g_free(p->listeners);
 	if (p->api.loop)
 		p->http->api.gateway->loop_free(p->api.loop);

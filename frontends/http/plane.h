@@ -14,6 +14,8 @@
 
 #include <pthread.h>
 
+#include <websocket/hub.h>
+
 #include "http.h"
 #include "pool.h"
 
@@ -44,6 +46,7 @@ struct plane {
 	GMainContext *context;
 	GMainLoop *main_loop;
 	struct api_loop api;
+	struct ws_hub websockets;
 	int epoll_fd, event_fd, timer_fd, batch_fd, spare_fd;
 	enum plane_tag event_tag, timer_tag, batch_tag;
 	struct listener *listeners;

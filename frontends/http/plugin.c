@@ -1,15 +1,13 @@
 /*
- * frontends/http/plugin.c - the http component: its options and its life. [main]
+ * frontends/http/plugin.c - the http component: its options. [main]
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include <weir/plugin.h>
 
-#include "http.h"
-#include "plane.h"
+#include <websocket/defaults.h>
 
-#define POOL_THREADS 2
+#include "frontend.h"
 
 /* key, fallback, type, range, help */
 #define OPTION(var, k, f, t, lo, hi, h)                                                            \
@@ -53,6 +51,8 @@ OPTION(max_input_chars, "max_input_chars", "0", INT, 0, 2147483647,
 OPTION(cors_origins, "cors_origins", NULL, LIST, 0, 0,
        "Origins whose pages may call; * for all; unset: no CORS headers.");
 OPTION(admin, "admin", "false", BOOL, 0, 0, "Offer POST /admin/reload to this machine.");
+OPTION(websocket, "websocket", "true", BOOL, 0, 0,
+       "Answer WebSockets at /v1/ws, of pages of cors_origins and of this server.");
 OPTION(www, "www", NULL, PATH, 0, 0, "Folder of static files for all other paths.");
 
 static const struct weir_option option_api_profile = {
@@ -84,197 +84,55 @@ static const struct weir_option *const options[] = {
 	&option_max_input_chars,
 	&option_cors_origins,
 	&option_admin,
+	&option_websocket,
 	&option_www,
 	NULL,
 };
 
-struct frontend {
-	struct weir_instance instance;
-	struct http http;
-	bool running;
-};
-
-void http_count(const struct http *h, weir_metric *m, double by)
+static void configure(struct http_settings *s, const struct weir_kv *conf, size_t n)
 {
-	if (m)
-		h->metrics->add(m, by);
-}
-
-static const char *get(const struct weir_kv *conf, size_t n, const struct weir_option *o)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(conf[i].key, o->key) == 0)
-			return conf[i].value;
-	return o->fallback;
-}
-
-/* The host hands over normalised text; a fallback that it did not, as the table has it. */
-static uint64_t get_number(const struct weir_kv *conf, size_t n, const struct weir_option *o)
-{
-	const char *text = get(conf, n, o);
-	char *end = NULL;
-	uint64_t v = strtoull(text, &end, 10);
-	if (o->type == WEIR_OPTION_DURATION && strcmp(end, "s") == 0)
-		v *= 1000;
-	else if (o->type == WEIR_OPTION_SIZE && strcmp(end, "KiB") == 0)
-		v <<= 10;
-	else if (o->type == WEIR_OPTION_SIZE && strcmp(end, "MiB") == 0)
-		v <<= 20;
-	return v;
-}
-
-static char **get_list(const struct weir_kv *conf, size_t n, const struct weir_option *o)
-{
-	const char *text = get(conf, n, o);
-	if (!text || !text[0])
-		return NULL;
-	char **list = g_strsplit(text, ",", -1);
-	for (char **l = list; *l; l++)
-		g_strstrip(*l);
-	return list;
-}
-
-static void configure(struct http_config *c, struct api_config *api, const struct weir_kv *conf,
-		      size_t n)
-{
-	c->listen = get_list(conf, n, &option_listen);
-	c->n_threads = (uint32_t)get_number(conf, n, &option_io_threads);
-	c->max_connections = (uint32_t)get_number(conf, n, &option_max_connections);
-	c->frame.max_body = get_number(conf, n, &option_max_body);
-	c->max_bodies = get_number(conf, n, &option_max_bodies);
-	c->frame.max_headers = (uint32_t)get_number(conf, n, &option_max_headers);
-	c->frame.max_line = get_number(conf, n, &option_max_line);
-	c->frame.max_head = get_number(conf, n, &option_max_head);
-	c->header_timeout_ms = (uint32_t)get_number(conf, n, &option_header_timeout);
-	c->body_timeout_ms = (uint32_t)get_number(conf, n, &option_body_timeout);
-	c->idle_timeout_ms = (uint32_t)get_number(conf, n, &option_idle_timeout);
-	c->write_timeout_ms = (uint32_t)get_number(conf, n, &option_write_timeout);
-	c->ping_interval_ms = (uint32_t)get_number(conf, n, &option_ping_interval);
-	api->request_timeout_ms = (uint32_t)get_number(conf, n, &option_request_timeout);
-	api->profile = strcmp(get(conf, n, &option_api_profile), "fastapi") == 0
+	struct http_config *c = &s->config;
+	struct api_config *api = &s->api;
+	c->listen = http_option_list(conf, n, &option_listen);
+	c->n_threads = (uint32_t)http_option_number(conf, n, &option_io_threads);
+	c->max_connections = (uint32_t)http_option_number(conf, n, &option_max_connections);
+	c->frame.max_body = http_option_number(conf, n, &option_max_body);
+	c->max_bodies = http_option_number(conf, n, &option_max_bodies);
+	c->frame.max_headers = (uint32_t)http_option_number(conf, n, &option_max_headers);
+	c->frame.max_line = http_option_number(conf, n, &option_max_line);
+	c->frame.max_head = http_option_number(conf, n, &option_max_head);
+	c->header_timeout_ms = (uint32_t)http_option_number(conf, n, &option_header_timeout);
+	c->body_timeout_ms = (uint32_t)http_option_number(conf, n, &option_body_timeout);
+	c->idle_timeout_ms = (uint32_t)http_option_number(conf, n, &option_idle_timeout);
+	c->write_timeout_ms = (uint32_t)http_option_number(conf, n, &option_write_timeout);
+	c->ping_interval_ms = (uint32_t)http_option_number(conf, n, &option_ping_interval);
+	api->request_timeout_ms = (uint32_t)http_option_number(conf, n, &option_request_timeout);
+	api->profile = strcmp(http_option(conf, n, &option_api_profile), "fastapi") == 0
 			       ? API_PROFILE_FASTAPI
 			       : API_PROFILE_OPENAI;
-	api->max_tokens = (uint32_t)get_number(conf, n, &option_max_tokens);
+	api->max_tokens = (uint32_t)http_option_number(conf, n, &option_max_tokens);
 	if (api->max_tokens == 0)
 		api->max_tokens = api->profile == API_PROFILE_FASTAPI ? 4096 : 2000000; /* C2 */
-	api->max_input_chars = (uint32_t)get_number(conf, n, &option_max_input_chars);
+	api->max_input_chars = (uint32_t)http_option_number(conf, n, &option_max_input_chars);
 	if (api->max_input_chars == 0 && api->profile == API_PROFILE_FASTAPI)
 		api->max_input_chars = 8000; /* C11 */
-	c->cors_origins = get_list(conf, n, &option_cors_origins);
+	c->cors_origins = http_option_list(conf, n, &option_cors_origins);
 	for (char **o = c->cors_origins; o && *o; o++)
 		c->cors_any |= strcmp(*o, "*") == 0;
-	c->admin = strcmp(get(conf, n, &option_admin), "true") == 0;
-	c->www = g_strdup(get(conf, n, &option_www));
-}
-
-static void free_planes(struct http *h)
-{
-	pool_free(g_steal_pointer(&h->pool)); /* its threads may still be ringing a plane */
-	for (uint32_t i = 0; h->planes && i < h->config.n_threads; i++)
-		plane_free(h->planes[i]);
-	g_free(g_steal_pointer(&h->planes));
-}
-
-static void post_all(struct frontend *f, void (*call)(struct plane *, void *))
-{
-	for (uint32_t i = 0; i < f->http.config.n_threads; i++)
-		if (f->http.planes[i]->thread)
-			plane_post(f->http.planes[i], call, NULL);
-}
-
-static void stop(struct weir_instance *i)
-{
-	struct frontend *f = i->data;
-	if (!f->http.planes)
-		return;
-	post_all(f, plane_stop);
-	for (uint32_t k = 0; k < f->http.config.n_threads; k++)
-		if (f->http.planes[k]->thread)
-			g_thread_join(g_steal_pointer(&f->http.planes[k]->thread));
-	free_planes(&f->http);
-	f->running = false;
-}
-
-static void drain(struct weir_instance *i)
-{
-	struct frontend *f = i->data;
-	if (f->running)
-		post_all(f, plane_drain);
-}
-
-static void make_metrics(struct http *h)
-{
-	const struct weir_metrics *m = h->metrics;
-	if (!m)
-		return;
-	h->m_connections = m->gauge(h->api.host, "http_connections", "", "Open connections.");
-	h->m_streams = m->gauge(h->api.host, "http_streams", "", "Answers being streamed.");
-	h->m_refused = m->counter(h->api.host, "http_connections_refused", "",
-				  "Connections over the limit, or without a descriptor.");
-	h->m_gone = m->counter(h->api.host, "http_clients_gone", "",
-			       "Clients that went away before their answer was complete.");
-	h->m_stalled = m->counter(h->api.host, "http_clients_stalled", "",
-				  "Clients that took nothing for write_timeout and were cut off.");
-}
-
-static weir_status start(struct weir_instance *i, struct weir_error *err)
-{
-	struct frontend *f = i->data;
-	struct http *h = &f->http;
-	make_metrics(h);
-	h->planes = g_new0(struct plane *, h->config.n_threads);
-	for (uint32_t k = 0; k < h->config.n_threads; k++)
-		h->planes[k] = plane_new(h);
-	h->pool = pool_new(POOL_THREADS);
-	weir_status status = plane_listen(h, err);
-	for (uint32_t k = 0; status == WEIR_OK && k < h->config.n_threads; k++)
-		status = plane_start(h->planes[k], err);
-	if (status == WEIR_OK)
-		f->running = true;
-	else
-		stop(i);
-	return status;
-}
-
-static void destroy(struct weir_instance *i)
-{
-	if (!i)
-		return;
-	struct frontend *f = i->data;
-	g_strfreev(f->http.config.listen);
-	g_strfreev(f->http.config.cors_origins);
-	g_free(f->http.config.www);
-	g_free(f);
+	c->admin = strcmp(http_option(conf, n, &option_admin), "true") == 0;
+	c->websocket = strcmp(http_option(conf, n, &option_websocket), "true") == 0;
+	ws_config_init(&s->websocket);
+	s->websocket.limits.max_message = c->frame.max_body;
+	s->websocket.handshake.origins = g_strdupv(c->cors_origins);
+	c->www = g_strdup(http_option(conf, n, &option_www));
 }
 
 static weir_status create(const struct weir_host *host, const struct weir_kv *conf, size_t n_conf,
 			  struct weir_instance **ret, struct weir_error *err)
 {
-	struct api api = { 0 };
-	weir_status status = api_init(&api, host, "http", err);
-	if (status != WEIR_OK)
-		return status;
-	struct frontend *f = g_new0(struct frontend, 1);
-	f->instance = (struct weir_instance){ .size = sizeof(f->instance),
-					      .data = f,
-					      .start = start,
-					      .drain = drain,
-					      .stop = stop,
-					      .destroy = destroy };
-	f->http.api = api;
-	f->http.metrics = host->get_ext(host, WEIR_HOST_METRICS);
-	f->http.status = host->get_ext(host, WEIR_HOST_STATUS);
-	configure(&f->http.config, &f->http.api.config, conf, n_conf);
-	if (!f->http.config.listen) {
-		err->code = WEIR_E_INVALID;
-		g_strlcpy(err->param, "listen", sizeof(err->param));
-		g_strlcpy(err->text, "http: listen is empty: give at least one host:port",
-			  sizeof(err->text));
-		destroy(&f->instance);
-		return WEIR_E_INVALID;
-	}
-	*ret = &f->instance;
-	return WEIR_OK;
+	struct http_settings settings = { 0 };
+	configure(&settings, conf, n_conf);
+	return http_frontend_create(host, "http", &settings, ret, err);
 }
 
 static const struct weir_component component = {
@@ -283,7 +141,7 @@ static const struct weir_component component = {
 	.id = "http",
 	.title = "HTTP/1.1: OpenAI-compatible API with server-sent events",
 	.help = "Serves /v1/chat/completions, /v1/completions, /v1/models, /tokenize, "
-		"/detokenize, /health, /ping, /metrics and static files.",
+		"/detokenize, /v1/ws (WebSocket), /health, /ping, /metrics and static files.",
 	.options = options,
 	.create = create,
 };

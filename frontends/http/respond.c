@@ -9,7 +9,7 @@
 
 #define CHUNK_LINE 10 /* eight digits, CR LF */
 
-static void queued(struct conn *c)
+void conn_queued(struct conn *c)
 {
 	if (conn_unsent(c) == 0)
 		c->t_progress = c->plane->now_ms;
@@ -62,7 +62,7 @@ void conn_respond(struct conn *c, int status, const char *type, const void *body
 		  const char *headers)
 {
 	g_assert(c->state == CONN_STATE_BUSY && !c->handled && !c->streaming);
-	queued(c);
+	conn_queued(c);
 	c->handled = true;
 	put_head(c, status, type);
 	if (headers)
@@ -104,7 +104,7 @@ void conn_respond_error(struct conn *c, int status, const char *code, const char
 void conn_stream_begin(struct conn *c, const char *type)
 {
 	g_assert(c->state == CONN_STATE_BUSY && !c->handled && !c->streaming);
-	queued(c);
+	conn_queued(c);
 	c->handled = c->streaming = true;
 	c->status = 200;
 	c->chunked = c->req->minor >= 1;
@@ -119,7 +119,7 @@ void conn_stream_begin(struct conn *c, const char *type)
 
 struct buf *conn_stream(struct conn *c)
 {
-	queued(c);
+	conn_queued(c);
 	if (c->chunked && c->chunk_at == SIZE_MAX) {
 		c->chunk_at = c->out.len;
 		buf_append(&c->out, "00000000\r\n", CHUNK_LINE);
@@ -147,7 +147,7 @@ void conn_close_chunk(struct conn *c)
 void conn_end(struct conn *c)
 {
 	g_assert(c->streaming);
-	queued(c);
+	conn_queued(c);
 	if (c->chunked) {
 		conn_close_chunk(c);
 		buf_append(&c->out, "0\r\n\r\n", 5);
@@ -155,8 +155,19 @@ void conn_end(struct conn *c)
 	conn_finish(c, 200);
 }
 
+void conn_put_upgrade(struct conn *c, const struct buf *lines)
+{
+	g_assert(c->state == CONN_STATE_BUSY && !c->handled);
+	conn_queued(c);
+	c->handled = true;
+	buf_printf(&c->out, "HTTP/1.1 101 %s\r\nDate: %s\r\nX-Request-Id: %s\r\n",
+		   api_status_text(101), plane_date(c->plane), c->request_id);
+	buf_append(&c->out, lines->data, lines->len);
+	buf_append(&c->out, "\r\n", 2);
+}
+
 void conn_write_raw(struct conn *c, const void *data, size_t len)
 {
-	queued(c);
+	conn_queued(c);
 	buf_append(&c->out, data, len);
 }

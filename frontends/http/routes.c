@@ -25,6 +25,8 @@ static const struct route table[] = {
 	{ "/v1/models/", "models", ROUTE_METHOD_GET, true, handle_model, "One model." },
 	{ "/tokenize", "tokenize", ROUTE_METHOD_POST, false, handle_api, "Text to token ids." },
 	{ "/detokenize", "detokenize", ROUTE_METHOD_POST, false, handle_api, "Token ids to text." },
+	{ "/v1/ws", "websocket", ROUTE_METHOD_GET, false, handle_websocket,
+	  "WebSocket: many requests at once (docs/websocket-protocol.md)." },
 	{ "/health", "health", ROUTE_METHOD_GET, false, handle_health,
 	  "State, backends and queue." },
 	{ "/v1/health", "health", ROUTE_METHOD_GET, false, handle_health, "The same." },
@@ -53,6 +55,10 @@ const struct route *routes_table(void)
 
 static bool enabled(const struct http *h, const struct route *r)
 {
+	if (h->config.only_websocket && r->run != handle_websocket && r->run != handle_ping)
+		return false;
+	if (r->run == handle_websocket)
+		return h->config.websocket;
 	return r->run != handle_reload || h->config.admin;
 }
 
@@ -82,7 +88,7 @@ static bool is_page(const struct http *h, const char *path)
 {
 	if (strncmp(path, "/v1/", 4) == 0 || path[0] != '/')
 		return false;
-	return h->config.www || strcmp(path, "/") == 0;
+	return h->config.www || (strcmp(path, "/") == 0 && !h->config.only_websocket);
 }
 
 int routes_refuses(const struct http *h, const struct http_request *r)

@@ -1,0 +1,285 @@
+/*
+ * frontends/websocket/messages.c - what a client says: one JSON object each, told apart by its type
+ * (docs/websocket-protocol.md). See session.h.
+ */
+#include "session.h"
+
+#include <string.h>
+
+#include <json-glib/json-glib.h>
+
+#include <api/body.h>
+#include <api/format.h>
+#include <api/json-check.h>
+#include <api/json-write.h>
+
+#include "request.h"
+
+#define MAX_CREDIT 1000000000
+
+struct message {
+	struct ws_session *session;
+	JsonObject *object;
+	const char *type, *id; /* id NULL: none */
+};
+
+static JsonNode *member(JsonObject *o, const char *name)
+{
+	JsonNode *node = json_object_get_member(o, name);
+	return node && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
+}
+
+static bool holds(JsonNode *node, GType type)
+{
+	return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == type;
+}
+
+static const char *text_member(JsonObject *o, const char *name)
+{
+	JsonNode *node = member(o, name);
+	return holds(node, G_TYPE_STRING) ? json_node_get_string(node) : NULL;
+}
+
+static void refuse(const struct message *m, int status, const char *code, const char *param,
+		   const char *text)
+{
+	struct api_error e;
+	api_error_set(&e, status, code, text);
+	if (param)
+		g_strlcpy(e.param, param, sizeof(e.param));
+	ws_session_error(m->session, m->id, &e);
+}
+
+/* 0..MAX_CREDIT; absent: fallback. false: it is something else, and the client has been told. */
+static bool count_member(const struct message *m, const char *name, int64_t fallback,
+			 int64_t *ret_value)
+{
+	JsonNode *node = member(m->object, name);
+	*ret_value = fallback;
+	if (!node)
+		return true;
+	if (holds(node, G_TYPE_INT64) && json_node_get_int(node) >= 0 &&
+	    json_node_get_int(node) <= MAX_CREDIT) {
+		*ret_value = json_node_get_int(node);
+		return true;
+	}
+	g_autofree char *text =
+		g_strdup_printf("%s must be an integer from 0 to %d", name, MAX_CREDIT);
+	refuse(m, 400, "invalid_value", name, text);
+	return false;
+}
+
+static struct ws_request *find(const struct message *m)
+{
+	struct ws_session *s = m->session;
+	const char *response = text_member(m->object, "response_id");
+	GHashTableIter iter;
+	gpointer request;
+	if (m->id)
+		return g_hash_table_lookup(s->requests, m->id);
+	if (!response)
+		return s->newest;
+	g_hash_table_iter_init(&iter, s->requests);
+	while (g_hash_table_iter_next(&iter, NULL, &request))
+		if (strcmp(((struct ws_request *)request)->call->id, response) == 0)
+			return request;
+	return NULL;
+}
+
+/* ---- types ---- */
+
+static void refuse_body(const struct message *m, const struct api_error_list *errors)
+{
+	ws_session_error(m->session, m->id, &errors->items[0]);
+}
+
+static bool may_create(const struct message *m)
+{
+	const struct ws_session *s = m->session;
+	if (s->hub->draining)
+		refuse(m, 503, "server_draining", NULL,
+		       "the server is going away: connect again for new requests");
+	else if (m->id && g_hash_table_contains(s->requests, m->id))
+		refuse(m, 400, "duplicate_id", "id", "a request with this id is under way");
+	else if (g_hash_table_size(s->requests) >= s->hub->config->max_requests)
+		refuse(m, 429, "too_many_requests", NULL,
+		       "too many requests at once on this socket");
+	else
+		return true;
+	return false;
+}
+
+/* The body is a member, or the message itself as OpenAI has it. Unless it says otherwise the answer
+ * is streamed: that is what a socket is for. */
+static void create(const struct message *m, const struct api_endpoint *endpoint)
+{
+	struct ws_create what = { .id = m->id };
+	struct api_error_list errors;
+	int64_t credit;
+	JsonNode *body = member(m->object, "body"), *resume = member(m->object, "resume");
+	if (!body && strcmp(m->type, "response.create") == 0)
+		body = member(m->object, "response");
+	if (!may_create(m) || !count_member(m, "credit", -1, &credit))
+		return;
+	if (body && !JSON_NODE_HOLDS_OBJECT(body)) {
+		refuse(m, 400, "invalid_value", "body", "body must be an object");
+		return;
+	}
+	if (resume && !holds(resume, G_TYPE_BOOLEAN)) {
+		refuse(m, 400, "invalid_value", "resume", "resume must be true or false");
+		return;
+	}
+	JsonObject *o = body ? json_node_get_object(body) : m->object;
+	if (endpoint->format->event && !member(o, "stream"))
+		json_object_set_boolean_member(o, "stream", TRUE);
+	struct api_body *parsed =
+		api_body_read(&m->session->hub->api->api->config, endpoint, o, &errors);
+	if (!parsed) {
+		refuse_body(m, &errors);
+		return;
+	}
+	what.resume = resume && json_node_get_boolean(resume) && m->id;
+	what.own_credit = credit >= 0;
+	what.credit = credit >= 0 ? (uint32_t)credit : 0;
+	ws_request_create(m->session, parsed, &what);
+}
+
+static void cancel(const struct message *m)
+{
+	struct ws_request *r = find(m);
+	if (r)
+		ws_request_cancel(r);
+	else
+		refuse(m, 404, "request_not_found", "id", "no such request is under way");
+}
+
+static void credit(const struct message *m)
+{
+	struct ws_request *r = find(m);
+	int64_t n;
+	if (!count_member(m, "n", 1, &n))
+		return;
+	/* It may have ended meanwhile: nothing is wrong then. */
+	if (r)
+		ws_request_credit(r, (uint32_t)n);
+}
+
+static void resume(const struct message *m)
+{
+	struct ws_session *s = m->session;
+	const char *token = text_member(m->object, "token");
+	struct ws_request *r = token ? g_hash_table_lookup(s->hub->resumable, token) : NULL;
+	JsonNode *after = member(m->object, "after");
+	int64_t from = 0, n;
+	if (after && (!holds(after, G_TYPE_INT64) || json_node_get_int(after) < -1 ||
+		      json_node_get_int(after) == G_MAXINT64)) {
+		refuse(m, 400, "invalid_value", "after",
+		       "after must be the last seq that came, or -1");
+		return;
+	}
+	if (!count_member(m, "credit", -1, &n))
+		return;
+	if (after)
+		from = json_node_get_int(after) + 1;
+	if (!r || (m->id && strcmp(m->id, r->id) != 0)) {
+		refuse(m, 404, "resume_not_found", "token",
+		       "nothing can be resumed by this token: it is wrong, or its time is over");
+	} else if ((uint64_t)from > r->seq) {
+		refuse(m, 400, "invalid_value", "after",
+		       "after is a message that has not been sent");
+	} else if ((uint64_t)from < replay_first(r->replay)) {
+		refuse(m, 410, "events_lost", "after",
+		       "the messages behind it are no longer kept: ask again from the beginning");
+	} else if (r->session != s && g_hash_table_contains(s->requests, r->id)) {
+		refuse(m, 400, "duplicate_id", "id", "a request with this id is under way");
+	} else {
+		if (n >= 0 && r->call) {
+			r->own_credit = true;
+			r->balance = n;
+		}
+		ws_request_resume(r, s, (uint64_t)from);
+	}
+}
+
+static void ping(const struct message *m)
+{
+	struct buf *b = &m->session->hub->json;
+	JsonNode *echo = member(m->object, "echo");
+	buf_puts(b, "{\"type\":\"pong\"");
+	if (m->id) {
+		buf_puts(b, ",\"id\":");
+		json_put_cstring(b, m->id);
+	}
+	if (echo) {
+		g_autofree char *text = json_to_string(echo, FALSE);
+		buf_puts(b, ",\"echo\":");
+		buf_puts(b, text);
+	}
+	buf_putc(b, '}');
+	ws_session_send(m->session, b);
+}
+
+static const struct api_endpoint *endpoint_of(const char *type)
+{
+	const char *dot = strrchr(type, '.');
+	if (strcmp(type, "response.create") == 0)
+		return api_endpoint_find("responses");
+	if (!dot || strcmp(dot, ".create") != 0)
+		return NULL;
+	g_autofree char *name = g_strndup(type, (gsize)(dot - type));
+	return api_endpoint_find(name);
+}
+
+static void dispatch(const struct message *m)
+{
+	static const struct {
+		const char *type;
+		void (*take)(const struct message *);
+	} types[] = { { "cancel", cancel },
+		      { "response.cancel", cancel },
+		      { "credit", credit },
+		      { "resume", resume },
+		      { "ping", ping } };
+	for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+		if (strcmp(m->type, types[i].type) == 0) {
+			types[i].take(m);
+			return;
+		}
+	}
+	const struct api_endpoint *endpoint = endpoint_of(m->type);
+	if (endpoint)
+		create(m, endpoint);
+	else
+		refuse(m, 400, "unknown_type", "type", "there is no message of this type");
+}
+
+void ws_message_take(struct ws_session *s, const char *text, size_t n)
+{
+	struct message m = { .session = s };
+	struct json_fault fault;
+	g_autoptr(JsonParser) parser = json_parser_new();
+	if (!json_check(text, n, &fault)) {
+		g_autofree char *why = g_strdup_printf("not JSON: %s, line %u, column %u",
+						       fault.what, fault.line, fault.column);
+		refuse(&m, 400, "invalid_json", NULL, why);
+		return;
+	}
+	if (n > G_MAXSSIZE || !json_parser_load_from_data(parser, text, (gssize)n, NULL) ||
+	    !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+		refuse(&m, 400, "invalid_json", NULL, "a message must be a JSON object");
+		return;
+	}
+	m.object = json_node_get_object(json_parser_get_root(parser));
+	m.type = text_member(m.object, "type");
+	JsonNode *id = member(m.object, "id");
+	if (id && (!holds(id, G_TYPE_STRING) || strlen(json_node_get_string(id)) > WS_ID_MAX ||
+		   !json_node_get_string(id)[0])) {
+		refuse(&m, 400, "invalid_value", "id", "id must be a string of 1 to 128 bytes");
+		return;
+	}
+	m.id = id ? json_node_get_string(id) : NULL;
+	if (!m.type)
+		refuse(&m, 400, "missing_required_parameter", "type", "type is required");
+	else
+		dispatch(&m);
+}
