@@ -1,0 +1,646 @@
+/*
+ * tests/unit/test-websocket-session.c - requests on WebSockets, over real sockets and with a
+ * scripted gateway: shapes, credit, cancel, resume, clients that do not read or go away, draining.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include <glib.h>
+#include <sys/socket.h>
+
+#include "frame.h"
+#include "http-harness.h"
+
+#define BODY             "\"body\":{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
+#define CREATE(id, more) "{\"type\":\"chat.create\",\"id\":\"" id "\"" more "," BODY "}"
+
+struct client {
+	int fd;
+	struct buf in;
+};
+
+static void recv_more(struct client *c)
+{
+	char part[16384];
+	ssize_t n = recv(c->fd, part, sizeof(part), 0);
+	if (n <= 0)
+		g_error("the server closed, or said nothing: %.*s", (int)c->in.len, c->in.data);
+	buf_append(&c->in, part, (size_t)n);
+}
+
+static char *handshake(struct harness *h, struct client *c, const char *more)
+{
+	g_autofree char *request =
+		g_strdup_printf("GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+				"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
+				more);
+	*c = (struct client){ .fd = harness_connect(h) };
+	harness_send(c->fd, request, strlen(request));
+	char *end = NULL;
+	while (!end) {
+		recv_more(c);
+		end = strstr(buf_terminate(&c->in), "\r\n\r\n");
+	}
+	size_t n = (size_t)(end + 4 - c->in.data);
+	char *head = g_strndup(c->in.data, n);
+	buf_consume(&c->in, n);
+	return head;
+}
+
+static struct client client_open(struct harness *h)
+{
+	struct client c;
+	g_autofree char *head = handshake(h, &c, "");
+	g_assert_true(g_str_has_prefix(head, "HTTP/1.1 101 Switching Protocols\r\n"));
+	return c;
+}
+
+static void client_close(struct client *c)
+{
+	close(c->fd);
+	buf_free(&c->in);
+}
+
+static void client_frame(struct client *c, uint8_t opcode, const char *text, size_t n)
+{
+	struct buf b = { NULL, 0, 0 };
+	buf_putc(&b, (char)(0x80 | opcode));
+	g_assert_cmpuint(n, <, 65536);
+	if (n < 126) {
+		buf_putc(&b, (char)(0x80 | n));
+	} else {
+		buf_putc(&b, (char)(0x80 | 126));
+		buf_putc(&b, (char)(n >> 8));
+		buf_putc(&b, (char)n);
+	}
+	buf_append(&b, "\0\0\0\0", 4); /* a mask that changes nothing */
+	buf_append(&b, text, n);
+	harness_send(c->fd, b.data, b.len);
+	buf_free(&b);
+}
+
+static void say(struct client *c, const char *text)
+{
+	client_frame(c, WS_OPCODE_TEXT, text, strlen(text));
+}
+
+/* A frame, if one is there; NULL: none. */
+static char *take_frame(struct client *c, uint8_t *ret_opcode)
+{
+	const uint8_t *p = (const uint8_t *)c->in.data;
+	if (c->in.len < 2)
+		return NULL;
+	size_t n = p[1], head = 2;
+	g_assert_cmpuint(n, <, 127);
+	if (n == 126) {
+		if (c->in.len < 4)
+			return NULL;
+		n = (size_t)p[2] << 8 | p[3];
+		head = 4;
+	}
+	if (c->in.len < head + n)
+		return NULL;
+	*ret_opcode = p[0] & 15;
+	char *text = g_strndup(c->in.data + head, n);
+	buf_consume(&c->in, head + n);
+	return text;
+}
+
+/* The next message. */
+static char *hear(struct client *c)
+{
+	uint8_t opcode;
+	char *text;
+	while (!(text = take_frame(c, &opcode)))
+		recv_more(c);
+	g_assert_cmpint(opcode, ==, WS_OPCODE_TEXT);
+	return text;
+}
+
+static void hears(struct client *c, const char *part)
+{
+	g_autofree char *text = hear(c);
+	if (!strstr(text, part))
+		g_error("%s is not in %s", part, text);
+}
+
+/* Until a close frame, and then the end; its code. */
+static unsigned hears_close(struct client *c)
+{
+	for (;;) {
+		uint8_t opcode;
+		g_autofree char *text = take_frame(c, &opcode);
+		if (!text)
+			recv_more(c);
+		else if (opcode == WS_OPCODE_CLOSE)
+			return (unsigned)(uint8_t)text[0] << 8 | (uint8_t)text[1];
+	}
+}
+
+static bool is_silent(struct client *c)
+{
+	char byte;
+	g_usleep(60000);
+	return c->in.len == 0 && recv(c->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+}
+
+static void end_with(struct fake_stream *s, weir_status status)
+{
+	struct weir_end end = { .size = sizeof(end),
+				.status = status,
+				.finish = WEIR_FINISH_STOP,
+				.n_prompt = 5,
+				.n_output = 3 };
+	fake_end(s, &end);
+}
+
+/* As many tokens "t<i>" as max_tokens says; an empty one after each. */
+static void count_up(struct fake_gateway *g, struct fake_stream *s)
+{
+	fake_started(s, 5);
+	bool on = true;
+	for (uint32_t i = 0; on && i < fake_limits(s)->max_tokens; i++) {
+		char text[16];
+		g_snprintf(text, sizeof(text), "t%u", i);
+		on = fake_token(s, 0, text) && fake_token(s, 0, "");
+	}
+	end_with(s, on ? WEIR_OK : WEIR_E_CANCELLED);
+}
+
+static void start(struct harness *h)
+{
+	fake_gateway_init(&h->gateway);
+	h->gateway.script = count_up;
+	harness_start(h, NULL);
+}
+
+#define COUNT(id, n, more)                                                                         \
+	"{\"type\":\"chat.create\",\"id\":\"" id "\"" more ",\"body\":{\"model\":\"m\","           \
+	"\"max_tokens\":" n ",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}}"
+
+static void test_shapes(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c;
+	g_autofree char *head = handshake(&h, &c, "Sec-WebSocket-Protocol: weir.v1\r\n");
+	g_assert_nonnull(strstr(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+	g_assert_nonnull(strstr(head, "Sec-WebSocket-Protocol: weir.v1\r\n"));
+	hears(&c, "{\"type\":\"session.created\",\"session\":{\"protocol\":\"weir.v1\"");
+	say(&c, COUNT("a\\n\\\"", "2", ""));
+	hears(&c, "{\"type\":\"accepted\",\"id\":\"a\\n\\\"\",\"request\":\"chatcmpl-");
+	hears(&c, "{\"type\":\"chunk\",\"id\":\"a\\n\\\"\",\"seq\":0,\"data\":{\"id\":\"chatcmpl-");
+	hears(&c, "\"seq\":1,\"data\":{");
+	hears(&c, "\"delta\":{\"content\":\"t1\"}");
+	hears(&c, "\"finish_reason\":\"stop\"}]}}");
+	hears(&c, "{\"type\":\"done\",\"id\":\"a\\n\\\"\",\"seq\":4,\"usage\":{\"prompt_tokens\":5,"
+		  "\"completion_tokens\":4,\"total_tokens\":9,");
+	/* Not streamed when it says so; the id is free again; without id there is one. */
+	say(&c, "{\"type\":\"chat.create\",\"model\":\"m\",\"stream\":false,\"max_tokens\":1,"
+		"\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+	hears(&c, "{\"type\":\"result\",\"id\":\"chatcmpl-");
+	say(&c, "{\"type\":\"ping\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\\u00e4\"}]}");
+	hears(&c, "{\"type\":\"pong\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\xc3\xa4\"}]}");
+	client_frame(&c, WS_OPCODE_CLOSE, "\x03\xe8", 2);
+	g_assert_cmpuint(hears_close(&c), ==, 1000);
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static void test_errors(void)
+{
+	static const char *const cases[][2] = {
+		{ "{", "\"code\":\"invalid_json\"" },
+		{ "[]", "a message must be a JSON object" },
+		{ "{}", "\"type is required\"" },
+		{ "{\"type\":1}", "\"type is required\"" },
+		{ "{\"type\":\"x\",\"id\":1}", "\"param\":\"id\",\"code\":\"invalid_value\"" },
+		{ "{\"type\":\"x\",\"id\":\"i\"}",
+		  "\"id\":\"i\",\"status\":400,\"error\":{\"message\":"
+		  "\"there is no message of this type\"" },
+		{ "{\"type\":\"chat.create\",\"id\":\"i\",\"body\":3}", "body must be an object" },
+		{ "{\"type\":\"chat.create\",\"id\":\"i\",\"body\":{}}", "model is required" },
+		{ "{\"type\":\"none.create\",\"id\":\"i\"}", "unknown_type" },
+		{ CREATE("i", ",\"credit\":-1"), "credit must be an integer from 0" },
+		{ CREATE("i", ",\"resume\":1"), "resume must be true or false" },
+		{ "{\"type\":\"cancel\",\"id\":\"none\"}", "request_not_found" },
+		{ "{\"type\":\"response.cancel\"}", "request_not_found" },
+		{ "{\"type\":\"resume\",\"token\":\"00\"}", "resume_not_found" },
+		{ "{\"type\":\"resume\",\"token\":\"00\",\"after\":\"x\"}", "after must be" },
+	};
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		say(&c, cases[i][0]);
+		hears(&c, cases[i][1]);
+	}
+	/* Credit for what has ended is nothing wrong. */
+	say(&c, "{\"type\":\"credit\",\"id\":\"ended\",\"n\":5}");
+	say(&c, COUNT("i", "1000000", ",\"credit\":1"));
+	hears(&c, "accepted");
+	hears(&c, "\"seq\":0");
+	say(&c, COUNT("i", "1", ""));
+	hears(&c, "duplicate_id");
+	client_close(&c);
+	harness_await(&h.gateway.n_ended, 1);
+	harness_stop(&h);
+}
+
+static weir_status refuse_all(struct fake_gateway *g, weir_request *r, struct weir_error *err)
+{
+	err->code = WEIR_E_NOT_FOUND;
+	g_strlcpy(err->text, "no such model", sizeof(err->text));
+	g_strlcpy(err->param, "model", sizeof(err->param));
+	return WEIR_E_NOT_FOUND;
+}
+
+static void fail_late(struct fake_gateway *g, struct fake_stream *s)
+{
+	fake_started(s, 5);
+	fake_token(s, 0, "half");
+	end_with(s, WEIR_E_INTERNAL);
+}
+
+static void test_failures(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	h.gateway.check = refuse_all;
+	say(&c, CREATE("a", ",\"resume\":true"));
+	hears(&c, "accepted");
+	hears(&c,
+	      "{\"type\":\"error\",\"id\":\"a\",\"seq\":0,\"status\":404,\"error\":{\"message\":"
+	      "\"model not found\",\"type\":\"invalid_request_error\",\"param\":\"model\"");
+	h.gateway.check = NULL;
+	h.gateway.script = fail_late;
+	say(&c, CREATE("a", ""));
+	hears(&c, "accepted");
+	hears(&c, "\"seq\":0");
+	hears(&c, "\"content\":\"half\"");
+	hears(&c, "{\"type\":\"error\",\"id\":\"a\",\"seq\":2,\"status\":500,");
+	client_close(&c);
+	harness_stop(&h);
+}
+
+/* One message for each credit, the empty tokens in between notwithstanding. */
+static void test_credit(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	say(&c, COUNT("a", "20", ",\"credit\":1"));
+	hears(&c, "accepted");
+	hears(&c, "\"seq\":0");
+	for (int i = 0; i < 5; i++) {
+		g_assert_true(is_silent(&c));
+		say(&c, "{\"type\":\"credit\",\"id\":\"a\"}");
+		char text[16];
+		g_snprintf(text, sizeof(text), "\"t%d\"", i);
+		hears(&c, text);
+	}
+	g_assert_true(is_silent(&c));
+	/* Another request of the socket is not held up. */
+	say(&c, COUNT("b", "3", ""));
+	for (int i = 0; i < 6; i++)
+		hears(&c, "\"id\":\"b\"");
+	hears(&c, "\"type\":\"done\",\"id\":\"b\"");
+	say(&c, "{\"type\":\"credit\",\"id\":\"a\",\"n\":100}");
+	for (int i = 5; i < 20; i++)
+		hears(&c, "\"content\":\"t");
+	hears(&c, "\"finish_reason\":\"stop\"");
+	hears(&c, "\"type\":\"done\"");
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static void test_cancel(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	for (int round = 0; round < 3; round++) {
+		say(&c, COUNT("a", "1000000", ""));
+		hears(&c, "accepted");
+		hears(&c, "\"seq\":0");
+		hears(&c, "\"t0\"");
+		say(&c, round == 0   ? "{\"type\":\"cancel\",\"id\":\"a\"}"
+			: round == 1 ? "{\"type\":\"response.cancel\"}"
+				     : "{\"type\":\"response.cancel\",\"id\":\"a\"}");
+		bool cancelled = false;
+		for (int i = 0; i < 3000 && !cancelled; i++) {
+			g_autofree char *text = hear(&c);
+			cancelled = g_str_has_prefix(text, "{\"type\":\"cancelled\",\"id\":\"a\"");
+			if (cancelled)
+				g_assert_nonnull(strstr(text, "\"usage\":{"));
+		}
+		g_assert_true(cancelled);
+	}
+	harness_await(&h.gateway.n_ended, 3);
+	g_assert_true(is_silent(&c));
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static void test_gone(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	say(&c, COUNT("a", "1000000", ",\"credit\":3"));
+	say(&c, COUNT("b", "1000000", ""));
+	harness_await(&h.gateway.n_opened, 2);
+	client_close(&c);
+	harness_await(&h.gateway.n_cancelled, 2);
+	harness_await(&h.gateway.n_ended, 2);
+	harness_stop(&h);
+}
+
+static char *token_of(const char *accepted)
+{
+	const char *at = strstr(accepted, "\"resume\":\"");
+	g_assert_nonnull(at);
+	return g_strndup(at + strlen("\"resume\":\""), 32);
+}
+
+static gint64 seq_of(const char *message)
+{
+	const char *at = strstr(message, "\"seq\":");
+	return at ? g_ascii_strtoll(at + 6, NULL, 10) : -1;
+}
+
+/* Reads messages from..to of a count; each once, in order. */
+static void hears_count(struct client *c, gint64 from, gint64 to)
+{
+	for (gint64 i = from; i <= to; i++) {
+		g_autofree char *text = hear(c);
+		g_autofree char *token = g_strdup_printf("\"t%d\"", (int)i - 1);
+		g_assert_cmpint(seq_of(text), ==, i);
+		if (i && !strstr(text, token))
+			g_error("%s is not in %s", token, text);
+	}
+}
+
+static void resume(struct client *c, const char *token, int after)
+{
+	g_autofree char *text = g_strdup_printf(
+		"{\"type\":\"resume\",\"token\":\"%s\",\"after\":%d}", token, after);
+	say(c, text);
+}
+
+/* Lost in the middle, several times, at last after the end: every token comes once. */
+static void test_resume(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	say(&c, COUNT("a", "600", ",\"resume\":true"));
+	g_autofree char *accepted = hear(&c);
+	g_autofree char *token = token_of(accepted);
+	hears_count(&c, 0, 50);
+	client_close(&c);
+	for (int at = 50; at < 600; at += 250) {
+		c = client_open(&h);
+		resume(&c, token, at);
+		hears(&c, "{\"type\":\"resumed\",\"id\":\"a\",\"from\":");
+		hears_count(&c, at + 1, MIN(at + 250, 600));
+		if (at + 250 < 600)
+			client_close(&c);
+	}
+	hears(&c, "\"finish_reason\":\"stop\"");
+	hears(&c, "\"type\":\"done\",\"id\":\"a\",\"seq\":602");
+	client_close(&c);
+	/* The end was lost. */
+	c = client_open(&h);
+	resume(&c, token, 600);
+	hears(&c, "resumed");
+	hears(&c, "\"seq\":601");
+	hears(&c, "\"type\":\"done\"");
+	resume(&c, token, 603);
+	hears(&c, "after is a message that has not been sent");
+	/* Its number is free for another one, on this very socket. */
+	say(&c, COUNT("a", "1", ""));
+	hears(&c, "accepted");
+	client_close(&c);
+	harness_stop(&h);
+	g_assert_cmpint(h.gateway.n_opened, ==, 2);
+}
+
+/* The old socket is still there (the network is not): the answer moves. Then on the same socket. */
+static void test_resume_moves(void)
+{
+	struct harness h;
+	start(&h);
+	struct client a = client_open(&h), b = client_open(&h);
+	say(&a, COUNT("a", "100000", ",\"resume\":true,\"credit\":5"));
+	g_autofree char *accepted = hear(&a);
+	g_autofree char *token = token_of(accepted);
+	hears_count(&a, 0, 4);
+	resume(&b, token, 2);
+	hears(&a, "{\"type\":\"moved\",\"id\":\"a\"}");
+	hears(&b, "\"from\":3");
+	hears_count(&b, 3, 4);
+	g_assert_true(is_silent(&a) && is_silent(&b));
+	say(&b, "{\"type\":\"credit\",\"id\":\"a\",\"n\":2}");
+	hears_count(&b, 5, 6);
+	resume(&b, token, 0);
+	hears(&b, "\"from\":1");
+	hears_count(&b, 1, 6);
+	say(&a, "{\"type\":\"cancel\",\"id\":\"a\"}");
+	hears(&a, "request_not_found");
+	client_close(&a);
+	g_assert_cmpint(h.gateway.n_cancelled, ==, 0);
+	say(&b, "{\"type\":\"cancel\",\"id\":\"a\"}");
+	hears(&b, "\"type\":\"cancelled\"");
+	client_close(&b);
+	harness_stop(&h);
+}
+
+/* Nobody reads: production stands still, and what is kept is bounded; going on from what has gone
+ * is an error and not a gap. */
+static void test_lost(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	say(&c, COUNT("a", "3000", ",\"resume\":true"));
+	g_autofree char *accepted = hear(&c);
+	g_autofree char *token = token_of(accepted);
+	hears_count(&c, 0, 2500);
+	client_close(&c);
+	c = client_open(&h);
+	resume(&c, token, 10);
+	hears(&c, "events_lost");
+	resume(&c, token, 2500);
+	hears(&c, "resumed");
+	hears_count(&c, 2501, 3000);
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static int n_emitted; /* atomic */
+
+static void flood(struct fake_gateway *g, struct fake_stream *s)
+{
+	g_autofree char *text = g_strnfill(200, 'x');
+	fake_started(s, 5);
+	while (fake_token(s, 0, text))
+		g_atomic_int_inc(&n_emitted);
+	end_with(s, WEIR_E_CANCELLED);
+}
+
+static void test_never_reads(void)
+{
+	struct harness h;
+	start(&h);
+	h.gateway.script = flood;
+	struct client c = client_open(&h), other;
+	int before = -1, small = 4096;
+	setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (int i = 0; i < 20; i++) {
+		g_autofree char *text =
+			g_strdup_printf("{\"type\":\"chat.create\",\"id\":\"r%d\"," BODY "}", i);
+		say(&c, text);
+	}
+	harness_await(&h.gateway.n_opened, 20);
+	for (int i = 0; i < 100 && before != g_atomic_int_get(&n_emitted); i++) {
+		before = g_atomic_int_get(&n_emitted);
+		g_usleep(100000);
+	}
+	g_assert_cmpint(before, ==, g_atomic_int_get(&n_emitted));
+	g_assert_cmpint(before, <, 60000);
+	/* The others are served. */
+	h.gateway.script = count_up;
+	other = client_open(&h);
+	say(&other, COUNT("a", "5", ""));
+	hears(&other, "accepted");
+	hears_count(&other, 0, 5);
+	client_close(&other);
+	client_close(&c);
+	harness_await(&h.gateway.n_cancelled, 20);
+	harness_stop(&h);
+}
+
+static void test_socket_rules(void)
+{
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	client_frame(&c, WS_OPCODE_PING, "ping", 4);
+	uint8_t opcode = 0;
+	g_autofree char *pong = NULL;
+	while (!(pong = take_frame(&c, &opcode)))
+		recv_more(&c);
+	g_assert_cmpint(opcode, ==, WS_OPCODE_PONG);
+	g_assert_cmpstr(pong, ==, "ping");
+	client_frame(&c, WS_OPCODE_BINARY, "x", 1);
+	g_assert_cmpuint(hears_close(&c), ==, 1003);
+	client_close(&c);
+	/* A request under way ends with its socket. */
+	c = client_open(&h);
+	say(&c, COUNT("a", "1000000", ""));
+	harness_await(&h.gateway.n_opened, 1);
+	client_frame(&c, 3, "x", 1);
+	g_assert_cmpuint(hears_close(&c), ==, 1002);
+	char byte;
+	while (recv(c.fd, &byte, 1, 0) > 0)
+		; /* the server ends the connection */
+	client_close(&c);
+	harness_await(&h.gateway.n_cancelled, 1);
+	harness_stop(&h);
+}
+
+static void test_refused_upgrades(void)
+{
+	struct harness h;
+	start(&h);
+	g_autofree char *plain = harness_get(&h, "/v1/ws", "");
+	g_assert_cmpint(harness_status(plain), ==, 426);
+	g_assert_nonnull(strstr(plain, "Upgrade: websocket\r\n"));
+	struct client c;
+	g_autofree char *foreign = handshake(&h, &c, "Origin: http://evil.example\r\n");
+	g_assert_cmpint(harness_status(foreign), ==, 403);
+	client_close(&c);
+	g_autofree char *own = handshake(&h, &c, "Origin: http://x\r\n");
+	g_assert_cmpint(harness_status(own), ==, 101);
+	client_close(&c);
+	harness_stop(&h);
+	harness_start(&h, "websocket", "false", NULL);
+	g_autofree char *off = harness_get(&h, "/v1/ws", "");
+	g_assert_cmpint(harness_status(off), ==, 404);
+	harness_stop(&h);
+}
+
+/* What is under way is answered, nothing new begins, then a close frame says why. */
+static void test_drain(void)
+{
+	struct harness h;
+	start(&h);
+	struct client idle = client_open(&h), c = client_open(&h);
+	say(&c, COUNT("a", "10", ",\"credit\":1"));
+	hears(&c, "accepted");
+	hears(&c, "\"seq\":0");
+	h.instance->drain(h.instance);
+	g_assert_cmpuint(hears_close(&idle), ==, 1001);
+	say(&c, COUNT("b", "1", ""));
+	hears(&c, "server_draining");
+	say(&c, "{\"type\":\"credit\",\"id\":\"a\",\"n\":100}");
+	hears_count(&c, 1, 10);
+	hears(&c, "\"seq\":11");
+	hears(&c, "\"type\":\"done\"");
+	g_assert_cmpuint(hears_close(&c), ==, 1001);
+	client_close(&idle);
+	client_close(&c);
+	harness_stop(&h);
+}
+
+/* With several I/O threads every socket moves to the first, with what it sent ahead. */
+static void test_io_threads(void)
+{
+	struct harness h;
+	fake_gateway_init(&h.gateway);
+	h.gateway.script = count_up;
+	harness_start(&h, "io_threads", "4", NULL);
+	struct client c[16];
+	for (int i = 0; i < 16; i++) {
+		c[i] = client_open(&h);
+		say(&c[i], COUNT("a", "300", ",\"resume\":true"));
+	}
+	for (int i = 0; i < 16; i++) {
+		g_autofree char *accepted = hear(&c[i]);
+		g_autofree char *token = token_of(accepted);
+		hears_count(&c[i], 0, 20);
+		client_close(&c[i]);
+		c[i] = client_open(&h);
+		resume(&c[i], token, 20);
+		hears(&c[i], "resumed");
+		hears_count(&c[i], 21, 300);
+	}
+	for (int i = 0; i < 8; i++)
+		client_close(&c[i]);
+	harness_stop(&h);
+	for (int i = 8; i < 16; i++)
+		client_close(&c[i]);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/websocket/session/shapes", test_shapes);
+	g_test_add_func("/websocket/session/errors", test_errors);
+	g_test_add_func("/websocket/session/failures", test_failures);
+	g_test_add_func("/websocket/session/credit", test_credit);
+	g_test_add_func("/websocket/session/cancel", test_cancel);
+	g_test_add_func("/websocket/session/gone", test_gone);
+	g_test_add_func("/websocket/session/resume", test_resume);
+	g_test_add_func("/websocket/session/resume-moves", test_resume_moves);
+	g_test_add_func("/websocket/session/lost", test_lost);
+	g_test_add_func("/websocket/session/never-reads", test_never_reads);
+	g_test_add_func("/websocket/session/socket-rules", test_socket_rules);
+	g_test_add_func("/websocket/session/refused-upgrades", test_refused_upgrades);
+	g_test_add_func("/websocket/session/drain", test_drain);
+	g_test_add_func("/websocket/session/io-threads", test_io_threads);
+	return g_test_run();
+}
