@@ -101,24 +101,33 @@ struct weir_cpu_kernels {
 	void (*mix_narrow)(const float *x, size_t n_blocks, int8_t *codes, uint16_t *scales);
 };
 
+/* The higher the better, where a processor has it. */
 enum weir_cpu_level {
 	WEIR_CPU_SCALAR = 0,
 	WEIR_CPU_AVX2 = 1,
-	WEIR_CPU_AVX512 = 2,
-	WEIR_CPU_VNNI = 3,
-	WEIR_CPU_N_LEVELS = 4,
+	WEIR_CPU_AVXVNNI = 2,
+	WEIR_CPU_AVX512 = 3,
+	WEIR_CPU_VNNI = 4,
+	WEIR_CPU_NEON = 5,
+	WEIR_CPU_DOTPROD = 6,
+	WEIR_CPU_N_LEVELS = 7,
 };
 
 extern const struct weir_cpu_kernels weir_cpu_scalar;
 extern const struct weir_cpu_kernels weir_cpu_avx2;
+extern const struct weir_cpu_kernels weir_cpu_avxvnni;      /* VEX instructions */
+extern const struct weir_cpu_kernels weir_cpu_avxvnni_evex; /* the same code, in EVEX form */
 extern const struct weir_cpu_kernels weir_cpu_avx512;
 extern const struct weir_cpu_kernels weir_cpu_vnni;
+extern const struct weir_cpu_kernels weir_cpu_neon;
+extern const struct weir_cpu_kernels weir_cpu_dotprod;
 
 /* The kernels of a level, or NULL when this processor lacks it. Pure. [any] */
 const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level);
 
 /* The best level here, or the one that the environment variable WEIR_ISA names (scalar, avx2,
- * avx512, vnni). INVALID: no such name; UNSUPPORTED: this processor lacks it. [main] */
+ * avxvnni, avx512, vnni; neon, dotprod). INVALID: no such name; UNSUPPORTED: this processor lacks
+ * it. [main] */
 weir_status weir_cpu_kernels_select(const struct weir_cpu_kernels **ret, struct weir_error *err);
 
 /* The processor's own name, e.g. "AMD EPYC 9454"; at most len - 1 bytes. [any] */

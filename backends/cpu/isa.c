@@ -9,11 +9,14 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include "cpu.h"
 
-static const char *const level_names[] = { "scalar", "avx2", "avx512", "vnni" };
+static const char *const level_names[] = { "scalar", "avx2", "avxvnni", "avx512",
+					   "vnni",   "neon", "dotprod" };
 
 weir_status weir_cpu_fail(struct weir_error *err, weir_status code, const char *format, ...)
 {
@@ -31,6 +34,15 @@ weir_status weir_cpu_fail(struct weir_error *err, weir_status code, const char *
 
 #if defined(__x86_64__)
 
+/* AVX-VNNI: leaf 7, subleaf 1, EAX bit 4. What the system must save is AVX2's. */
+static bool has_avxvnni(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
+	       __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 4;
+}
+
 const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 {
 	bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -39,15 +51,21 @@ const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 		      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
 		      __builtin_cpu_supports("avx512dq");
 
+	bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+
 	switch (level) {
 	case WEIR_CPU_SCALAR:
 		return &weir_cpu_scalar;
 	case WEIR_CPU_AVX2:
 		return avx2 ? &weir_cpu_avx2 : NULL;
+	case WEIR_CPU_AVXVNNI: /* EVEX has all of VEX's 256-bit instructions */
+		return avx2 && has_avxvnni() ? &weir_cpu_avxvnni
+		       : vnni                ? &weir_cpu_avxvnni_evex
+					     : NULL;
 	case WEIR_CPU_AVX512:
 		return avx512 ? &weir_cpu_avx512 : NULL;
 	case WEIR_CPU_VNNI:
-		return avx512 && __builtin_cpu_supports("avx512vnni") ? &weir_cpu_vnni : NULL;
+		return vnni ? &weir_cpu_vnni : NULL;
 	default:
 		return NULL;
 	}
@@ -72,6 +90,27 @@ void weir_cpu_brand(char *ret, size_t len)
 	while (last > first && brand[last - 1] == ' ')
 		brand[--last] = '\0';
 	snprintf(ret, len, "%s", brand + first);
+}
+
+#elif defined(__aarch64__)
+
+const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
+{
+	switch (level) {
+	case WEIR_CPU_SCALAR:
+		return &weir_cpu_scalar;
+	case WEIR_CPU_NEON: /* a part of the architecture */
+		return &weir_cpu_neon;
+	case WEIR_CPU_DOTPROD: /* HWCAP_ASIMDDP */
+		return getauxval(AT_HWCAP) & 1ul << 20 ? &weir_cpu_dotprod : NULL;
+	default:
+		return NULL;
+	}
+}
+
+void weir_cpu_brand(char *ret, size_t len)
+{
+	snprintf(ret, len, "AArch64");
 }
 
 #else
@@ -106,7 +145,8 @@ weir_status weir_cpu_kernels_select(const struct weir_cpu_kernels **ret, struct 
 	if (level == WEIR_CPU_N_LEVELS)
 		return weir_cpu_fail(err, WEIR_E_INVALID,
 				     "WEIR_ISA=%.40s: not an instruction set; use scalar, avx2, "
-				     "avx512 or vnni, or unset it",
+				     "avxvnni, avx512 or vnni (AArch64: neon or dotprod), or unset "
+				     "it",
 				     wish);
 	if (!weir_cpu_level_kernels((enum weir_cpu_level)level))
 		return weir_cpu_fail(err, WEIR_E_UNSUPPORTED,

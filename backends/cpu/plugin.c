@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "cpu.h"
+#include "dequant.h"
 
 /* instance->data: a struct weir_cpu_instance, whose first member is the tensor backend's pointer.
  */
@@ -136,11 +137,10 @@ static const struct weir_component component = {
 	.size = sizeof(component),
 	.role = WEIR_ROLE_BACKEND,
 	.id = "cpu",
-	.title = "CPU (AVX2, AVX-512)",
-	.help = "Runs GGUF models on the processor: weights in F32, F16, BF16, Q8_0, Q4_0, Q4_K "
-		"and "
-		"Q6_K. The environment variable WEIR_ISA (scalar, avx2, avx512, vnni) forces an "
-		"instruction set; results are the same on all.",
+	.title = "CPU (AVX2, AVX-512, NEON)",
+	.help = "Runs GGUF models on the processor: weights in " WEIR_CPU_TYPE_NAMES
+		". The environment variable WEIR_ISA (scalar, avx2, avxvnni, avx512, vnni; "
+		"neon, dotprod) forces an instruction set; results are the same on all.",
 	.options = options,
 	.probe = probe,
 	.create = create,

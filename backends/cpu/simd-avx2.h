@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * simd-avx2.h - the vector types of kernel-*.h on AVX2 with FMA and F16C. See simd-scalar.h for
- * what each name means.
+ * simd-avx2.h - the vector types of kernel-*.h on AVX2 with FMA and F16C, and with the 256-bit dot
+ * product of AVX-VNNI or AVX-512 VNNI when the file that includes it is built for it. See
+ * simd-scalar.h for what each name means.
  */
 #ifndef WEIR_CPU_SIMD_AVX2_H
 #define WEIR_CPU_SIMD_AVX2_H

@@ -9,7 +9,13 @@
 #include "codes.h"
 #include "float16.h"
 
-const char *const fixture_levels[] = { "scalar", "avx2", "avx512", "vnni", NULL };
+const char *const fixture_levels[] = {
+#ifdef __aarch64__
+	"scalar", "neon", "dotprod", NULL
+#else
+	"scalar", "avx2", "avxvnni", "avx512", "vnni", NULL
+#endif
+};
 
 const uint32_t fixture_types[] = {
 	WEIR_DTYPE_F32,   WEIR_DTYPE_F16,   WEIR_DTYPE_BF16,  WEIR_DTYPE_Q8_0,   WEIR_DTYPE_Q4_0,

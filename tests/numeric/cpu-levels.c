@@ -1,0 +1,280 @@
+/*
+ * cpu-levels.c - do the CPU kernels of every level that this processor has give the scalar level's
+ * bits? In plain C, without GLib, so that it also runs where nothing but a compiler is at hand:
+ * cpu-neon.py builds it for AArch64 and runs it under emulation.
+ *
+ *     cpu-levels LEVEL...    TAP; a level that is missing is skipped
+ *
+ * That the scalar level is right is what tests/unit/test-cpu-linear.c shows.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codes.h"
+#include "cpu.h"
+#include "dequant.h"
+#include "float16.h"
+#include "repack.h"
+
+enum { MAX_IN = 1024, MAX_GROUPS = 5, TILE = WEIR_CPU_TILE };
+
+static const uint32_t types[] = {
+	WEIR_DTYPE_Q8_0,  WEIR_DTYPE_Q4_0,  WEIR_DTYPE_Q4_1,   WEIR_DTYPE_Q5_0,   WEIR_DTYPE_Q5_1,
+	WEIR_DTYPE_Q2_K,  WEIR_DTYPE_Q3_K,  WEIR_DTYPE_Q4_K,   WEIR_DTYPE_Q5_K,   WEIR_DTYPE_Q6_K,
+	WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0, WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS, WEIR_DTYPE_MXFP4,
+};
+
+static uint32_t state = 1;
+static int n_tests, n_failed;
+
+static uint32_t random_bits(void)
+{
+	state = state * 1664525u + 1013904223u;
+	return state >> 8;
+}
+
+/* -2 .. 2 */
+static float random_float(void)
+{
+	return ((float)(random_bits() & 0xffff) - 32768.0f) / 16384.0f;
+}
+
+static void fill(float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = random_float();
+}
+
+static void result(const char *level, const char *what, int failed)
+{
+	printf("%sok %d %s/%s\n", failed ? "not " : "", ++n_tests, level, what);
+	n_failed += failed;
+}
+
+/* One row of random blocks, whose f16 numbers are of ordinary size. */
+static void random_row(uint32_t type, size_t n_blocks, uint8_t *row)
+{
+	const struct weir_cpu_type *t = weir_cpu_type(type);
+	const struct weir_cpu_codes *codes = weir_cpu_codes(type);
+
+	for (size_t i = 0; i < n_blocks * t->bytes; i++)
+		row[i] = (uint8_t)random_bits();
+	for (size_t b = 0; b < n_blocks; b++, row += t->bytes)
+		for (int f = 0; f < 2; f++)
+			for (int i = 0; i < codes->field[f].count; i++) {
+				uint16_t h = weir_f32_to_f16(random_float() / 16);
+
+				if (codes->field[f].size == 2)
+					memcpy(row + codes->field[f].at + 2 * i, &h, 2);
+				else if (type == WEIR_DTYPE_MXFP4)
+					row[0] = (uint8_t)(random_bits() % 8 ? 120 + row[0] % 8
+									     : row[0] % 3);
+			}
+}
+
+/* One matrix of n_groups groups (the last of one row) times tiles of 1..16 columns. */
+static int check_shape(const struct weir_cpu_kernels *level, uint32_t type, size_t n_in,
+		       size_t n_groups)
+{
+	static uint8_t group[MAX_GROUPS * 16 * MAX_IN * 5 / 4], row[16 * MAX_IN * 2];
+	static uint8_t tiles[2][MAX_IN / 32 * TILE * WEIR_CPU_RECORD];
+	static float x[MAX_IN], out[2][MAX_GROUPS * TILE * 16];
+	const struct weir_cpu_type *t = weir_cpu_type(type);
+	size_t group_bytes = weir_cpu_group_bytes(type, n_in),
+	       row_bytes = n_in / t->block * t->bytes;
+	int failed = 0;
+
+	memset(group, 0, sizeof(group));
+	for (size_t g = 0; g < n_groups; g++) {
+		unsigned n_rows = g + 1 < n_groups ? 16 : 1;
+
+		for (unsigned r = 0; r < n_rows; r++)
+			random_row(type, n_in / t->block, row + r * row_bytes);
+		weir_cpu_repack(type, row, row_bytes, n_rows, n_in, group + g * group_bytes);
+	}
+	for (unsigned nc = 1; nc <= TILE; nc++) {
+		for (unsigned c = 0; c < nc; c++) {
+			fill(x, n_in);
+			if (c % 5 == 3)
+				memset(x, 0, 32 * sizeof(float));
+			weir_cpu_scalar.quantize(x, n_in / 32, tiles[0], nc, c);
+			level->quantize(x, n_in / 32, tiles[1], nc, c);
+		}
+		failed |= memcmp(tiles[0], tiles[1], n_in / 32 * nc * WEIR_CPU_RECORD) != 0;
+		memset(out, 0xff, sizeof(out));
+		weir_cpu_scalar.quant[type](group, n_groups, group_bytes, n_in / 32, tiles[0], nc,
+					    out[0]);
+		level->quant[type](group, n_groups, group_bytes, n_in / 32, tiles[0], nc, out[1]);
+		failed |= memcmp(out[0], out[1], sizeof(out[0])) != 0;
+	}
+	return failed;
+}
+
+static void check_quant(const struct weir_cpu_kernels *level)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct weir_cpu_type *t = weir_cpu_type(types[i]);
+		int failed = 0;
+
+		for (size_t n_groups = 1; n_groups <= MAX_GROUPS; n_groups += 2) {
+			failed |= check_shape(level, types[i], t->block, n_groups);
+			failed |= check_shape(level, types[i], 3 * (size_t)t->block, n_groups);
+		}
+		result(level->name, t->name, failed);
+	}
+}
+
+static void check_float(const struct weir_cpu_kernels *level)
+{
+	static float w[5 * 300 * 16], tile[300 * TILE], out[2][5 * TILE * 16];
+	static uint16_t narrow[5 * 300 * 16];
+	weir_cpu_float_fn all[2][3] = {
+		{ weir_cpu_scalar.f32, weir_cpu_scalar.f16, weir_cpu_scalar.bf16 },
+		{ level->f32, level->f16, level->bf16 },
+	};
+	static const char *const names[] = { "F32", "F16", "BF16" };
+	static const uint32_t kinds[] = { WEIR_DTYPE_F32, WEIR_DTYPE_F16, WEIR_DTYPE_BF16 };
+
+	for (int kind = 0; kind < 3; kind++) {
+		size_t size = kind ? 2 : 4;
+		const uint8_t *at = kind ? (const uint8_t *)narrow : (const uint8_t *)w;
+		int failed = 0;
+
+		fill(w, 5 * 300 * 16);
+		fill(tile, 300 * TILE);
+		level->convert(w, 5 * 300 * 16, kinds[kind], narrow);
+		for (unsigned nc = 1; nc <= TILE; nc++)
+			for (size_t k = 1; k <= 300; k += 131) {
+				memset(out, 0, sizeof(out));
+				for (int l = 0; l < 2; l++) {
+					all[l][kind](at, 5, 300 * 16 * size, k, 16 * size, tile, nc,
+						     false, out[l]);
+					all[l][kind](at, 5, 300 * 16 * size, k, 16 * size, tile, nc,
+						     true, out[l]);
+				}
+				failed |= memcmp(out[0], out[1], sizeof(out[0])) != 0;
+			}
+		result(level->name, names[kind], failed);
+	}
+}
+
+static void check_rows(const struct weir_cpu_kernels *level)
+{
+	static const uint32_t acts[] = { 0,
+					 WEIR_ACT_SILU,
+					 WEIR_ACT_GELU_TANH,
+					 WEIR_ACT_RELU2,
+					 WEIR_ACT_GELU_ERF,
+					 WEIR_ACT_RELU,
+					 WEIR_ACT_TANH };
+	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
+	float x[2][40 * 16], w[40 * 16], b[40 * 16], y[2][40 * 16];
+	uint16_t h[2][40 * 16];
+	int norm = 0, finish = 0, rope = 0, convert = 0;
+
+	for (unsigned round = 0; round < 200; round++) {
+		size_t n = 1 + random_bits() % (40 * 16 - 1);
+		struct weir_cpu_finish f = { .scale = round & 1 ? 1.0f : 0.3f,
+					     .softcap = round & 2 ? 3.0f : 0.0f,
+					     .flags = acts[round % 7] |
+						      (round & 4 ? WEIR_LINEAR_GLU : 0u) |
+						      (round & 8 ? WEIR_LINEAR_ADD : 0u),
+					     .n = 1 + round % 16,
+					     .stride = 16 };
+
+		fill(x[0], 40 * 16);
+		memcpy(x[1], x[0], sizeof(x[0]));
+		fill(w, 40 * 16);
+		fill(b, 40 * 16);
+		memset(y, 0, sizeof(y));
+		for (int l = 0; l < 2; l++)
+			levels[l]->norm(x[l], w, round & 1 ? b : NULL, n, 1e-5f, round & 2,
+					round & 4, y[l]);
+		norm |= memcmp(y[0], y[1], sizeof(y[0])) != 0;
+		f.bias[0] = round & 16 ? b : NULL;
+		f.bias[1] = round & 16 ? b + 16 : NULL;
+		for (int l = 0; l < 2; l++)
+			levels[l]->finish(&f, x[l], w, 16, y[l]);
+		finish |= memcmp(y[0], y[1], sizeof(y[0])) != 0;
+		for (int l = 0; l < 2; l++)
+			levels[l]->rope(x[l], w, b, n / 2, round & 1);
+		rope |= memcmp(x[0], x[1], sizeof(x[0])) != 0;
+		for (size_t i = 0; i < 40 * 16; i++)
+			w[i] = weir_bits_float(random_bits() << 8 ^ random_bits());
+		memset(h, 0, sizeof(h));
+		for (int l = 0; l < 2; l++)
+			levels[l]->convert(w, n, round & 1 ? WEIR_DTYPE_F16 : WEIR_DTYPE_BF16,
+					   h[l]);
+		convert |= memcmp(h[0], h[1], sizeof(h[0])) != 0;
+	}
+	result(level->name, "norm", norm);
+	result(level->name, "finish", finish);
+	result(level->name, "rope", rope);
+	result(level->name, "convert", convert);
+}
+
+static void check_softmax(const struct weir_cpu_kernels *level)
+{
+	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
+	static float scores[2][4 * TILE * 16], p[2][64 * TILE], m[2][TILE], l[2][TILE];
+	static float o[2][3 * TILE * 16], part[2 * TILE + 3 * TILE * 16];
+	int32_t first[TILE], last[TILE];
+	int failed = 0;
+
+	for (unsigned nc = 1; nc <= TILE; nc++) {
+		struct weir_cpu_softmax s = { .softcap = nc & 1 ? 5.0f : 0.0f,
+					      .nc = nc,
+					      .n_groups = 1 + nc % 4,
+					      .key0 = 32,
+					      .end = 32 + 16 * (int32_t)(1 + nc % 4) - 3,
+					      .first = first,
+					      .last = last };
+
+		fill(scores[0], 4 * TILE * 16);
+		memcpy(scores[1], scores[0], sizeof(scores[0]));
+		fill(o[0], 3 * TILE * 16);
+		memcpy(o[1], o[0], sizeof(o[0]));
+		fill(part, sizeof(part) / sizeof(part[0]));
+		for (unsigned c = 0; c < nc; c++) {
+			first[c] = (int32_t)(random_bits() % 50);
+			last[c] = first[c] + (int32_t)(random_bits() % 50);
+			m[0][c] = m[1][c] = c % 3 ? random_float() : -INFINITY;
+			l[0][c] = l[1][c] = c % 3 ? 2.0f : 0.0f;
+		}
+		for (int i = 0; i < 2; i++) {
+			levels[i]->softmax(&s, scores[i], p[i], m[i], l[i], o[i], 3);
+			levels[i]->merge(nc, 3, m[i], l[i], o[i], part, part + TILE,
+					 part + 2 * TILE);
+		}
+		failed |= memcmp(p[0], p[1], sizeof(p[0])) || memcmp(m[0], m[1], sizeof(m[0])) ||
+			  memcmp(l[0], l[1], sizeof(l[0])) || memcmp(o[0], o[1], sizeof(o[0]));
+	}
+	result(level->name, "softmax", failed);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const struct weir_cpu_kernels *level = NULL;
+
+		for (int l = 0; l < WEIR_CPU_N_LEVELS; l++) {
+			const struct weir_cpu_kernels *k =
+				weir_cpu_level_kernels((enum weir_cpu_level)l);
+
+			if (k && !strcmp(k->name, argv[i]))
+				level = k;
+		}
+		if (!level) {
+			printf("ok %d %s # SKIP this processor lacks it\n", ++n_tests, argv[i]);
+			continue;
+		}
+		check_quant(level);
+		check_float(level);
+		check_rows(level);
+		check_softmax(level);
+	}
+	printf("1..%d\n", n_tests);
+	return n_failed ? 1 : 0;
+}
