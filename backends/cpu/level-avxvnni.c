@@ -8,14 +8,9 @@
  * yes.
  * Built without contraction of a * b + c: what is fused is written so.
  */
-#include <math.h>
-#include <string.h>
-
 #include "simd-avx2.h"
 
-#include "kernel-quant.h"
-#include "kernel-float.h"
-#include "kernel-rows.h"
+#include "kernel-all.h"
 
 #ifdef __AVXVNNI__
 const struct weir_cpu_kernels weir_cpu_avxvnni = {
@@ -23,15 +18,5 @@ const struct weir_cpu_kernels weir_cpu_avxvnni = {
 const struct weir_cpu_kernels weir_cpu_avxvnni_evex = {
 #endif
 	.name = "avxvnni",
-	.quant = QUANT_KERNELS,
-	.f32 = float_f32,
-	.f16 = float_f16,
-	.bf16 = float_bf16,
-	.quantize = rows_quantize,
-	.norm = rows_norm,
-	.finish = rows_finish,
-	.rope = rows_rope,
-	.convert = rows_convert,
-	.softmax = rows_softmax,
-	.merge = rows_merge,
+	ALL_KERNELS,
 };

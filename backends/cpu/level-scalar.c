@@ -6,28 +6,11 @@
  * shared with other files may be emitted from here, unless weir_cpu_level_kernels() says yes.
  * Built without contraction of a * b + c: what is fused is written so.
  */
-#include <math.h>
-#include <string.h>
-
 #include "simd-scalar.h"
 
-#include "kernel-quant.h"
-#include "kernel-float.h"
-#include "kernel-rows.h"
-#include "kernel-attention.h"
+#include "kernel-all.h"
 
 const struct weir_cpu_kernels weir_cpu_scalar = {
 	.name = "scalar",
-	.quant = QUANT_KERNELS,
-	.f32 = float_f32,
-	.f16 = float_f16,
-	.bf16 = float_bf16,
-	.quantize = rows_quantize,
-	.norm = rows_norm,
-	.finish = rows_finish,
-	.rope = rows_rope,
-	.convert = rows_convert,
-	.softmax = rows_softmax,
-	.merge = rows_merge,
-	ATTENTION_KERNELS,
+	ALL_KERNELS,
 };

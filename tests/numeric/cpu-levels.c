@@ -254,6 +254,82 @@ static void check_softmax(const struct weir_cpu_kernels *level)
 	result(level->name, "softmax", failed);
 }
 
+/* The products of attention over a cache, its softmax, and the narrowing of what goes there. */
+static void check_mix(const struct weir_cpu_kernels *level)
+{
+	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
+	static float w[5 * 64 * 16], a[5 * 16 * TILE], out[2][4][5 * TILE * 16];
+	static float p[2][4 * TILE * 16], m[2][TILE], l[2][TILE], o[2][3 * TILE * 16];
+	static uint16_t half[5 * 64 * 16], scales[2][64];
+	static int8_t codes[2][2048];
+	int32_t first[TILE], last[TILE];
+	int mix = 0, softmax = 0, narrow = 0;
+
+	fill(w, 5 * 64 * 16);
+	level->convert(w, 5 * 64 * 16, WEIR_DTYPE_F16, half);
+	for (int i = 0; i < 2; i++)
+		levels[i]->mix_narrow(w, 64, codes[i], scales[i]);
+	narrow |= memcmp(codes[0], codes[1], sizeof(codes[0])) != 0 ||
+		  memcmp(scales[0], scales[1], sizeof(scales[0])) != 0;
+	for (unsigned nc = 1; nc <= TILE; nc++) {
+		size_t k = 64 - nc % 3 * 7, n_groups = 1 + nc % 5;
+		struct weir_cpu_softmax s = { .softcap = nc & 1 ? 5.0f : 0.0f,
+					      .nc = nc,
+					      .n_groups = 1 + nc % 4,
+					      .key0 = 32,
+					      .end = 32 + 16 * (int32_t)(1 + nc % 4) - 3,
+					      .first = first,
+					      .last = last };
+
+		fill(a, sizeof(a) / sizeof(a[0]));
+		fill(p[0], 4 * TILE * 16);
+		memcpy(p[1], p[0], sizeof(p[0]));
+		memset(out, 0, sizeof(out));
+		memset(o, 0, sizeof(o));
+		for (unsigned c = 0; c < nc; c++) {
+			first[c] = (int32_t)(random_bits() % 50);
+			last[c] = first[c] + (int32_t)(random_bits() % 50);
+			m[0][c] = m[1][c] = c % 3 ? random_float() : -INFINITY;
+			l[0][c] = l[1][c] = c % 3 ? 2.0f : 0.0f;
+		}
+		for (int i = 0; i < 2; i++) {
+			const struct weir_cpu_kernels *x = levels[i];
+
+			x->mix_f32((uint8_t *)w, n_groups, 64 * 64, k, 64, 0, a, nc, false,
+				   out[i][0]);
+			x->mix_f16((uint8_t *)half, n_groups, 32 * 64, k, 32, 0, a, nc, false,
+				   out[i][1]);
+			x->mix_bf16((uint8_t *)half, n_groups, 32 * 64, k, 32, 0, a, nc, true,
+				    out[i][1]);
+			x->mix_i8((uint8_t *)codes[0], 1, 16 * 64, k, 16, 0, a, nc, false,
+				  out[i][2]);
+			x->mix_weigh(a, (uint8_t *)half, n_groups, nc, out[i][3]);
+			x->mix_softmax(&s, p[i], m[i], l[i], o[i], 3);
+		}
+		mix |= memcmp(out[0], out[1], sizeof(out[0])) != 0;
+		softmax |= memcmp(p[0], p[1], sizeof(p[0])) || memcmp(m[0], m[1], sizeof(m[0])) ||
+			   memcmp(l[0], l[1], sizeof(l[0]));
+	}
+	result(level->name, "attention/products", mix);
+	result(level->name, "attention/softmax", softmax);
+	result(level->name, "attention/narrow", narrow);
+}
+
+/* A member that was forgotten would be called as NULL. */
+static void check_whole(const struct weir_cpu_kernels *level)
+{
+	const uint8_t *want = (const uint8_t *)&weir_cpu_scalar, *got = (const uint8_t *)level;
+	void *a, *b;
+	int failed = 0;
+
+	for (size_t at = 0; at < sizeof(*level); at += sizeof(a)) {
+		memcpy(&a, want + at, sizeof(a));
+		memcpy(&b, got + at, sizeof(b));
+		failed |= !a != !b;
+	}
+	result(level->name, "whole", failed);
+}
+
 int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -270,10 +346,12 @@ int main(int argc, char **argv)
 			printf("ok %d %s # SKIP this processor lacks it\n", ++n_tests, argv[i]);
 			continue;
 		}
+		check_whole(level);
 		check_quant(level);
 		check_float(level);
 		check_rows(level);
 		check_softmax(level);
+		check_mix(level);
 	}
 	printf("1..%d\n", n_tests);
 	return n_failed ? 1 : 0;
