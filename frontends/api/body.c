@@ -3,6 +3,7 @@
  */
 #include "body-private.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "format.h"
@@ -45,10 +46,12 @@ const char *body_string(JsonObject *o, const char *name)
 	return node && body_is_string(node) ? json_node_get_string(node) : NULL;
 }
 
-static bool is_id(JsonNode *node)
+/* Whole numbers may be written 7.0: JSON has one kind of number. -1: it is no token id. */
+static gint64 id_of(JsonNode *node)
 {
-	return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64 &&
-	       json_node_get_int(node) >= 0 && json_node_get_int(node) <= G_MAXINT32;
+	GType t = JSON_NODE_HOLDS_VALUE(node) ? json_node_get_value_type(node) : G_TYPE_NONE;
+	double v = t == G_TYPE_INT64 || t == G_TYPE_DOUBLE ? json_node_get_double(node) : -1;
+	return v >= 0 && v <= G_MAXINT32 && v == floor(v) ? (gint64)v : -1;
 }
 
 static void read_model(struct api_body *b, JsonObject *o, struct api_error_list *errors)
@@ -73,9 +76,18 @@ static void read_model(struct api_body *b, JsonObject *o, struct api_error_list 
 bool body_ids_only(JsonArray *a)
 {
 	for (guint i = 0; i < json_array_get_length(a); i++)
-		if (!is_id(json_array_get_element(a, i)))
+		if (id_of(json_array_get_element(a, i)) < 0)
 			return false;
 	return json_array_get_length(a) > 0;
+}
+
+char *body_ids_text(JsonArray *a)
+{
+	GString *s = g_string_new("[");
+	for (guint i = 0; i < json_array_get_length(a); i++)
+		g_string_append_printf(s, i ? ",%" G_GINT64_FORMAT : "%" G_GINT64_FORMAT,
+				       id_of(json_array_get_element(a, i)));
+	return g_string_free(g_string_append_c(s, ']'), FALSE);
 }
 
 bool body_strings_only(JsonArray *a)
@@ -96,7 +108,7 @@ static bool read_prompt(struct api_prompt *p, JsonNode *node)
 	}
 	if (!JSON_NODE_HOLDS_ARRAY(node) || !body_ids_only(json_node_get_array(node)))
 		return false;
-	p->text = json_to_string(node, FALSE);
+	p->text = body_ids_text(json_node_get_array(node));
 	p->is_tokens = true;
 	return true;
 }
@@ -160,7 +172,8 @@ static void read_detokenize(struct api_body *b, JsonObject *o, const struct api_
 		 (!JSON_NODE_HOLDS_ARRAY(node) || !body_ids_only(json_node_get_array(node))))
 		api_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
 	else
-		b->prompts[0] = (struct api_prompt){ json_to_string(node, FALSE), true };
+		b->prompts[0] =
+			(struct api_prompt){ body_ids_text(json_node_get_array(node)), true };
 }
 
 static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *errors)
@@ -253,12 +266,11 @@ static void option_uint(JsonObject *o, const char *name, int max, uint32_t *ret,
 	JsonNode *node = body_member(o, name);
 	if (!node)
 		return;
-	if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_INT64 ||
-	    json_node_get_int(node) < 1 || json_node_get_int(node) > max)
+	if (id_of(node) < 1 || id_of(node) > max)
 		api_error_field(errors, NULL, "stream_options",
 				"stream_options.%s must be an integer between 1 and %d", name, max);
 	else
-		*ret = (uint32_t)json_node_get_int(node);
+		*ret = (uint32_t)id_of(node);
 }
 
 static void read_stream_options(struct api_body *b, JsonObject *o, struct api_error_list *errors)

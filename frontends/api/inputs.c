@@ -38,7 +38,9 @@ static bool add_input(struct buf *inputs, JsonNode *node, const struct api_confi
 {
 	const char *wrong = check_input(node, conf);
 	if (wrong && !wrong[0]) {
-		g_autofree char *text = json_to_string(node, FALSE);
+		g_autofree char *text = JSON_NODE_HOLDS_ARRAY(node)
+						? body_ids_text(json_node_get_array(node))
+						: json_to_string(node, FALSE);
 		buf_puts(inputs, inputs->len > 1 ? "," : "");
 		buf_puts(inputs, text);
 		return true;

@@ -142,6 +142,22 @@ out:
 	return status;
 }
 
+int accept_bind(const struct http *h, const char *address, const char *what, struct weir_error *err)
+{
+	struct addrinfo *list = resolve(address, err);
+	int fd = list ? bind_one(list, false) : -1;
+	struct sockaddr_storage bound = { 0 };
+	socklen_t size = sizeof(bound);
+	if (list && (fd < 0 || getsockname(fd, (struct sockaddr *)&bound, &size) < 0))
+		fail(err, address, g_strerror(errno));
+	else if (list)
+		api_logf(&h->api, WEIR_LOG_INFO, "%s: listening on %u", what,
+			 ntohs(*port_of((struct sockaddr *)&bound)));
+	if (list)
+		freeaddrinfo(list);
+	return fd;
+}
+
 weir_status plane_listen(struct http *h, struct weir_error *err)
 {
 	size_t n = g_strv_length(h->config.listen);

@@ -14,5 +14,7 @@ bool accept_start(struct plane *); /* watches the listeners; false: errno. [main
 void accept_connections(struct plane *, struct listener *);
 void accept_resume(struct plane *);
 void accept_close(struct plane *);
+/* A listening socket of no plane, not blocking; logs "<what>: listening on N". -1: err. [main] */
+int accept_bind(const struct http *, const char *address, const char *what, struct weir_error *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "health-port.h"
+#include "openapi.h"
 #include "plane.h"
 
 #define POOL_THREADS 2
@@ -81,6 +83,8 @@ static void stop(struct weir_instance *i)
 		if (f->http.planes[k]->thread)
 			g_thread_join(g_steal_pointer(&f->http.planes[k]->thread));
 	free_planes(&f->http);
+	health_port_stop(g_steal_pointer(&f->http.health)); /* last: it tells of the drain */
+	g_clear_pointer(&f->http.openapi, g_free);
 	f->running = false;
 }
 
@@ -116,7 +120,10 @@ static weir_status start(struct weir_instance *i, struct weir_error *err)
 	for (uint32_t k = 0; k < h->config.n_threads; k++)
 		h->planes[k] = plane_new(h);
 	h->pool = pool_new(POOL_THREADS);
-	weir_status status = plane_listen(h, err);
+	h->openapi = openapi_document(h);
+	weir_status status = health_port_start(h, &h->health, err);
+	if (status == WEIR_OK)
+		status = plane_listen(h, err);
 	for (uint32_t k = 0; status == WEIR_OK && k < h->config.n_threads; k++)
 		status = plane_start(h->planes[k], err);
 	if (status == WEIR_OK)
@@ -131,6 +138,8 @@ static void settings_clear(struct http_config *c, struct ws_config *w)
 	g_strfreev(c->listen);
 	g_strfreev(c->cors_origins);
 	g_strfreev(w->handshake.origins);
+	g_strfreev(c->health_listen);
+	g_free(c->swagger_ui);
 	g_free(c->www);
 }
 

@@ -14,6 +14,9 @@ void handle_reload(struct conn *);
 void handle_models(struct conn *);
 void handle_model(struct conn *);
 void handle_websocket(struct conn *);
-void handle_api(struct conn *); /* chat, completions, tokenize, detokenize */
+void handle_version(struct conn *);
+void handle_props(struct conn *);
+void handle_openapi(struct conn *);
+void handle_api(struct conn *); /* everything that has an api_endpoint */
 
 #endif

@@ -31,9 +31,11 @@ struct http_config {
 	char **cors_origins;       /* NULL: no CORS */
 	bool cors_any;
 	bool admin;
-	char *www;           /* NULL: none */
-	bool websocket;      /* answer at /v1/ws ... */
-	bool only_websocket; /* ... and nowhere else */
+	char *www;            /* NULL: none */
+	char *swagger_ui;     /* folder of the package swagger-ui-dist; NULL: none */
+	char **health_listen; /* of the health port, as `listen`; NULL: none */
+	bool websocket;       /* answer at /v1/ws ... */
+	bool only_websocket;  /* ... and nowhere else */
 };
 
 struct http {
@@ -45,8 +47,10 @@ struct http {
 	struct replay_budget replays; /* of all planes */
 	struct plane **planes;        /* config.n_threads */
 	struct pool *pool;            /* runs struct plane_job */
-	int n_connections;            /* atomic, over all planes */
-	atomic_size_t bodies;         /* bytes charged, see conn_charge() */
+	char *openapi;                /* the document, constant; NULL: not served */
+	struct health_port *health;
+	int n_connections;    /* atomic, over all planes */
+	atomic_size_t bodies; /* bytes charged, see conn_charge() */
 	weir_metric *m_connections, *m_streams, *m_refused, *m_gone, *m_stalled, *m_websockets;
 };
 

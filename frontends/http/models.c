@@ -59,19 +59,57 @@ void handle_models(struct conn *c)
 	conn_respond_json(c, 200, &l.out);
 }
 
-void handle_model(struct conn *c)
+/* The model that the path names, percent-decoded, without the last n bytes. */
+static struct listing find(struct conn *c, size_t n)
 {
 	const struct http *h = c->plane->http;
-	g_autofree char *id = g_uri_unescape_string(c->req->path + strlen("/v1/models/"), NULL);
+	const char *name = c->req->path + strlen("/v1/models/");
+	g_autofree char *part = g_strndup(name, strlen(name) - n);
+	g_autofree char *id = g_uri_unescape_string(part, NULL);
 	struct listing l = { .wanted = id };
 	if (id && g_utf8_validate(id, -1, NULL))
 		h->api.gateway->models(h->api.host, each, &l);
-	if (l.found) {
-		conn_respond_json(c, 200, &l.out);
-		return;
-	}
+	return l;
+}
+
+static void respond_not_found(struct conn *c)
+{
 	struct api_error e;
 	struct weir_str none = { NULL, 0 };
-	api_error_from_status(&e, h->api.config.profile, WEIR_E_NOT_FOUND, none, none, 0);
+	api_error_from_status(&e, c->plane->http->api.config.profile, WEIR_E_NOT_FOUND, none, none,
+			      0);
 	conn_respond_errors(c, &e, 1);
+}
+
+static void handle_change(struct conn *c)
+{
+	const char *path = c->req->path;
+	size_t n = g_str_has_suffix(path, "/load")     ? strlen("/load")
+		   : g_str_has_suffix(path, "/unload") ? strlen("/unload")
+						       : 0;
+	if (n == 0) {
+		respond_not_found(c);
+		return;
+	}
+	struct listing l = find(c, n);
+	if (l.found)
+		conn_respond_error(c, 501, "not_supported",
+				   "models are loaded when the server starts: change the profile "
+				   "and restart");
+	else
+		respond_not_found(c);
+	buf_free(&l.out);
+}
+
+void handle_model(struct conn *c)
+{
+	if (strcmp(c->req->method, "POST") == 0) {
+		handle_change(c);
+		return;
+	}
+	struct listing l = find(c, 0);
+	if (l.found)
+		conn_respond_json(c, 200, &l.out);
+	else
+		respond_not_found(c);
 }

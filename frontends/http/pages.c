@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include "docs.h"
 #include "routes.h"
 
 #define MAX_FILE  (64u << 20)
@@ -208,6 +209,20 @@ static bool answer_file(struct pages *p, SoupServerMessage *m, const char *file)
 	return true;
 }
 
+static void answer_docs(struct pages *p, SoupServerMessage *m, const char *path)
+{
+	SoupMessageHeaders *headers = soup_server_message_get_response_headers(m);
+	g_autofree char *file = docs_file(p->http, path);
+	const char *type, *text = docs_text(p->http, path, &type);
+	soup_message_headers_replace(headers, "Content-Security-Policy", docs_policy());
+	if (text) {
+		soup_server_message_set_status(m, 200, NULL);
+		soup_server_message_set_response(m, type, SOUP_MEMORY_STATIC, text, strlen(text));
+	} else if (!file || !answer_file(p, m, file)) {
+		answer_error(p->http, m, 404, "endpoint not found");
+	}
+}
+
 struct pages *pages_new(const struct http *h)
 {
 	struct pages *p = g_new0(struct pages, 1);
@@ -232,6 +247,10 @@ void pages_answer(struct pages *p, SoupServerMessage *m, const char *path)
 		soup_message_headers_append(soup_server_message_get_response_headers(m), "Allow",
 					    "GET, HEAD");
 		answer_error(h, m, 405, "method not allowed");
+		return;
+	}
+	if (docs_has(path)) {
+		answer_docs(p, m, path);
 		return;
 	}
 	g_autofree char *file = h->config.www ? safe_path(h->config.www, path) : NULL;

@@ -53,6 +53,10 @@ OPTION(cors_origins, "cors_origins", NULL, LIST, 0, 0,
 OPTION(admin, "admin", "false", BOOL, 0, 0, "Offer POST /admin/reload to this machine.");
 OPTION(websocket, "websocket", "true", BOOL, 0, 0,
        "Answer WebSockets at /v1/ws, of pages of cors_origins and of this server.");
+OPTION(swagger_ui, "swagger_ui", NULL, PATH, 0, 0,
+       "Folder of the npm package swagger-ui-dist, for /docs.");
+OPTION(health_listen, "health_listen", NULL, LIST, 0, 0,
+       "Addresses of a health port of its own (/ping, /health); unset: none.");
 OPTION(www, "www", NULL, PATH, 0, 0, "Folder of static files for all other paths.");
 
 static const struct weir_option option_api_profile = {
@@ -85,6 +89,8 @@ static const struct weir_option *const options[] = {
 	&option_cors_origins,
 	&option_admin,
 	&option_websocket,
+	&option_swagger_ui,
+	&option_health_listen,
 	&option_www,
 	NULL,
 };
@@ -125,6 +131,8 @@ static void configure(struct http_settings *s, const struct weir_kv *conf, size_
 	s->websocket.limits.max_message = c->frame.max_body;
 	s->websocket.handshake.origins = g_strdupv(c->cors_origins);
 	c->www = g_strdup(http_option(conf, n, &option_www));
+	c->swagger_ui = g_strdup(http_option(conf, n, &option_swagger_ui));
+	c->health_listen = http_option_list(conf, n, &option_health_listen);
 }
 
 static weir_status create(const struct weir_host *host, const struct weir_kv *conf, size_t n_conf,
@@ -140,8 +148,9 @@ static const struct weir_component component = {
 	.role = WEIR_ROLE_FRONTEND,
 	.id = "http",
 	.title = "HTTP/1.1: OpenAI-compatible API with server-sent events",
-	.help = "Serves /v1/chat/completions, /v1/completions, /v1/models, /tokenize, "
-		"/detokenize, /v1/ws (WebSocket), /health, /ping, /metrics and static files.",
+	.help = "Serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, "
+		"/v1/models, /tokenize, /detokenize, /v1/ws (WebSocket), /health, /ping, "
+		"/metrics, /openapi.json, /docs and static files.",
 	.options = options,
 	.create = create,
 };

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "docs.h"
 #include "handlers.h"
 #include "lend.h"
 
@@ -22,7 +23,8 @@ static const struct route table[] = {
 	{ "/v1/reranking", "rerank", ROUTE_METHOD_POST, false, handle_api, "The same." },
 	{ "/reranking", "rerank", ROUTE_METHOD_POST, false, handle_api, "The same." },
 	{ "/v1/models", "models", ROUTE_METHOD_GET, false, handle_models, "The models served." },
-	{ "/v1/models/", "models", ROUTE_METHOD_GET, true, handle_model, "One model." },
+	{ "/v1/models/", "models", ROUTE_METHOD_GET | ROUTE_METHOD_POST, true, handle_model,
+	  "One model; with /load or /unload behind it: why that is not offered." },
 	{ "/tokenize", "tokenize", ROUTE_METHOD_POST, false, handle_api, "Text to token ids." },
 	{ "/detokenize", "detokenize", ROUTE_METHOD_POST, false, handle_api, "Token ids to text." },
 	{ "/v1/ws", "websocket", ROUTE_METHOD_GET, false, handle_websocket,
@@ -33,6 +35,11 @@ static const struct route table[] = {
 	{ "/ping", "ping", ROUTE_METHOD_GET, false, handle_ping, "Answers pong." },
 	{ "/metrics", "metrics", ROUTE_METHOD_GET, false, handle_metrics,
 	  "JSON; Prometheus text when Accept names text/plain or openmetrics." },
+	{ "/props", "props", ROUTE_METHOD_GET, false, handle_props,
+	  "Defaults and limits of this server." },
+	{ "/version", "version", ROUTE_METHOD_GET, false, handle_version, "The server's version." },
+	{ "/openapi.json", "openapi", ROUTE_METHOD_GET, false, handle_openapi,
+	  "The OpenAPI 3.1 document of all of this; /docs shows it." },
 	{ "/admin/reload", "reload", ROUTE_METHOD_POST, false, handle_reload,
 	  "Reads the profile again; from this machine only, with option admin." },
 	{ NULL, NULL, 0, false, NULL, NULL },
@@ -88,7 +95,9 @@ static bool is_page(const struct http *h, const char *path)
 {
 	if (strncmp(path, "/v1/", 4) == 0 || path[0] != '/')
 		return false;
-	return h->config.www || (strcmp(path, "/") == 0 && !h->config.only_websocket);
+	if (h->config.only_websocket)
+		return h->config.www;
+	return h->config.www || strcmp(path, "/") == 0 || docs_has(path);
 }
 
 int routes_refuses(const struct http *h, const struct http_request *r)
@@ -101,8 +110,10 @@ int routes_refuses(const struct http *h, const struct http_request *r)
 
 static const char *allow_line(const struct route *r)
 {
-	return r->methods & ROUTE_METHOD_POST ? "Allow: POST, OPTIONS\r\n"
-					      : "Allow: GET, HEAD, OPTIONS\r\n";
+	static const char *const lines[] = { "Allow: OPTIONS\r\n", "Allow: GET, HEAD, OPTIONS\r\n",
+					     "Allow: POST, OPTIONS\r\n",
+					     "Allow: GET, HEAD, POST, OPTIONS\r\n" };
+	return lines[r->methods & (ROUTE_METHOD_GET | ROUTE_METHOD_POST)];
 }
 
 static void answer_options(struct conn *c, const struct route *r)
