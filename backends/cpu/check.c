@@ -242,6 +242,82 @@ static weir_status check_packed(const struct weir_op *op, const struct weir_tens
 	return WEIR_OK;
 }
 
+static weir_status check_moe(const struct weir_op *op, const struct weir_tensor *tensors,
+			     struct weir_error *err)
+{
+	const uint32_t known = WEIR_MOE_NORM | WEIR_MOE_SIGMOID | WEIR_ACT_SILU |
+			       WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2 | WEIR_ACT_GELU_ERF |
+			       WEIR_ACT_RELU | WEIR_ACT_TANH;
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
+	const struct weir_tensor *logits = temp_at(tensors, op->src[1]);
+	uint64_t n, n_ff, n_embd;
+
+	if (op->i[0] < 1 || op->i[1] < 1 || op->i[1] > op->i[0] || op->i[2] < 1)
+		return REFUSE("MOE: %d of %d experts of %d", op->i[1], op->i[0], op->i[2]);
+	n = (uint64_t)op->i[0];
+	n_ff = (uint64_t)op->i[2];
+	if (!dst || !src || !logits || dst->width != src->width || dst->rows != src->rows ||
+	    logits->width != n || logits->rows != src->rows || op->dst[0] == op->src[0])
+		return REFUSE("MOE: source, logits and result do not go together");
+	n_embd = src->width;
+	for (int m = 0; m < 3; m++) {
+		const weir_buffer *w = weight_at(tensors, op->src[2 + m], WEIR_WEIGHT_MATRIX);
+
+		if (!w || w->n_in != (m < 2 ? n_embd : n_ff) ||
+		    w->n_out != n * (m < 2 ? n_ff : n_embd))
+			return REFUSE("MOE: matrix %d does not hold %llu experts", m,
+				      (unsigned long long)n);
+	}
+	if (op->flags & ~known || !isfinite(op->f[0]))
+		return REFUSE("MOE: unknown flags 0x%x, or factor %g", op->flags, (double)op->f[0]);
+	if (n_ff % 16 || n_embd % 16)
+		return weir_cpu_fail(err, WEIR_E_UNSUPPORTED,
+				     "MOE: experts of %llu x %llu; the cpu backend takes multiples "
+				     "of 16",
+				     (unsigned long long)n_ff, (unsigned long long)n_embd);
+	return WEIR_OK;
+}
+
+static weir_status check_lora(const struct weir_op *op, const struct weir_tensor *tensors,
+			      struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
+	const weir_buffer *a = weight_at(tensors, op->src[1], WEIR_WEIGHT_MATRIX);
+	const weir_buffer *b = weight_at(tensors, op->src[2], WEIR_WEIGHT_MATRIX);
+
+	if (op->i[0] < 1 || op->i[0] > (int32_t)WEIR_CPU_MAX_ADAPTERS)
+		return weir_cpu_fail(err, WEIR_E_UNSUPPORTED,
+				     "LORA: adapter %d; the cpu backend has 1 to %u", op->i[0],
+				     WEIR_CPU_MAX_ADAPTERS);
+	if (!dst || !src || dst->rows != src->rows || op->dst[0] == op->src[0] || !a || !b ||
+	    a->n_in != src->width || b->n_in != a->n_out || b->n_out != dst->width)
+		return REFUSE("LORA: the two matrices do not lead from source to result");
+	if (op->flags || !isfinite(op->f[0]))
+		return REFUSE("LORA: unknown flags 0x%x, or factor %g", op->flags,
+			      (double)op->f[0]);
+	return WEIR_OK;
+}
+
+static weir_status check_glu(const struct weir_op *op, const struct weir_tensor *tensors,
+			     struct weir_error *err)
+{
+	const uint32_t known = WEIR_ACT_SILU | WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2 |
+			       WEIR_ACT_GELU_ERF | WEIR_ACT_RELU | WEIR_ACT_TANH;
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *gate = temp_at(tensors, op->src[0]);
+	const struct weir_tensor *up = temp_at(tensors, op->src[1]);
+
+	if (!dst || !gate || gate->width != dst->width || gate->rows != dst->rows ||
+	    (op->src[1] != WEIR_NO_TENSOR &&
+	     (!up || up->width != dst->width || up->rows != dst->rows)))
+		return REFUSE("GLU: gate, up and result differ in shape");
+	if (op->flags & ~known)
+		return REFUSE("GLU: unknown flags 0x%x", op->flags);
+	return WEIR_OK;
+}
+
 weir_status weir_cpu_check(const struct weir_op *op, const struct weir_tensor *tensors,
 			   struct weir_error *err)
 {
@@ -260,6 +336,12 @@ weir_status weir_cpu_check(const struct weir_op *op, const struct weir_tensor *t
 		return check_attention(op, tensors, err);
 	case WEIR_OP_ATTENTION_PACKED:
 		return check_packed(op, tensors, err);
+	case WEIR_OP_MOE:
+		return check_moe(op, tensors, err);
+	case WEIR_OP_LORA:
+		return check_lora(op, tensors, err);
+	case WEIR_OP_GLU:
+		return check_glu(op, tensors, err);
 	case WEIR_OP_GATHER:
 		dst = temp_at(tensors, op->dst[0]);
 		src = temp_at(tensors, op->src[0]);

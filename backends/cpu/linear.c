@@ -18,32 +18,37 @@ static unsigned tile_rows(uint32_t n, uint32_t first)
 	return n - first < WEIR_CPU_TILE ? n - first : WEIR_CPU_TILE;
 }
 
+void weir_cpu_multiply(const struct weir_cpu *cpu, const weir_buffer *w, size_t g, size_t n_groups,
+		       const void *tile, unsigned nc, float *out)
+{
+	const struct weir_cpu_kernels *kernels = cpu->kernels;
+	const uint8_t *group = w->data + g * w->group_bytes;
+	size_t n_in = (size_t)w->n_in;
+	weir_cpu_quant_fn quant = kernels->quant[w->type];
+
+	if (quant)
+		quant(group, n_groups, w->group_bytes, n_in / 32, tile, nc, out);
+	else if (w->type == WEIR_DTYPE_F32)
+		kernels->f32(group, n_groups, w->group_bytes, n_in, 64, tile, nc, false, out);
+	else if (w->type == WEIR_DTYPE_F16)
+		kernels->f16(group, n_groups, w->group_bytes, n_in, 32, tile, nc, false, out);
+	else
+		kernels->bf16(group, n_groups, w->group_bytes, n_in, 32, tile, nc, false, out);
+}
+
 /* n_groups (1..GROUPS) groups from g on of w, times the tile at row `first`: out [group][nc][16] */
 static void multiply(const weir_program *p, const struct weir_cpu_temp *src, const weir_buffer *w,
 		     size_t g, size_t n_groups, uint32_t n, uint32_t first, float *out)
 {
-	const struct weir_cpu_kernels *kernels = p->cpu->kernels;
-	const uint8_t *group = w->data + g * w->group_bytes;
-	unsigned nc = tile_rows(n, first);
-	weir_cpu_quant_fn quant = kernels->quant[w->type];
-	const float *tile;
+	const void *tile;
 
-	if (quant) {
-		const uint8_t *q8 =
-			p->arena + src->q8 + first * (src->width / 32) * WEIR_CPU_RECORD;
-
-		quant(group, n_groups, w->group_bytes, src->width / 32, q8, nc, out);
-		return;
-	}
-	tile = n == 1 ? weir_cpu_values(p, src)
-		      : (const float *)(p->arena + src->packed) + first * src->width;
-	if (w->type == WEIR_DTYPE_F32)
-		kernels->f32(group, n_groups, w->group_bytes, src->width, 64, tile, nc, false, out);
-	else if (w->type == WEIR_DTYPE_F16)
-		kernels->f16(group, n_groups, w->group_bytes, src->width, 32, tile, nc, false, out);
+	if (weir_cpu_type(w->type)->quantised)
+		tile = p->arena + src->q8 + first * (src->width / 32) * WEIR_CPU_RECORD;
+	else if (n == 1)
+		tile = weir_cpu_values(p, src);
 	else
-		kernels->bf16(group, n_groups, w->group_bytes, src->width, 32, tile, nc, false,
-			      out);
+		tile = (const float *)(p->arena + src->packed) + first * src->width;
+	weir_cpu_multiply(p->cpu, w, g, n_groups, tile, tile_rows(n, first), out);
 }
 
 /* Groups g .. end of matrix k, for every row. */

@@ -93,7 +93,7 @@ static bool op_emits(const struct weir_op *op)
 	if (op->code == WEIR_OP_ATTENTION || op->code == WEIR_OP_ATTENTION_PACKED)
 		return weir_cpu_attention_heads(op) * (uint32_t)op->i[2] % 32 == 0 &&
 		       op->i[0] / op->i[1] % (int32_t)weir_cpu_attention_heads(op) == 0;
-	return op->code != WEIR_OP_ROPE_KV;
+	return op->code != WEIR_OP_ROPE_KV && op->code != WEIR_OP_MOE && op->code != WEIR_OP_LORA;
 }
 
 struct wish {
@@ -181,6 +181,71 @@ static uint32_t fewer(uint32_t n, uint64_t rows)
 	return n && n < rows ? n : (uint32_t)(rows < UINT32_MAX ? rows : UINT32_MAX);
 }
 
+/* MOE in four steps; the last is the op's own. */
+static void add_moe_steps(weir_program *p, const struct weir_op *op)
+{
+	static const uint32_t codes[] = { WEIR_CPU_STEP_ROUTE, WEIR_CPU_STEP_EXPERTS,
+					  WEIR_CPU_STEP_UP };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		p->steps[p->n_steps++] = (struct weir_cpu_step){ .code = codes[i], .op = *op };
+	for (int m = 0; m < 3; m++)
+		p->matrix_bytes += p->temps[op->src[2 + m]].buffer->data_bytes / (size_t)op->i[0] *
+				   (size_t)op->i[1];
+}
+
+/* How many LORA ops from op on, of n, may run side by side: none reads what another writes. */
+static uint32_t lora_group(const struct weir_op *op, uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (; count < n && op[count].code == WEIR_OP_LORA; count++)
+		for (uint32_t i = 0; i < count; i++)
+			if (op[i].dst[0] == op[count].src[0])
+				return count;
+	return count;
+}
+
+/* All of them down, a barrier, all of them up, a barrier: two, however many adapters there are.
+ * Neighbours that write the same rows are different adapters, which have different rows. */
+static void add_lora_steps(weir_program *p, const struct weir_op *op, uint32_t n)
+{
+	struct weir_cpu_step meet = { .code = WEIR_CPU_STEP_MEET };
+	size_t low = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		meet.adapters |= (uint64_t)1 << (op[i].i[0] - 1);
+	for (int up = 0; up < 2; up++) {
+		low = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			const weir_buffer *a = p->temps[op[i].src[1]].buffer;
+
+			p->steps[p->n_steps++] = (struct weir_cpu_step){
+				.code = up ? WEIR_OP_LORA : (uint32_t)WEIR_CPU_STEP_LORA_DOWN,
+				.op = op[i],
+				.low = (uint32_t)low,
+				.adapters = (uint64_t)1 << (op[i].i[0] - 1)
+			};
+			low += ((size_t)a->n_out + 15) & ~(size_t)15;
+		}
+		p->steps[p->n_steps++] = meet;
+	}
+	p->low_width = low > p->low_width ? low : p->low_width;
+}
+
+static void add_form(weir_program *p, const struct wish *wish, unsigned k, uint32_t tensor)
+{
+	struct weir_cpu_step *step;
+
+	if (!wish->q8[k] && !wish->packed[k])
+		return;
+	step = &p->steps[p->n_steps++];
+	*step = (struct weir_cpu_step){ .code = WEIR_CPU_STEP_FORM };
+	step->emit_q8[0] = wish->q8[k];
+	step->emit_packed[0] = wish->packed[k];
+	step->op.src[0] = step->op.dst[0] = tensor;
+}
+
 static weir_status copy_ops(weir_program *p, const struct weir_program_desc *desc,
 			    const struct wish *wishes, struct weir_error *err)
 {
@@ -188,9 +253,20 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 	p->steps[p->n_steps++].code = WEIR_CPU_STEP_ANGLES;
 	for (uint32_t i = 0; i < desc->n_ops; i++) {
 		const struct weir_op *op = &desc->ops[i];
-		struct weir_cpu_step *step = &p->steps[p->n_steps++];
-		uint32_t form = op->code == WEIR_OP_ROPE_KV ? 3 : 0;
+		uint32_t form = op->code == WEIR_OP_ROPE_KV ? 3 : 0, group;
+		struct weir_cpu_step *step;
 
+		if (op->code == WEIR_OP_LORA) {
+			group = lora_group(op, desc->n_ops - i);
+			add_lora_steps(p, op, group);
+			for (; group > 0; group--, i++)
+				add_form(p, &wishes[i], 0, desc->ops[i].dst[0]);
+			i--;
+			continue;
+		}
+		if (op->code == WEIR_OP_MOE)
+			add_moe_steps(p, op);
+		step = &p->steps[p->n_steps++];
 		*step = (struct weir_cpu_step){ .code = op->code, .op = *op };
 		if (op->code == WEIR_OP_ROPE_KV && op->i[3])
 			step->angles = find_angles(p, op, desc->tensors);
@@ -216,14 +292,8 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 		if (op_emits(op)) {
 			memcpy(step->emit_q8, wishes[i].q8, sizeof(step->emit_q8));
 			memcpy(step->emit_packed, wishes[i].packed, sizeof(step->emit_packed));
-		} else if (wishes[i].q8[form] || wishes[i].packed[form]) {
-			uint32_t t = form ? op->src[0] : op->dst[0];
-
-			step = &p->steps[p->n_steps++];
-			*step = (struct weir_cpu_step){ .code = WEIR_CPU_STEP_FORM };
-			step->emit_q8[0] = wishes[i].q8[form];
-			step->emit_packed[0] = wishes[i].packed[form];
-			step->op.src[0] = step->op.dst[0] = t;
+		} else {
+			add_form(p, &wishes[i], form, form ? op->src[0] : op->dst[0]);
 		}
 	}
 	return WEIR_OK;
@@ -246,16 +316,16 @@ static void find_lives(weir_program *p)
 
 		if (step->code == WEIR_CPU_STEP_FORM) {
 			touch(&p->temps[op->src[0]], s);
-		} else if (step->code < WEIR_CPU_STEP_COPY) {
-			bool three =
-				op->code == WEIR_OP_ROPE_KV || op->code == WEIR_OP_ATTENTION_PACKED;
-
-			for (unsigned k = 0; k < op_n_dst(op); k++)
-				touch(&p->temps[op->dst[k]], s);
-			for (unsigned k = 0; k < (three ? 3u : 1u); k++)
-				if (op->src[k] != WEIR_NO_TENSOR)
-					touch(&p->temps[op->src[k]], s);
+			continue;
 		}
+		if (step->code == WEIR_CPU_STEP_COPY || step->code == WEIR_CPU_STEP_ANGLES ||
+		    step->code == WEIR_CPU_STEP_MEET)
+			continue;
+		for (unsigned k = 0; k < op_n_dst(op); k++)
+			touch(&p->temps[op->dst[k]], s);
+		for (unsigned k = 0; k < 8; k++)
+			if (op->src[k] != WEIR_NO_TENSOR)
+				touch(&p->temps[op->src[k]], s);
 	}
 }
 
@@ -310,6 +380,12 @@ static weir_status lay_out(weir_program *p, struct weir_error *err)
 		goto too_large;
 	p->packed = at;
 	if (!add_size(&at, p->packed_bytes, 1))
+		goto too_large;
+	p->mixture = at;
+	if (!add_size(&at, p->mixture_bytes, 1))
+		goto too_large;
+	p->low = at;
+	if (!add_size(&at, p->low_width * sizeof(float), p->max_tokens))
 		goto too_large;
 	p->arena_bytes = at;
 	if (!add_size(&p->arena_bytes, tables * sizeof(float), p->max_tokens) ||
@@ -396,6 +472,26 @@ static weir_status plan_attention(weir_program *p, const struct weir_program_des
 	return WEIR_OK;
 }
 
+/* Memory of mixtures and adapters. */
+static weir_status plan_experts(weir_program *p, const struct weir_program_desc *desc,
+				struct weir_error *err)
+{
+	for (uint32_t i = 0; i < desc->n_ops; i++) {
+		const struct weir_op *op = &desc->ops[i];
+		size_t bytes;
+
+		if (op->code == WEIR_OP_MOE) {
+			if (!weir_cpu_moe_bytes(p, op, &bytes))
+				return weir_cpu_fail(err, WEIR_E_INVALID, "a program is too large");
+			p->mixture_bytes = bytes > p->mixture_bytes ? bytes : p->mixture_bytes;
+		} else if (op->code == WEIR_OP_LORA) {
+			bytes = weir_cpu_lora_scratch(p, op);
+			p->scratch_bytes = bytes > p->scratch_bytes ? bytes : p->scratch_bytes;
+		}
+	}
+	return WEIR_OK;
+}
+
 static weir_status check_desc(const struct weir_program_desc *desc, struct weir_error *err)
 {
 	struct weir_error why = { 0 };
@@ -431,11 +527,11 @@ static weir_status check_desc(const struct weir_program_desc *desc, struct weir_
 static weir_status allocate(weir_program *p, const struct weir_program_desc *desc)
 {
 	p->temps = calloc(desc->n_tensors + 1, sizeof(*p->temps));
-	p->steps = calloc((size_t)desc->n_ops * 2 + 2, sizeof(*p->steps));
+	p->steps = calloc((size_t)desc->n_ops * 5 + 2, sizeof(*p->steps));
 	p->angles = calloc(desc->n_ops, sizeof(*p->angles));
 	p->tilings = calloc(WEIR_CPU_TILE + 1, sizeof(*p->tilings));
 	p->caches = calloc(desc->n_tensors + 1, sizeof(*p->caches));
-	p->next = calloc((size_t)desc->n_ops * 2 + 2, sizeof(*p->next));
+	p->next = calloc((size_t)desc->n_ops * 5 + 2, sizeof(*p->next));
 	return p->temps && p->steps && p->angles && p->tilings && p->caches && p->next
 		       ? WEIR_OK
 		       : WEIR_E_EXHAUSTED;
@@ -499,6 +595,8 @@ weir_status weir_cpu_program_new(struct weir_instance *instance,
 		status = copy_ops(p, desc, wishes, err);
 	if (!status)
 		status = plan_attention(p, desc, err);
+	if (!status)
+		status = plan_experts(p, desc, err);
 	if (status)
 		goto fail;
 	if (allocate_tables(p))

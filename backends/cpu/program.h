@@ -14,12 +14,18 @@
 
 #define WEIR_CPU_NOWHERE       SIZE_MAX
 #define WEIR_CPU_MAX_HEAD_SIZE 512u
+#define WEIR_CPU_MAX_ADAPTERS  64u
 #define WEIR_CPU_KEYS          128u /* keys of one pass of attention, at most */
 
 enum weir_cpu_step_code {                           /* besides WEIR_OP_* */
 			  WEIR_CPU_STEP_COPY = 100, /* batch.copies */
 			  WEIR_CPU_STEP_ANGLES,     /* cos and sin of this batch's positions */
-			  WEIR_CPU_STEP_FORM, /* op.src[0] to the forms that its consumers want */
+			  WEIR_CPU_STEP_FORM,  /* op.src[0] to the forms that its consumers want */
+			  WEIR_CPU_STEP_ROUTE, /* MOE in four: experts are chosen, */
+			  WEIR_CPU_STEP_EXPERTS,   /* rows brought together, */
+			  WEIR_CPU_STEP_UP,        /* gate and up; down has the op's own code */
+			  WEIR_CPU_STEP_LORA_DOWN, /* LORA in two: to the rank; up has the op's */
+			  WEIR_CPU_STEP_MEET,      /* nothing but the barrier after LORA's */
 };
 
 /* A temporary, and the forms besides float rows in which a LINEAR wants it; offsets in the arena.
@@ -35,6 +41,8 @@ struct weir_cpu_temp {
 struct weir_cpu_step {
 	uint32_t code;
 	uint32_t angles, tiling;         /* ROPE_KV, ATTENTION: index into the program's */
+	uint32_t low;                    /* LORA: where in a row of the ranks' vectors */
+	uint64_t adapters;               /* LORA, MEET: idle unless a row has one of these */
 	bool emit_q8[3], emit_packed[3]; /* after writing dst[k], also write these forms of it */
 	struct weir_op op;
 };
@@ -78,6 +86,9 @@ struct weir_program {
 	size_t packed, packed_bytes;         /* keys and values of ATTENTION_PACKED, tiled */
 	uint32_t *row_tile, n_tiles;         /* this run: first tile of each sequence; all tiles */
 	size_t matrix_bytes, position_bytes; /* of all matrices; of one position in all caches */
+	size_t mixture, mixture_bytes;       /* moe.c's area */
+	size_t low, low_width;               /* LORA: [rows][low_width] floats */
+	uint64_t adapters;                   /* this run: bit i, some row has adapter i + 1 */
 	bool alone;                          /* this run: one thread, no barriers */
 	bool stop[2];
 	const struct weir_device_batch *batch; /* during a run */
@@ -133,6 +144,30 @@ size_t weir_cpu_packed_scratch(uint32_t head_size);
 /* False: more than memory can address. */
 bool weir_cpu_packed_bytes(const struct weir_op *op, uint32_t max_tokens, uint32_t max_rows,
 			   size_t *ret);
+
+/* linear.c: n_groups groups of w from g on, times a tile of nc rows in the form that w's type wants
+ * (Q8, or PACKED floats): out [group][nc][16]. A column's result does not depend on the others. */
+void weir_cpu_multiply(const struct weir_cpu *cpu, const weir_buffer *w, size_t g, size_t n_groups,
+		       const void *tile, unsigned nc, float *out);
+
+/* x[n] to column c of a PACKED tile of nc columns. */
+static inline void weir_cpu_pack(const float *x, size_t n, float *tile, unsigned nc, unsigned c)
+{
+	for (size_t i = 0; i < n; i++)
+		tile[i * nc + c] = x[i];
+}
+
+void weir_cpu_step_moe(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
+		       uint32_t thread, uint32_t n_threads);
+/* What a MOE op needs of the arena; false: more than memory can address. */
+bool weir_cpu_moe_bytes(const weir_program *p, const struct weir_op *op, size_t *ret);
+
+void weir_cpu_step_lora(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+			uint32_t n_threads);
+size_t weir_cpu_lora_scratch(const weir_program *p, const struct weir_op *op);
+
+void weir_cpu_step_glu(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		       uint32_t n_threads);
 
 /* Bytes of scratch of one thread, and of one unit's partial results, for an attention op. */
 size_t weir_cpu_attention_scratch(uint32_t head_size);

@@ -173,10 +173,14 @@ static void step_form(weir_program *p, const struct weir_cpu_step *step, uint32_
 static void walk(void *data, uint32_t thread, uint32_t n_threads)
 {
 	weir_program *p = data;
+	unsigned turn = 0;
 
 	for (uint32_t i = 0; i < p->n_steps; i++) {
 		const struct weir_cpu_step *step = &p->steps[i];
 
+		/* All threads see the same batch, and pass over the same steps. */
+		if (step->adapters && !(step->adapters & p->adapters))
+			continue;
 		switch (step->code) {
 		case WEIR_CPU_STEP_COPY:
 			step_copy(p, thread, n_threads);
@@ -208,13 +212,29 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		case WEIR_OP_GATHER:
 			step_gather(p, step, thread, n_threads);
 			break;
+		case WEIR_OP_MOE:
+		case WEIR_CPU_STEP_ROUTE:
+		case WEIR_CPU_STEP_EXPERTS:
+		case WEIR_CPU_STEP_UP:
+			weir_cpu_step_moe(p, step, &p->next[i], thread, n_threads);
+			break;
+		case WEIR_OP_LORA:
+		case WEIR_CPU_STEP_LORA_DOWN:
+			weir_cpu_step_lora(p, step, thread, n_threads);
+			break;
+		case WEIR_OP_GLU:
+			weir_cpu_step_glu(p, step, thread, n_threads);
+			break;
 		}
+		if (step->code == WEIR_OP_LORA || step->code == WEIR_CPU_STEP_LORA_DOWN)
+			continue; /* a MEET follows the last of several */
 		/* All must agree on whether to go on: one thread looks, the barrier publishes. Two
 		 * slots, since a slow reader may still be at the last one. */
+		turn ^= 1;
 		if (thread == 0)
-			p->stop[i & 1] = weir_cpu_interrupted(p);
+			p->stop[turn] = weir_cpu_interrupted(p);
 		weir_cpu_barrier(p);
-		if (p->stop[i & 1])
+		if (p->stop[turn])
 			return;
 	}
 }
@@ -278,6 +298,20 @@ static weir_status check_batch(const weir_program *p, const struct weir_device_b
 	return WEIR_OK;
 }
 
+static weir_status find_adapters(weir_program *p, const struct weir_device_batch *batch,
+				 struct weir_error *err)
+{
+	p->adapters = 0;
+	for (uint32_t r = 0; batch->adapter && r < batch->n_rows; r++) {
+		if (batch->adapter[r] > WEIR_CPU_MAX_ADAPTERS)
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: adapter %u of %u",
+					     batch->adapter[r], WEIR_CPU_MAX_ADAPTERS);
+		if (batch->adapter[r] > 0)
+			p->adapters |= (uint64_t)1 << (batch->adapter[r] - 1);
+	}
+	return WEIR_OK;
+}
+
 static void cut_pieces(struct weir_cpu_tiling *tiling, const struct weir_device_batch *batch)
 {
 	tiling->n_pieces = 0;
@@ -307,6 +341,8 @@ weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
 {
 	weir_status status = check_batch(p, batch, err);
 
+	if (!status)
+		status = find_adapters(p, batch, err);
 	if (status)
 		return status;
 	atomic_store(&p->cpu->interrupted, 0);

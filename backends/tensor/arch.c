@@ -5,17 +5,20 @@
 
 #include <string.h>
 
-#define RMS_EPS "attention.layer_norm_rms_epsilon"
+#define RMS_EPS   "attention.layer_norm_rms_epsilon"
+#define LAYER_EPS "attention.layer_norm_epsilon"
 
 static const struct weir_arch archs[] = {
-	/* Touvron et al. 2023 (Llama 2); Grattafiori et al. 2024 (Llama 3); Mistral 7B and other
-	 * models of the same shape are written under this name too. */
+	/* Touvron et al. 2023 (Llama 2); Grattafiori et al. 2024 (Llama 3); Mistral 7B, SmolLM 1
+	 * and 2 and other models of the same shape are written under this name too, and with
+	 * experts Mixtral (Jiang et al. 2024). */
 	{
 		.name = "llama",
 		.rope = WEIR_ROPE_NORM,
 		.norm = WEIR_NORM_RMS,
 		.act = WEIR_ACT_SILU,
-		.flags = WEIR_ARCH_ROPE_FACTORS | WEIR_ARCH_OPTIONAL_BIAS,
+		.flags = WEIR_ARCH_ROPE_FACTORS | WEIR_ARCH_OPTIONAL_BIAS | WEIR_ARCH_EXPERTS |
+			 WEIR_ARCH_EXPERTS_NORM,
 		.norm_eps_key = RMS_EPS,
 	},
 	/* Qwen2 and 2.5: Yang et al. 2024 */
@@ -42,7 +45,7 @@ static const struct weir_arch archs[] = {
 		.rope = WEIR_ROPE_NEOX,
 		.norm = WEIR_NORM_RMS,
 		.act = WEIR_ACT_SILU,
-		.flags = WEIR_ARCH_FUSED | WEIR_ARCH_LONGROPE,
+		.flags = WEIR_ARCH_FUSED_QKV | WEIR_ARCH_FUSED_GATE | WEIR_ARCH_LONGROPE,
 		.norm_eps_key = RMS_EPS,
 	},
 	/* Gemma Team 2024 (arXiv 2408.00118); the norms' weights hold their 1 in the file. Of the
@@ -72,6 +75,130 @@ static const struct weir_arch archs[] = {
 		.local_rope_base = 10000,
 		.embd_scaled_layers = 62,
 	},
+	/* Granite 3: IBM 2024; factors as in muP (Yang et al. 2022) */
+	{
+		.name = "granite",
+		.rope = WEIR_ROPE_NORM,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_ROPE_FACTORS | WEIR_ARCH_OPTIONAL_BIAS | WEIR_ARCH_FACTORS,
+		.norm_eps_key = RMS_EPS,
+	},
+	{
+		.name = "granitemoe",
+		.rope = WEIR_ROPE_NORM,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_ROPE_FACTORS | WEIR_ARCH_FACTORS | WEIR_ARCH_EXPERTS |
+			 WEIR_ARCH_EXPERTS_NORM,
+		.norm_eps_key = RMS_EPS,
+	},
+	/* Bakouch et al. 2025: rope in three layers of four (Yang et al. 2025, RNoPE) */
+	{
+		.name = "smollm3",
+		.rope = WEIR_ROPE_NORM,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_ROPE_FACTORS | WEIR_ARCH_OPTIONAL_BIAS,
+		.norm_eps_key = RMS_EPS,
+		.no_rope_period = 4,
+	},
+	/* Qwen 1.5 MoE and Qwen2 57B: Yang et al. 2024 */
+	{
+		.name = "qwen2moe",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_QKV_BIAS | WEIR_ARCH_EXPERTS | WEIR_ARCH_SHARED_GATE,
+		.norm_eps_key = RMS_EPS,
+	},
+	/* Yang et al. 2025 */
+	{
+		.name = "qwen3moe",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_QK_NORM | WEIR_ARCH_EXPERTS | WEIR_ARCH_EXPERTS_NORM,
+		.norm_eps_key = RMS_EPS,
+	},
+	/* Ma et al. 2024 (The Era of 1-bit LLMs), the reproductions of 0.7B to 3B */
+	{
+		.name = "bitnet",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_SUB_NORM | WEIR_ARCH_SCALES,
+		.norm_eps_key = RMS_EPS,
+	},
+	/* BitNet b1.58 2B4T: Ma et al. 2025 */
+	{
+		.name = "bitnet-b1.58",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_RMS,
+		.act = WEIR_ACT_RELU2,
+		.flags = WEIR_ARCH_SUB_NORM | WEIR_ARCH_SCALES,
+		.norm_eps_key = RMS_EPS,
+	},
+	/* Lozhkov et al. 2024 */
+	{
+		.name = "starcoder2",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_TANH,
+		.flags = WEIR_ARCH_BIAS | WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF,
+		.norm_eps_key = LAYER_EPS,
+	},
+	/* Black et al. 2022; Pythia: Biderman et al. 2023. A key may turn PARALLEL off. */
+	{
+		.name = "gptneox",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_ERF,
+		.flags = WEIR_ARCH_BIAS | WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF |
+			 WEIR_ARCH_FUSED_QKV | WEIR_ARCH_PARALLEL,
+		.norm_eps_key = LAYER_EPS,
+	},
+	/* Almazrouei et al. 2023 */
+	{
+		.name = "falcon",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_ERF,
+		.flags = WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF | WEIR_ARCH_FUSED_QKV |
+			 WEIR_ARCH_PARALLEL | WEIR_ARCH_ONE_NORM,
+		.norm_eps_key = LAYER_EPS,
+	},
+	/* Phi 1, 1.5 and 2: Gunasekar et al. 2023, Li et al. 2023 */
+	{
+		.name = "phi2",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_TANH,
+		.flags = WEIR_ARCH_BIAS | WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF |
+			 WEIR_ARCH_FUSED_QKV | WEIR_ARCH_PARALLEL | WEIR_ARCH_ONE_NORM |
+			 WEIR_ARCH_OUTPUT_BIAS,
+		.norm_eps_key = LAYER_EPS,
+	},
+	/* Radford et al. 2019 */
+	{
+		.name = "gpt2",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_TANH,
+		.flags = WEIR_ARCH_BIAS | WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF |
+			 WEIR_ARCH_FUSED_QKV | WEIR_ARCH_POSITIONS,
+		.norm_eps_key = LAYER_EPS,
+	},
+	/* Li et al. 2023 */
+	{
+		.name = "starcoder",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_TANH,
+		.flags = WEIR_ARCH_BIAS | WEIR_ARCH_NORM_BIAS | WEIR_ARCH_PLAIN_FF |
+			 WEIR_ARCH_FUSED_QKV | WEIR_ARCH_POSITIONS,
+		.norm_eps_key = LAYER_EPS,
+	},
 };
 
 const struct weir_arch *weir_arch_find(struct weir_str name)
@@ -87,5 +214,7 @@ const struct weir_arch *weir_arch_find(struct weir_str name)
 
 const char *weir_arch_names(void)
 {
-	return "llama, qwen2, qwen3, phi3, gemma2, gemma3";
+	return "llama, qwen2, qwen3, phi3, gemma2, gemma3, granite, granitemoe, smollm3, "
+	       "qwen2moe, qwen3moe, bitnet, bitnet-b1.58, starcoder2, gptneox, falcon, phi2, "
+	       "gpt2, starcoder";
 }

@@ -11,6 +11,7 @@
 #include "fail.h"
 #include "graph.h"
 #include "host-log.h"
+#include "lora.h"
 #include "options.h"
 #include "step.h"
 #include "vocab-ext.h"
@@ -34,8 +35,8 @@ struct weir_tensor_backend {
 	struct weir_weights *weights;
 	struct weir_cache_plan plan;
 	struct weir_cache *cache;
-	weir_program *program;
-	uint32_t logits;
+	struct weir_lora *lora;          /* NULL: no adapters */
+	weir_program *program, *adapted; /* adapted: for steps in which a row has an adapter */
 	struct weir_vocab_ext *vocab;
 	struct weir_drafter *drafter; /* or NULL */
 	struct weir_stepper *stepper;
@@ -64,6 +65,11 @@ static weir_status make_cache(struct weir_tensor_backend *b, struct weir_error *
 	s = weir_cache_plan(&b->hparams, &wish, &b->plan, err);
 	if (s != WEIR_OK)
 		return s;
+	if (b->plan.n_ctx > b->hparams.n_ctx && b->hparams.arch->flags & WEIR_ARCH_POSITIONS)
+		return weir_fail(err, WEIR_E_INVALID,
+				 "context %u is longer than the %u positions that the model has "
+				 "learned embeddings for",
+				 b->plan.n_ctx, b->hparams.n_ctx);
 	if (b->conf.n_ctx > b->hparams.n_ctx)
 		weir_host_logf(&b->log, WEIR_LOG_WARNING,
 			       "context %u is longer than the %u tokens that the model was trained "
@@ -126,13 +132,17 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 					 .max_guesses = max_guesses(b) };
 	weir_status s;
 
-	s = weir_graph_build(&b->hparams, b->weights, b->cache, &limits, &b->program, &b->logits,
-			     err);
+	s = weir_graph_build(&b->hparams, b->weights, b->cache, NULL, &limits, &b->program,
+			     &c.logits, err);
+	if (s == WEIR_OK && b->lora)
+		s = weir_graph_build(&b->hparams, b->weights, b->cache, b->lora, &limits,
+				     &b->adapted, &c.adapted_logits, err);
 	if (s != WEIR_OK)
 		return s;
 	c.end_tokens = weir_vocab_ext_end_tokens(b->vocab, &c.n_end);
 	c.program = b->program;
-	c.logits = b->logits;
+	c.adapted = b->adapted;
+	c.n_adapters = weir_lora_n(b->lora);
 	s = make_drafter(b, &c, err);
 	if (s != WEIR_OK)
 		return s;
@@ -187,15 +197,19 @@ static void unload(struct weir_tensor_backend *b)
 	weir_drafter_free(b->drafter);
 	if (b->program)
 		b->device->program_free(b->instance, b->program);
+	if (b->adapted)
+		b->device->program_free(b->instance, b->adapted);
 	weir_vocab_ext_free(b->vocab);
 	weir_cache_free(b->cache);
+	weir_lora_free(b->lora);
 	weir_weights_free(b->weights);
 	weir_gguf_close(b->gguf);
 	b->stepper = NULL;
 	b->drafter = NULL;
 	b->vocab = NULL;
-	b->program = NULL;
+	b->program = b->adapted = NULL;
 	b->cache = NULL;
+	b->lora = NULL;
 	b->weights = NULL;
 	b->gguf = NULL;
 }
@@ -221,6 +235,8 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)) ||
 	    (s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
 				   &b->weights, err)) ||
+	    (s = weir_lora_load(&b->conf, &b->hparams, b->device, b->instance, &b->log, &b->lora,
+				err)) ||
 	    (s = make_cache(b, err)) || (s = make_stepper(b, err))) {
 		/* The reader of the file names it itself. */
 		if (err && strncmp(err->text, b->conf.model, strlen(b->conf.model)) != 0)
@@ -242,7 +258,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		.max_tokens = b->conf.max_batch_tokens,
 		.block_tokens = b->plan.block_tokens,
 		.n_blocks = b->plan.n_blocks,
-		.bytes_weights = b->weights->n_bytes,
+		.bytes_weights = b->weights->n_bytes + weir_lora_bytes(b->lora),
 		.bytes_kv = b->plan.bytes,
 		.name = b->name,
 		.summary = b->summary,
@@ -275,6 +291,18 @@ static const struct weir_backend_step step_ext = {
 	.load = load,
 	.step = step,
 	.interrupt = interrupt,
+};
+
+static const char *adapter_name(struct weir_instance *instance, uint32_t i)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	return b->loaded && i > 0 ? weir_lora_name(b->lora, i - 1) : NULL;
+}
+
+static const struct weir_adapters adapters_ext = {
+	.size = sizeof(adapters_ext),
+	.name = adapter_name,
 };
 
 static weir_status not_loaded(struct weir_error *err)
@@ -361,5 +389,7 @@ const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *i
 		return &step_ext;
 	if (strcmp(id, WEIR_TOKENIZER) == 0)
 		return &b->tokenizer;
+	if (strcmp(id, WEIR_ADAPTERS) == 0)
+		return &adapters_ext;
 	return NULL;
 }

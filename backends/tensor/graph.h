@@ -12,6 +12,7 @@
 #define WEIR_TENSOR_GRAPH_H
 
 #include "cache.h"
+#include "lora.h"
 #include "weights.h"
 
 struct weir_graph_limits {
@@ -19,12 +20,13 @@ struct weir_graph_limits {
 	uint32_t n_ctx; /* of a sequence, at most */
 };
 
-/* Builds the list, asks the device whether it supports each operation, and compiles it. *ret_logits
- * is the OUTPUT tensor of n_vocab for output(). Errors: UNSUPPORTED (names the operation and the
- * layer), EXHAUSTED, and the device's own. */
+/* lora: the adapters that the program has, or NULL: none. Builds the list, asks the device whether
+ * it supports each operation, and compiles it. *ret_logits is the OUTPUT tensor of n_vocab for
+ * output(). Errors: UNSUPPORTED (names the operation and the layer), EXHAUSTED, and the device's
+ * own. */
 weir_status weir_graph_build(const struct weir_hparams *h, const struct weir_weights *w,
-			     const struct weir_cache *cache, const struct weir_graph_limits *limits,
-			     weir_program **ret_program, uint32_t *ret_logits,
-			     struct weir_error *err);
+			     const struct weir_cache *cache, const struct weir_lora *lora,
+			     const struct weir_graph_limits *limits, weir_program **ret_program,
+			     uint32_t *ret_logits, struct weir_error *err);
 
 #endif

@@ -93,6 +93,13 @@ static weir_status read_f32(struct reader *r, const char *name, float min, float
 	return WEIR_OK;
 }
 
+static weir_status read_bool(struct reader *r, const char *name, bool *ret)
+{
+	const char *key = key_of(r, name);
+
+	return weir_gguf_has(r->g, key) ? weir_gguf_boolean(r->g, key, ret, r->err) : WEIR_OK;
+}
+
 static weir_status find_arch(struct reader *r)
 {
 	struct weir_str name;
@@ -214,6 +221,37 @@ static weir_status read_heads(struct reader *r)
 	return WEIR_OK;
 }
 
+/* Some converters write 0 for "none". */
+static weir_status read_factor(struct reader *r, const char *name, float *ret)
+{
+	float x = 0;
+	weir_status s = read_f32(r, name, 0, 1e6f, &x);
+
+	if (s == WEIR_OK && x > 0 && x < 1e-6f)
+		return weir_fail(r->err, WEIR_E_INVALID, "%s is %g, it must be 1e-6 to 1e6",
+				 key_of(r, name), (double)x);
+	if (s == WEIR_OK && x > 0)
+		*ret = x;
+	return s;
+}
+
+/* Granite's: logits are divided by theirs. */
+static weir_status read_factors(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
+	float divisor = 1.0f;
+	weir_status s;
+
+	if (!(h->arch->flags & WEIR_ARCH_FACTORS))
+		return WEIR_OK;
+	if ((s = read_factor(r, "embedding_scale", &h->embed_scale)) ||
+	    (s = read_factor(r, "residual_scale", &h->residual_scale)) ||
+	    (s = read_factor(r, "logit_scale", &divisor)))
+		return s;
+	h->logit_scale = 1.0f / divisor;
+	return WEIR_OK;
+}
+
 static weir_status read_floats(struct reader *r)
 {
 	struct weir_hparams *h = &r->h;
@@ -226,6 +264,9 @@ static weir_status read_floats(struct reader *r)
 		return weir_fail(r->err, WEIR_E_INVALID, "the file lacks %s",
 				 key_of(r, h->arch->norm_eps_key));
 	h->embed_scale = h->arch->flags & WEIR_ARCH_EMBED_SQRT ? sqrtf((float)h->n_embd) : 1.0f;
+	h->residual_scale = h->logit_scale = 1.0f;
+	if ((s = read_factors(r)))
+		return s;
 	h->attn_softcap = h->arch->attn_softcap;
 	h->output_softcap = h->arch->output_softcap;
 	if ((s = read_f32(r, "attention.scale", 0, 1e6f, &h->attn_scale)) ||
@@ -332,13 +373,15 @@ static weir_status read_rope(struct reader *r)
 	struct weir_hparams *h = &r->h;
 	weir_status s;
 
-	h->rope.size = h->head_size;
+	h->rope.size = h->arch->flags & WEIR_ARCH_POSITIONS ? 0 : h->head_size;
 	h->rope.base = 10000.0f;
 	h->rope.scale = 1.0f;
 	h->rope.attn = 1.0f;
 	h->rope.orig_ctx = h->n_ctx;
 	h->rope.beta_fast = 32;
 	h->rope.beta_slow = 1;
+	if (h->rope.size == 0)
+		return WEIR_OK;
 	if ((s = read_u32(r, "rope.dimension_count", false, 2, h->head_size, &h->rope.size)) ||
 	    (s = read_f32(r, "rope.freq_base", 1.0f, 1e12f, &h->rope.base)))
 		return s;
@@ -396,22 +439,59 @@ static weir_status read_vocab(struct reader *r)
 	return WEIR_OK;
 }
 
-/* What would give wrong answers rather than none if it were ignored. */
-static weir_status refuse_unknown(struct reader *r)
+static weir_status read_experts(struct reader *r)
 {
-	uint32_t experts = 0;
+	struct weir_hparams *h = &r->h;
+	uint64_t all;
+	weir_status s;
+
+	if ((s = read_u32(r, "expert_count", false, 0, WEIR_MAX_EXPERTS, &h->n_experts)))
+		return s;
+	if (h->n_experts == 0)
+		return WEIR_OK;
+	if (!(h->arch->flags & WEIR_ARCH_EXPERTS))
+		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
+				 "the model is a mixture of %u experts; of %s models only dense "
+				 "ones are supported",
+				 h->n_experts, h->arch->name);
+	h->n_ff_expert = h->n_ff;
+	h->expert_scale = 1.0f;
+	h->expert_norm = h->arch->flags & WEIR_ARCH_EXPERTS_NORM;
+	if ((s = read_u32(r, "expert_used_count", true, 1, h->n_experts, &h->n_experts_used)) ||
+	    (s = read_u32(r, "expert_feed_forward_length", false, 1, WEIR_MAX_FF,
+			  &h->n_ff_expert)) ||
+	    (s = read_u32(r, "expert_shared_feed_forward_length", false, 0, WEIR_MAX_FF,
+			  &h->n_ff_shared)) ||
+	    (s = read_bool(r, "expert_weights_norm", &h->expert_norm)) ||
+	    (s = read_f32(r, "expert_weights_scale", 0, 1e6f, &h->expert_scale)))
+		return s;
+	if (h->arch->flags & WEIR_ARCH_SHARED_GATE && h->n_ff_shared == 0)
+		h->n_ff_shared = h->n_ff; /* old files have only this one */
+	if (h->expert_scale == 0)         /* "unset" */
+		h->expert_scale = 1.0f;
+	all = (uint64_t)h->n_experts * (h->n_ff_expert > h->n_embd ? h->n_ff_expert : h->n_embd);
+	if (all > UINT32_MAX)
+		return weir_fail(r->err, WEIR_E_INVALID,
+				 "%u experts of %u x %u are more than a matrix can hold",
+				 h->n_experts, h->n_ff_expert, h->n_embd);
+	return WEIR_OK;
+}
+
+/* How the file's tensors are laid out, and what would give wrong answers if it were ignored. */
+static weir_status read_layout(struct reader *r)
+{
+	struct weir_hparams *h = &r->h;
 	bool causal = true;
 	weir_status s;
 
-	if ((s = read_u32(r, "expert_count", false, 0, UINT32_MAX, &experts)))
+	h->fused_qkv = h->arch->flags & WEIR_ARCH_FUSED_QKV &&
+		       (weir_gguf_tensor(r->g, "blk.0.attn_qkv.weight") ||
+			!weir_gguf_tensor(r->g, "blk.0.attn_q.weight"));
+	h->parallel = h->arch->flags & WEIR_ARCH_PARALLEL;
+	if (h->parallel && !(h->arch->flags & WEIR_ARCH_ONE_NORM) &&
+	    (s = read_bool(r, "use_parallel_residual", &h->parallel)))
 		return s;
-	if (experts > 1)
-		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
-				 "the model is a mixture of %u experts; only dense models are "
-				 "supported",
-				 experts);
-	if (weir_gguf_has(r->g, key_of(r, "attention.causal")) &&
-	    (s = weir_gguf_boolean(r->g, r->key, &causal, r->err)))
+	if ((s = read_bool(r, "attention.causal", &causal)))
 		return s;
 	if (!causal)
 		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
@@ -425,9 +505,9 @@ weir_status weir_hparams_read(const struct weir_gguf *g, struct weir_hparams *re
 	struct reader r = { .g = g, .err = err };
 	weir_status s;
 
-	if ((s = find_arch(&r)) || (s = refuse_unknown(&r)) || (s = read_sizes(&r)) ||
+	if ((s = find_arch(&r)) || (s = read_sizes(&r)) || (s = read_layout(&r)) ||
 	    (s = read_window(&r)) || (s = read_heads(&r)) || (s = read_floats(&r)) ||
-	    (s = read_rope(&r)) || (s = read_vocab(&r)))
+	    (s = read_rope(&r)) || (s = read_experts(&r)) || (s = read_vocab(&r)))
 		return s;
 	*ret = r.h;
 	return WEIR_OK;

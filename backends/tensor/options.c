@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_ADAPTERS = 64 }; /* as WEIR_MAX_ADAPTERS of lora.h */
+
 #define OPTION(...)                                                                                \
 	&(const struct weir_option)                                                                \
 	{                                                                                          \
@@ -42,6 +44,9 @@ const struct weir_option *const weir_tensor_options[] = {
 	       .help = "A smaller GGUF file with the same vocabulary that makes the guesses; its "
 		       "KV "
 		       "memory comes on top."),
+	OPTION(.type = WEIR_OPTION_LIST, .key = "lora",
+	       .help = "Adapters that requests may choose: name=path or name=path:scale, separated "
+		       "by commas; GGUF files, paths from the working directory."),
 	NULL,
 };
 
@@ -103,6 +108,85 @@ static weir_status read_type(const struct weir_kv *kv, uint32_t *ret, struct wei
 	return bad(err, kv->key, kv->value, "f16, bf16, q8_0 or f32");
 }
 
+static bool is_name(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char c = s[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || c == '.'))
+			return false;
+	}
+	return n > 0 && n < 64;
+}
+
+/* "name=path[:scale]", `item` its own memory. */
+static weir_status read_adapter(const char *item, struct weir_tensor_conf *c,
+				struct weir_error *err)
+{
+	const char *want = "name=path or name=path:scale, names of letters, digits, '-', '_', '.'";
+	const char *path = strchr(item, '='), *colon, *end;
+	struct weir_lora_conf *to;
+	char *after;
+	float scale = 1.0f, x;
+
+	if (!path || path[1] == '\0' || !is_name(item, (size_t)(path - item)))
+		return bad(err, "lora", item, want);
+	path++;
+	end = path + strlen(path);
+	colon = strrchr(path, ':');
+	if (colon && colon > path && colon[1] != '\0') {
+		x = strtof(colon + 1, &after);
+		if (*after == '\0') { /* else the colon is the path's own */
+			if (!(x >= -1e3f && x <= 1e3f))
+				return bad(err, "lora", item, "scaled by -1000 to 1000");
+			scale = x;
+			end = colon;
+		}
+	}
+	for (uint32_t i = 0; i < c->n_lora; i++) {
+		if (strlen(c->lora[i].name) == (size_t)(path - 1 - item) &&
+		    memcmp(c->lora[i].name, item, (size_t)(path - 1 - item)) == 0)
+			return bad(err, "lora", item, "a name that no other adapter has");
+	}
+	if (c->n_lora == MAX_ADAPTERS)
+		return bad(err, "lora", item, "one of 64 adapters at most");
+	to = realloc(c->lora, (c->n_lora + 1) * sizeof(*to));
+	if (!to)
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+	c->lora = to;
+	to += c->n_lora++;
+	*to = (struct weir_lora_conf){ .name = strndup(item, (size_t)(path - 1 - item)),
+				       .path = strndup(path, (size_t)(end - path)),
+				       .scale = scale };
+	return to->name && to->path ? WEIR_OK : weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+}
+
+static weir_status read_adapters(const char *list, struct weir_tensor_conf *c,
+				 struct weir_error *err)
+{
+	weir_status s = WEIR_OK;
+	size_t n;
+
+	for (; *list && s == WEIR_OK; list += n + (list[n] == ',')) {
+		char *item;
+
+		while (*list == ' ' || *list == '\t')
+			list++;
+		n = strcspn(list, ",");
+		if (n == 0)
+			continue;
+		item = strndup(list, n);
+		if (!item)
+			return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+		for (size_t len = n; len > 0 && (item[len - 1] == ' ' || item[len - 1] == '\t');)
+			item[--len] = '\0';
+		s = read_adapter(item, c, err);
+		free(item);
+	}
+	return s;
+}
+
 static weir_status read_one(const struct weir_kv *kv, struct weir_tensor_conf *c,
 			    struct weir_error *err)
 {
@@ -120,6 +204,8 @@ static weir_status read_one(const struct weir_kv *kv, struct weir_tensor_conf *c
 		c->draft_model = strdup(kv->value);
 		return c->draft_model ? WEIR_OK : weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
 	}
+	if (strcmp(key, "lora") == 0)
+		return read_adapters(kv->value, c, err);
 	if (strcmp(key, "context") == 0)
 		return read_u32(kv, 0, 1u << 27, "0 to 134217728", &c->n_ctx, err);
 	if (strcmp(key, "max_sequences") == 0)
@@ -172,4 +258,11 @@ void weir_tensor_conf_clear(struct weir_tensor_conf *conf)
 	free(conf->model);
 	free(conf->draft_model);
 	conf->model = conf->draft_model = NULL;
+	for (uint32_t i = 0; i < conf->n_lora; i++) {
+		free(conf->lora[i].name);
+		free(conf->lora[i].path);
+	}
+	free(conf->lora);
+	conf->lora = NULL;
+	conf->n_lora = 0;
 }

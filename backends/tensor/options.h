@@ -7,6 +7,11 @@
 
 #include <weir/plugin.h>
 
+struct weir_lora_conf { /* name=path[:scale] */
+	char *name, *path;
+	float scale;
+};
+
 struct weir_tensor_conf {
 	char *model;               /* path; free() it */
 	uint32_t n_ctx;            /* 0: the model's */
@@ -17,6 +22,8 @@ struct weir_tensor_conf {
 	uint32_t guesses;          /* in a step */
 	char *draft_model;         /* NULL: none */
 	uint64_t kv_memory;        /* bytes; 0: derived */
+	struct weir_lora_conf *lora;
+	uint32_t n_lora;
 };
 
 /* Keys that are not ours are ignored. Errors: INVALID with param set to the key. */

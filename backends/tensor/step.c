@@ -18,6 +18,7 @@ struct weir_stepper {
 	uint32_t block_stride;
 	int32_t *token, *pos, *row;        /* [max_tokens] */
 	uint32_t *slot;                    /* [max_tokens] */
+	uint32_t *adapter;                 /* [max_rows] */
 	uint32_t *first, *kv_len, *blocks; /* [max_rows + 1], [max_rows], [..][stride] */
 	uint32_t *out_row, *out_of;        /* [max_rows + max_guesses]; out_of: row of the batch */
 	int32_t *drawn;                    /* by output; -1: no token could be drawn */
@@ -61,12 +62,13 @@ weir_status weir_stepper_new(const struct weir_stepper_config *config, struct we
 	s->slot = array(config->max_tokens, sizeof(*s->slot));
 	s->first = array((size_t)config->max_rows + 1, sizeof(*s->first));
 	s->kv_len = array(config->max_rows, sizeof(*s->kv_len));
+	s->adapter = array(config->max_rows, sizeof(*s->adapter));
 	s->blocks = array(config->max_rows, sizeof(*s->blocks) * s->block_stride);
 	s->out_row = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_row));
 	s->out_of = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_of));
 	s->drawn = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->drawn));
-	if (!s->token || !s->pos || !s->row || !s->slot || !s->first || !s->kv_len || !s->blocks ||
-	    !s->out_row || !s->out_of || !s->drawn) {
+	if (!s->token || !s->pos || !s->row || !s->slot || !s->first || !s->kv_len || !s->adapter ||
+	    !s->blocks || !s->out_row || !s->out_of || !s->drawn) {
 		status = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
 		goto fail;
 	}
@@ -100,6 +102,7 @@ void weir_stepper_free(struct weir_stepper *s)
 	free(s->slot);
 	free(s->first);
 	free(s->kv_len);
+	free(s->adapter);
 	free(s->blocks);
 	free(s->out_row);
 	free(s->out_of);
@@ -156,6 +159,9 @@ static weir_status check_row(const struct weir_stepper *s, const struct weir_bat
 		return weir_fail(err, WEIR_E_INVALID,
 				 "step: row %u has %u KV blocks for %llu positions", i, r->n_blocks,
 				 (unsigned long long)end);
+	if (r->adapter > s->c.n_adapters)
+		return weir_fail(err, WEIR_E_INVALID, "step: row %u has adapter %u of %u", i,
+				 r->adapter, s->c.n_adapters);
 	if (r->sampling && (!WEIR_HAS(struct weir_step, ret, token) ||
 			    (r->n_history > 0 && !r->history) || r->n_prompt > r->n_history ||
 			    (r->sampling->logprobs && !WEIR_HAS(struct weir_step, ret, logprob)) ||
@@ -204,6 +210,7 @@ static weir_status lay_out_row(struct weir_stepper *s, const struct weir_batch *
 	}
 	s->first[i] = n_tokens;
 	s->kv_len[i] = end;
+	s->adapter[i] = r->adapter;
 	return WEIR_OK;
 }
 
@@ -212,6 +219,7 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 			   struct weir_error *err)
 {
 	uint32_t n_tokens = 0, n_out = 0, n_guesses = 0;
+	bool adapted = false;
 	weir_status status = check_batch(s, b, ret, err);
 
 	if (status != WEIR_OK)
@@ -223,6 +231,7 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 		    (status = lay_out_row(s, b, i, n_tokens, err)))
 			return status;
 		n_tokens += r->count;
+		adapted |= r->adapter > 0;
 		for (uint32_t k = 0; r->sampling && k <= r->n_draft; k++) {
 			s->out_row[n_out] = n_tokens - 1 - r->n_draft + k;
 			s->out_of[n_out++] = i;
@@ -246,6 +255,7 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 		.blocks = s->blocks,
 		.out_row = s->out_row,
 		.copies = b->copies,
+		.adapter = adapted ? s->adapter : NULL,
 	};
 	return WEIR_OK;
 }
@@ -329,7 +339,7 @@ static void sample_some(void *data, uint32_t worker)
 }
 
 static weir_status sample(struct weir_stepper *s, const struct weir_batch *b, uint32_t n_out,
-			  struct weir_step *ret, struct weir_error *err)
+			  bool adapted, struct weir_step *ret, struct weir_error *err)
 {
 	struct sampling g = { .s = s, .batch = b, .n_out = n_out, .drawn = s->drawn, .ret = ret };
 	uint32_t n = n_out < s->n_samplers ? n_out : s->n_samplers;
@@ -337,7 +347,8 @@ static weir_status sample(struct weir_stepper *s, const struct weir_batch *b, ui
 	if (n_out == 0)
 		return WEIR_OK;
 	g.may_fail_alone = WEIR_HAS(struct weir_step, ret, error);
-	g.logits = s->c.device->output(s->c.instance, s->c.program, s->c.logits);
+	g.logits = s->c.device->output(s->c.instance, adapted ? s->c.adapted : s->c.program,
+				       adapted ? s->c.adapted_logits : s->c.logits);
 	if (!g.logits)
 		return weir_fail(err, WEIR_E_INTERNAL, "step: the device returned no logits");
 	if (n > 1)
@@ -356,19 +367,21 @@ weir_status weir_stepper_run(struct weir_stepper *s, const struct weir_batch *b,
 			     struct weir_step *ret, struct weir_error *err)
 {
 	struct weir_device_batch batch;
+	weir_program *program;
 	weir_status status = lay_out(s, b, ret, &batch, err);
 
 	if (status != WEIR_OK)
 		return status;
 	if (batch.n_tokens == 0 && batch.n_copies == 0)
 		return WEIR_OK;
-	status = s->c.device->run(s->c.instance, s->c.program, &batch, err);
+	program = batch.adapter ? s->c.adapted : s->c.program;
+	status = s->c.device->run(s->c.instance, program, &batch, err);
 	if (status < 0)
 		return status;
-	status = s->c.device->wait(s->c.instance, s->c.program, err);
+	status = s->c.device->wait(s->c.instance, program, err);
 	if (status < 0)
 		return status;
-	status = sample(s, b, batch.n_out, ret, err);
+	status = sample(s, b, batch.n_out, batch.adapter != NULL, ret, err);
 	if (status == WEIR_OK && s->c.drafter)
 		weir_drafter_run(s->c.drafter, b, ret);
 	return status;

@@ -17,7 +17,9 @@ struct weir_stepper_config { /* pointers must outlive the stepper */
 	const struct weir_device *device;
 	struct weir_instance *instance;
 	weir_program *program;
-	uint32_t logits; /* the program's output tensor */
+	weir_program *adapted;           /* for steps with adapters; NULL when n_adapters is 0 */
+	uint32_t logits, adapted_logits; /* the programs' output tensors */
+	uint32_t n_adapters;
 	uint32_t n_vocab, n_ctx, block_tokens, n_blocks, max_rows, max_tokens;
 	uint32_t max_guesses; /* of a step; the program has max_rows + max_guesses outputs */
 	const int32_t *end_tokens;

@@ -4,21 +4,55 @@
 #include "weights.h"
 #include "fail.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum extent { NONE, EMBD, FF, FF_TWICE, HEADS, KV_HEADS, QKV, HEAD, VOCAB, ROPE_HALF };
+enum extent {
+	NONE,
+	ONE,
+	EMBD,
+	FF,
+	FF_TWICE,
+	HEADS,
+	KV_HEADS,
+	QKV,
+	HEAD,
+	VOCAB,
+	ROPE_HALF,
+	EXPERTS,
+	FF_EXPERT,
+	FF_SHARED,
+	CONTEXT
+};
 
 enum need {
 	OPTIONAL,
 	REQUIRED,
 	BIAS,
+	GATE_BIAS,
 	QKV_BIAS,
+	FUSED_BIAS,
+	NORM_BIAS,
+	FFN_NORM,
+	FFN_NORM_BIAS,
+	ATTN_NORM_2,
 	QK_NORM,
 	POST_NORM,
-	SPLIT,
-	FUSED,
+	SUB_NORM,
+	SPLIT_QKV,
+	FUSED_QKV,
+	GATE,
+	UP,
+	DOWN,
+	FUSED_GATE,
+	MIXTURE,
+	SHARED,
+	SHARED_ROUTER,
+	POSITIONS,
+	OUTPUT_BIAS,
 	FACTORS,
 	LONGROPE
 };
@@ -27,51 +61,97 @@ struct shape {
 	const char *name;
 	enum extent n_in, n_out; /* n_out NONE: a vector */
 	enum need need;
+	enum extent stack; /* so many matrices, one after the other; NONE: one */
 };
 
 static const struct shape layer_shapes[WEIR_LAYER_N] = {
-	[WEIR_LAYER_ATTN_NORM] = { "attn_norm.weight", EMBD, NONE, REQUIRED },
-	[WEIR_LAYER_Q] = { "attn_q.weight", EMBD, HEADS, SPLIT },
-	[WEIR_LAYER_K] = { "attn_k.weight", EMBD, KV_HEADS, SPLIT },
-	[WEIR_LAYER_V] = { "attn_v.weight", EMBD, KV_HEADS, SPLIT },
-	[WEIR_LAYER_O] = { "attn_output.weight", HEADS, EMBD, REQUIRED },
-	[WEIR_LAYER_Q_BIAS] = { "attn_q.bias", HEADS, NONE, QKV_BIAS },
-	[WEIR_LAYER_K_BIAS] = { "attn_k.bias", KV_HEADS, NONE, QKV_BIAS },
-	[WEIR_LAYER_V_BIAS] = { "attn_v.bias", KV_HEADS, NONE, QKV_BIAS },
-	[WEIR_LAYER_O_BIAS] = { "attn_output.bias", EMBD, NONE, BIAS },
-	[WEIR_LAYER_Q_NORM] = { "attn_q_norm.weight", HEAD, NONE, QK_NORM },
-	[WEIR_LAYER_K_NORM] = { "attn_k_norm.weight", HEAD, NONE, QK_NORM },
-	[WEIR_LAYER_FFN_NORM] = { "ffn_norm.weight", EMBD, NONE, REQUIRED },
-	[WEIR_LAYER_GATE] = { "ffn_gate.weight", EMBD, FF, SPLIT },
-	[WEIR_LAYER_UP] = { "ffn_up.weight", EMBD, FF, SPLIT },
-	[WEIR_LAYER_DOWN] = { "ffn_down.weight", FF, EMBD, REQUIRED },
-	[WEIR_LAYER_GATE_BIAS] = { "ffn_gate.bias", FF, NONE, BIAS },
-	[WEIR_LAYER_UP_BIAS] = { "ffn_up.bias", FF, NONE, BIAS },
-	[WEIR_LAYER_DOWN_BIAS] = { "ffn_down.bias", EMBD, NONE, BIAS },
-	[WEIR_LAYER_POST_ATTN_NORM] = { "post_attention_norm.weight", EMBD, NONE, POST_NORM },
-	[WEIR_LAYER_POST_FFN_NORM] = { "post_ffw_norm.weight", EMBD, NONE, POST_NORM },
+	[WEIR_LAYER_ATTN_NORM] = { "attn_norm.weight", EMBD, NONE, REQUIRED, NONE },
+	[WEIR_LAYER_Q] = { "attn_q.weight", EMBD, HEADS, SPLIT_QKV, NONE },
+	[WEIR_LAYER_K] = { "attn_k.weight", EMBD, KV_HEADS, SPLIT_QKV, NONE },
+	[WEIR_LAYER_V] = { "attn_v.weight", EMBD, KV_HEADS, SPLIT_QKV, NONE },
+	[WEIR_LAYER_O] = { "attn_output.weight", HEADS, EMBD, REQUIRED, NONE },
+	[WEIR_LAYER_Q_BIAS] = { "attn_q.bias", HEADS, NONE, QKV_BIAS, NONE },
+	[WEIR_LAYER_K_BIAS] = { "attn_k.bias", KV_HEADS, NONE, QKV_BIAS, NONE },
+	[WEIR_LAYER_V_BIAS] = { "attn_v.bias", KV_HEADS, NONE, QKV_BIAS, NONE },
+	[WEIR_LAYER_O_BIAS] = { "attn_output.bias", EMBD, NONE, BIAS, NONE },
+	[WEIR_LAYER_Q_NORM] = { "attn_q_norm.weight", HEAD, NONE, QK_NORM, NONE },
+	[WEIR_LAYER_K_NORM] = { "attn_k_norm.weight", HEAD, NONE, QK_NORM, NONE },
+	[WEIR_LAYER_FFN_NORM] = { "ffn_norm.weight", EMBD, NONE, FFN_NORM, NONE },
+	[WEIR_LAYER_GATE] = { "ffn_gate.weight", EMBD, FF, GATE, NONE },
+	[WEIR_LAYER_UP] = { "ffn_up.weight", EMBD, FF, UP, NONE },
+	[WEIR_LAYER_DOWN] = { "ffn_down.weight", FF, EMBD, DOWN, NONE },
+	[WEIR_LAYER_GATE_BIAS] = { "ffn_gate.bias", FF, NONE, GATE_BIAS, NONE },
+	[WEIR_LAYER_UP_BIAS] = { "ffn_up.bias", FF, NONE, BIAS, NONE },
+	[WEIR_LAYER_DOWN_BIAS] = { "ffn_down.bias", EMBD, NONE, BIAS, NONE },
+	[WEIR_LAYER_POST_ATTN_NORM] = { "post_attention_norm.weight", EMBD, NONE, POST_NORM, NONE },
+	[WEIR_LAYER_POST_FFN_NORM] = { "post_ffw_norm.weight", EMBD, NONE, POST_NORM, NONE },
+	[WEIR_LAYER_ATTN_NORM_BIAS] = { "attn_norm.bias", EMBD, NONE, NORM_BIAS, NONE },
+	[WEIR_LAYER_ATTN_NORM_2] = { "attn_norm_2.weight", EMBD, NONE, ATTN_NORM_2, NONE },
+	[WEIR_LAYER_ATTN_NORM_2_BIAS] = { "attn_norm_2.bias", EMBD, NONE, ATTN_NORM_2, NONE },
+	[WEIR_LAYER_FFN_NORM_BIAS] = { "ffn_norm.bias", EMBD, NONE, FFN_NORM_BIAS, NONE },
+	[WEIR_LAYER_ATTN_SUB_NORM] = { "attn_sub_norm.weight", HEADS, NONE, SUB_NORM, NONE },
+	[WEIR_LAYER_FFN_SUB_NORM] = { "ffn_sub_norm.weight", FF, NONE, SUB_NORM, NONE },
+	[WEIR_LAYER_ROUTER] = { "ffn_gate_inp.weight", EMBD, EXPERTS, MIXTURE, NONE },
+	[WEIR_LAYER_GATE_EXPERTS] = { "ffn_gate_exps.weight", EMBD, FF_EXPERT, MIXTURE, EXPERTS },
+	[WEIR_LAYER_UP_EXPERTS] = { "ffn_up_exps.weight", EMBD, FF_EXPERT, MIXTURE, EXPERTS },
+	[WEIR_LAYER_DOWN_EXPERTS] = { "ffn_down_exps.weight", FF_EXPERT, EMBD, MIXTURE, EXPERTS },
+	[WEIR_LAYER_SHARED_ROUTER] = { "ffn_gate_inp_shexp.weight", EMBD, ONE, SHARED_ROUTER,
+				       NONE },
+	[WEIR_LAYER_SHARED_GATE] = { "ffn_gate_shexp.weight", EMBD, FF_SHARED, SHARED, NONE },
+	[WEIR_LAYER_SHARED_UP] = { "ffn_up_shexp.weight", EMBD, FF_SHARED, SHARED, NONE },
+	[WEIR_LAYER_SHARED_DOWN] = { "ffn_down_shexp.weight", FF_SHARED, EMBD, SHARED, NONE },
 };
 
-/* Matrices that hold the rows of several, one after the other. */
+static const char *const scale_names[WEIR_SCALE_N] = {
+	[WEIR_SCALE_Q] = "attn_q.scale",      [WEIR_SCALE_K] = "attn_k.scale",
+	[WEIR_SCALE_V] = "attn_v.scale",      [WEIR_SCALE_O] = "attn_output.scale",
+	[WEIR_SCALE_GATE] = "ffn_gate.scale", [WEIR_SCALE_UP] = "ffn_up.scale",
+	[WEIR_SCALE_DOWN] = "ffn_down.scale",
+};
+
+/* Tensors that hold the rows (a vector: the elements) of several, one after the other. */
 static const struct fused {
 	struct shape shape;
 	enum weir_layer_tensor first;
 	uint32_t n_parts;
 } layer_fused[] = {
-	{ { "attn_qkv.weight", EMBD, QKV, FUSED }, WEIR_LAYER_Q, 3 },
-	{ { "ffn_up.weight", EMBD, FF_TWICE, FUSED }, WEIR_LAYER_GATE, 2 },
+	{ { "attn_qkv.weight", EMBD, QKV, FUSED_QKV, NONE }, WEIR_LAYER_Q, 3 },
+	{ { "attn_qkv.bias", QKV, NONE, FUSED_BIAS, NONE }, WEIR_LAYER_Q_BIAS, 3 },
+	{ { "ffn_up.weight", EMBD, FF_TWICE, FUSED_GATE, NONE }, WEIR_LAYER_GATE, 2 },
 };
 
 #define N_FUSED (sizeof(layer_fused) / sizeof(layer_fused[0]))
 
-static const struct shape token_embd_shape = { "token_embd.weight", EMBD, VOCAB, REQUIRED };
-static const struct shape output_norm_shape = { "output_norm.weight", EMBD, NONE, REQUIRED };
-static const struct shape output_shape = { "output.weight", EMBD, VOCAB, OPTIONAL };
-static const struct shape rope_freqs_shape = { "rope_freqs.weight", ROPE_HALF, NONE, FACTORS };
-static const struct shape rope_long_shape = { "rope_factors_long.weight", ROPE_HALF, NONE,
-					      LONGROPE };
-static const struct shape rope_short_shape = { "rope_factors_short.weight", ROPE_HALF, NONE,
-					       LONGROPE };
+/* Tensors of the whole model, and where weir_weights keeps them. */
+static const struct global {
+	struct shape shape;
+	size_t offset;
+} globals[] = {
+	{ { "token_embd.weight", EMBD, VOCAB, REQUIRED, NONE },
+	  offsetof(struct weir_weights, token_embd) },
+	{ { "position_embd.weight", EMBD, CONTEXT, POSITIONS, NONE },
+	  offsetof(struct weir_weights, position_embd) },
+	{ { "rope_freqs.weight", ROPE_HALF, NONE, FACTORS, NONE },
+	  offsetof(struct weir_weights, rope_freqs) },
+	{ { "rope_factors_long.weight", ROPE_HALF, NONE, LONGROPE, NONE },
+	  offsetof(struct weir_weights, rope_long) },
+	{ { "rope_factors_short.weight", ROPE_HALF, NONE, LONGROPE, NONE },
+	  offsetof(struct weir_weights, rope_short) },
+	{ { "output_norm.weight", EMBD, NONE, REQUIRED, NONE },
+	  offsetof(struct weir_weights, output_norm) },
+	{ { "output_norm.bias", EMBD, NONE, NORM_BIAS, NONE },
+	  offsetof(struct weir_weights, output_norm_bias) },
+	{ { "output.weight", EMBD, VOCAB, OPTIONAL, NONE }, offsetof(struct weir_weights, output) },
+	{ { "output.bias", VOCAB, NONE, OUTPUT_BIAS, NONE },
+	  offsetof(struct weir_weights, output_bias) },
+};
+
+#define N_GLOBALS (sizeof(globals) / sizeof(globals[0]))
+
+static weir_buffer **global_at(struct weir_weights *w, size_t i)
+{
+	return (weir_buffer **)(void *)((char *)w + globals[i].offset);
+}
 
 struct loader {
 	const struct weir_gguf *g;
@@ -89,6 +169,7 @@ static uint64_t extent_of(const struct weir_hparams *h, enum extent e)
 {
 	switch (e) {
 	case NONE:
+	case ONE:
 		return 1;
 	case EMBD:
 		return h->n_embd;
@@ -108,6 +189,14 @@ static uint64_t extent_of(const struct weir_hparams *h, enum extent e)
 		return h->n_vocab;
 	case ROPE_HALF:
 		return h->rope.size / 2;
+	case EXPERTS:
+		return h->n_experts;
+	case FF_EXPERT:
+		return h->n_ff_expert;
+	case FF_SHARED:
+		return h->n_ff_shared;
+	case CONTEXT:
+		return h->n_ctx;
 	}
 	return 0;
 }
@@ -116,59 +205,112 @@ static uint64_t extent_of(const struct weir_hparams *h, enum extent e)
 static void needs(const struct weir_hparams *h, enum need need, bool *ret_may, bool *ret_must)
 {
 	uint32_t f = h->arch->flags;
+	bool gated = !(f & WEIR_ARCH_PLAIN_FF), fused_gate = f & WEIR_ARCH_FUSED_GATE;
+	bool dense = h->n_experts == 0, may = true, must = false;
 
-	*ret_may = true;
-	*ret_must = false;
 	switch (need) {
 	case OPTIONAL:
 		break;
 	case REQUIRED:
-		*ret_must = true;
+		must = true;
+		break;
+	case GATE_BIAS:
+		may = gated && f & WEIR_ARCH_OPTIONAL_BIAS;
 		break;
 	case BIAS:
-		*ret_may = (f & WEIR_ARCH_OPTIONAL_BIAS) != 0;
+		must = f & WEIR_ARCH_BIAS;
+		may = f & (WEIR_ARCH_BIAS | WEIR_ARCH_OPTIONAL_BIAS);
 		break;
 	case QKV_BIAS:
-		*ret_must = (f & WEIR_ARCH_QKV_BIAS) != 0;
-		*ret_may = (f & (WEIR_ARCH_QKV_BIAS | WEIR_ARCH_OPTIONAL_BIAS)) != 0;
+		must = f & (WEIR_ARCH_BIAS | WEIR_ARCH_QKV_BIAS) && !h->fused_qkv;
+		may = must || (f & WEIR_ARCH_OPTIONAL_BIAS && !h->fused_qkv);
+		break;
+	case FUSED_BIAS:
+		may = must = f & WEIR_ARCH_BIAS && h->fused_qkv;
+		break;
+	case NORM_BIAS:
+		may = must = f & WEIR_ARCH_NORM_BIAS;
+		break;
+	case FFN_NORM:
+		may = must = !(f & WEIR_ARCH_ONE_NORM);
+		break;
+	case FFN_NORM_BIAS:
+		may = must = f & WEIR_ARCH_NORM_BIAS && !(f & WEIR_ARCH_ONE_NORM);
+		break;
+	case ATTN_NORM_2: /* in pairs: check_pairs() */
+		may = f & WEIR_ARCH_ONE_NORM;
 		break;
 	case QK_NORM:
-		*ret_may = *ret_must = (f & WEIR_ARCH_QK_NORM) != 0;
+		may = must = f & WEIR_ARCH_QK_NORM;
 		break;
 	case POST_NORM:
-		*ret_may = *ret_must = (f & WEIR_ARCH_POST_NORM) != 0;
+		may = must = f & WEIR_ARCH_POST_NORM;
 		break;
-	case SPLIT:
-		*ret_may = *ret_must = (f & WEIR_ARCH_FUSED) == 0;
+	case SUB_NORM:
+		may = must = f & WEIR_ARCH_SUB_NORM;
 		break;
-	case FUSED:
-		*ret_may = *ret_must = (f & WEIR_ARCH_FUSED) != 0;
+	case SPLIT_QKV:
+		may = must = !h->fused_qkv;
+		break;
+	case FUSED_QKV:
+		may = must = h->fused_qkv;
+		break;
+	case GATE:
+		may = must = dense && gated && !fused_gate;
+		break;
+	case UP:
+		may = must = dense && !fused_gate;
+		break;
+	case DOWN:
+		may = must = dense;
+		break;
+	case FUSED_GATE:
+		may = must = dense && fused_gate;
+		break;
+	case MIXTURE:
+		may = must = !dense;
+		break;
+	case SHARED:
+		may = must = h->n_ff_shared > 0;
+		break;
+	case SHARED_ROUTER:
+		may = must = h->n_ff_shared > 0 && f & WEIR_ARCH_SHARED_GATE;
+		break;
+	case POSITIONS:
+		may = must = f & WEIR_ARCH_POSITIONS;
+		break;
+	case OUTPUT_BIAS:
+		may = must = f & WEIR_ARCH_OUTPUT_BIAS;
 		break;
 	case LONGROPE: /* hparams.c has made sure that both are there or none */
-		*ret_may = (f & WEIR_ARCH_LONGROPE) != 0;
+		may = f & WEIR_ARCH_LONGROPE;
 		break;
 	case FACTORS:
-		*ret_may = (f & WEIR_ARCH_ROPE_FACTORS) != 0;
+		may = f & WEIR_ARCH_ROPE_FACTORS;
 		break;
 	}
+	*ret_may = may;
+	*ret_must = must;
 }
 
 static weir_status check_shape(struct loader *l, const char *name, const struct shape *shape,
 			       const struct weir_gguf_tensor *t)
 {
 	uint64_t n_in = extent_of(l->h, shape->n_in), n_out = extent_of(l->h, shape->n_out);
+	uint64_t n_stack = extent_of(l->h, shape->stack);
 
-	if (t->ne[0] == n_in && t->ne[1] == n_out && t->ne[2] == 1 && t->ne[3] == 1)
+	if (t->ne[0] == n_in && t->ne[1] == n_out && t->ne[2] == n_stack && t->ne[3] == 1)
 		return WEIR_OK;
 	return weir_fail(l->err, WEIR_E_INVALID,
 			 "tensor '%s' has the shape %llu x %llu x %llu x %llu, the model's numbers "
-			 "ask for %llu x %llu",
+			 "ask for %llu x %llu x %llu",
 			 name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
 			 (unsigned long long)t->ne[2], (unsigned long long)t->ne[3],
-			 (unsigned long long)n_in, (unsigned long long)n_out);
+			 (unsigned long long)n_in, (unsigned long long)n_out,
+			 (unsigned long long)n_stack);
 }
 
-/* One tensor, as n_parts ranges of its rows. */
+/* One tensor, as n_parts ranges of its rows, or of a vector's elements. */
 static weir_status hand_over(struct loader *l, const char *name, const struct weir_gguf_tensor *t,
 			     uint32_t use, const struct shape *parts, uint32_t n_parts,
 			     weir_buffer **ret)
@@ -179,24 +321,38 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
 	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
-		uint64_t n_out = extent_of(l->h, parts[i].n_out);
+		uint64_t n_in = extent_of(l->h, parts[i].n_in);
+		uint64_t n_out = extent_of(l->h, parts[i].n_out) * extent_of(l->h, parts[i].stack);
 
-		s = l->w->device->weight(l->w->instance, t->type, t->ne[0], n_out, use, at, &ret[i],
+		s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use, at, &ret[i],
 					 l->err);
-		at += n_out * (t->n_bytes / t->ne[1]);
+		at += n_in * n_out / type->block_size * type->block_bytes;
 	}
 	if (s == WEIR_E_UNSUPPORTED)
 		return weir_fail(l->err, s,
 				 "tensor '%s' is of type %s, which the device has no kernels for; "
 				 "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K "
 				 "to Q6_K, IQ4_NL, IQ4_XS, MXFP4, TQ1_0 or TQ2_0",
-				 name, type ? type->name : "?");
+				 name, type->name);
 	if (s < 0) {
 		weir_fail_prefix(l->err, name);
 		return s;
 	}
 	l->done += t->n_bytes;
 	return WEIR_OK;
+}
+
+/* A vector that is cut in parts: blocks would have to end where the parts do. */
+static weir_status check_elements(struct loader *l, const char *name,
+				  const struct weir_gguf_tensor *t)
+{
+	const struct weir_gguf_type *type = weir_gguf_type(t->type);
+
+	if (type->block_size == 1)
+		return WEIR_OK;
+	return weir_fail(l->err, WEIR_E_UNSUPPORTED,
+			 "tensor '%s' is of type %s; a bias must be F32, F16 or BF16", name,
+			 type->name);
 }
 
 /* One tensor in either pass; ret[0..n_parts) stay NULL when the model has none. */
@@ -219,6 +375,8 @@ static weir_status take_parts(struct loader *l, const char *name, const struct s
 	if (l->hand_over)
 		return hand_over(l, name, t, use, parts, n_parts, ret);
 	s = check_shape(l, name, shape, t);
+	if (s == WEIR_OK && n_parts > 1 && shape->n_out == NONE)
+		s = check_elements(l, name, t);
 	if (s != WEIR_OK)
 		return s;
 	l->n_used++;
@@ -226,7 +384,7 @@ static weir_status take_parts(struct loader *l, const char *name, const struct s
 	if (use & WEIR_WEIGHT_MATRIX && t->type < 64)
 		l->by_type[t->type] += t->n_bytes;
 	/* Cannot overflow: open() has made sure that each tensor lies inside of the file. */
-	l->w->n_params += t->ne[0] * t->ne[1];
+	l->w->n_params += t->ne[0] * t->ne[1] * t->ne[2];
 	return WEIR_OK;
 }
 
@@ -236,8 +394,55 @@ static weir_status take(struct loader *l, const char *name, const struct shape *
 	return take_parts(l, name, shape, use, shape, 1, ret);
 }
 
+static uint32_t use_of(const struct shape *shape)
+{
+	return shape->n_out == NONE ? WEIR_WEIGHT_VECTOR : WEIR_WEIGHT_MATRIX;
+}
+
+/* A matrix's factor: a number for the graph, nothing for the device. */
+static weir_status take_scale(struct loader *l, const char *name, float *ret)
+{
+	const struct weir_gguf_tensor *t = weir_gguf_tensor(l->g, name);
+	float x;
+
+	*ret = 1.0f;
+	if (!t || !(l->h->arch->flags & WEIR_ARCH_SCALES))
+		return WEIR_OK;
+	if (t->type != WEIR_GGUF_TYPE_F32 || t->n_bytes != sizeof(x))
+		return weir_fail(l->err, WEIR_E_INVALID,
+				 "tensor '%s' must be one number of type F32, it has %llu bytes",
+				 name, (unsigned long long)t->n_bytes);
+	memcpy(&x, t->data, sizeof(x));
+	if (!isfinite(x) || x == 0)
+		return weir_fail(l->err, WEIR_E_INVALID,
+				 "tensor '%s' is %g, it must be finite and not 0", name, (double)x);
+	*ret = x;
+	if (l->hand_over) {
+		l->done += t->n_bytes;
+		return WEIR_OK;
+	}
+	l->n_used++;
+	l->total += t->n_bytes;
+	l->w->n_params++;
+	return WEIR_OK;
+}
+
+/* The names and their weights go together. */
+static weir_status check_pairs(struct loader *l, uint32_t layer)
+{
+	weir_buffer *const *t = l->w->layers[layer].tensor;
+
+	if (l->hand_over && !t[WEIR_LAYER_ATTN_NORM_2] != !t[WEIR_LAYER_ATTN_NORM_2_BIAS])
+		return weir_fail(l->err, WEIR_E_INVALID,
+				 "tensor 'blk.%u.attn_norm_2.%s' is missing: the file has only the "
+				 "other of the two",
+				 layer, t[WEIR_LAYER_ATTN_NORM_2] ? "bias" : "weight");
+	return WEIR_OK;
+}
+
 static weir_status take_layer(struct loader *l, uint32_t layer)
 {
+	struct weir_layer *at = &l->w->layers[layer];
 	char name[64];
 	weir_status s;
 
@@ -245,45 +450,48 @@ static weir_status take_layer(struct loader *l, uint32_t layer)
 		const struct fused *f = &layer_fused[i];
 
 		snprintf(name, sizeof(name), "blk.%u.%s", layer, f->shape.name);
-		s = take_parts(l, name, &f->shape, WEIR_WEIGHT_MATRIX, &layer_shapes[f->first],
-			       f->n_parts, &l->w->layers[layer].tensor[f->first]);
+		s = take_parts(l, name, &f->shape, use_of(&f->shape), &layer_shapes[f->first],
+			       f->n_parts, &at->tensor[f->first]);
 		if (s != WEIR_OK)
 			return s;
 	}
 	for (uint32_t i = 0; i < WEIR_LAYER_N; i++) {
 		const struct shape *shape = &layer_shapes[i];
-		uint32_t use = shape->n_out == NONE ? WEIR_WEIGHT_VECTOR : WEIR_WEIGHT_MATRIX;
 
 		snprintf(name, sizeof(name), "blk.%u.%s", layer, shape->name);
-		s = take(l, name, shape, use, &l->w->layers[layer].tensor[i]);
+		s = take(l, name, shape, use_of(shape), &at->tensor[i]);
 		if (s != WEIR_OK)
 			return s;
 	}
-	return WEIR_OK;
+	for (uint32_t i = 0; i < WEIR_SCALE_N; i++) {
+		snprintf(name, sizeof(name), "blk.%u.%s", layer, scale_names[i]);
+		s = take_scale(l, name, &at->scale[i]);
+		if (s != WEIR_OK)
+			return s;
+	}
+	return check_pairs(l, layer);
 }
 
 static weir_status take_all(struct loader *l)
 {
 	struct weir_weights *w = l->w;
-	uint32_t embd_use = WEIR_WEIGHT_TABLE | (l->h->tied ? WEIR_WEIGHT_MATRIX : 0);
 	weir_status s;
 
-	if ((s = take(l, "token_embd.weight", &token_embd_shape, embd_use, &w->token_embd)) ||
-	    (s = take(l, "rope_freqs.weight", &rope_freqs_shape, WEIR_WEIGHT_VECTOR,
-		      &w->rope_freqs)) ||
-	    (s = take(l, "rope_factors_long.weight", &rope_long_shape, WEIR_WEIGHT_VECTOR,
-		      &w->rope_long)) ||
-	    (s = take(l, "rope_factors_short.weight", &rope_short_shape, WEIR_WEIGHT_VECTOR,
-		      &w->rope_short)))
-		return s;
+	for (size_t i = 0; i < N_GLOBALS; i++) {
+		const struct shape *shape = &globals[i].shape;
+		uint32_t use = use_of(shape);
+
+		if (globals[i].offset == offsetof(struct weir_weights, token_embd))
+			use = WEIR_WEIGHT_TABLE | (l->h->tied ? WEIR_WEIGHT_MATRIX : 0);
+		else if (globals[i].offset == offsetof(struct weir_weights, position_embd))
+			use = WEIR_WEIGHT_TABLE;
+		if ((s = take(l, shape->name, shape, use, global_at(w, i))))
+			return s;
+	}
 	for (uint32_t i = 0; i < w->n_layers; i++) {
 		if ((s = take_layer(l, i)))
 			return s;
 	}
-	if ((s = take(l, "output_norm.weight", &output_norm_shape, WEIR_WEIGHT_VECTOR,
-		      &w->output_norm)) ||
-	    (s = take(l, "output.weight", &output_shape, WEIR_WEIGHT_MATRIX, &w->output)))
-		return s;
 	if (l->hand_over && l->h->tied)
 		w->output = w->token_embd;
 	return WEIR_OK;
@@ -291,18 +499,15 @@ static weir_status take_all(struct loader *l)
 
 static bool has_place(const struct loader *l, struct weir_str name)
 {
-	static const struct shape *const globals[] = { &token_embd_shape, &output_norm_shape,
-						       &output_shape,     &rope_freqs_shape,
-						       &rope_long_shape,  &rope_short_shape };
 	char want[64], prefix[24];
 	bool may, must;
 	unsigned layer;
 	size_t n;
 
-	for (size_t i = 0; i < sizeof(globals) / sizeof(globals[0]); i++) {
-		needs(l->h, globals[i]->need, &may, &must);
-		if (may && name.len == strlen(globals[i]->name) &&
-		    memcmp(name.data, globals[i]->name, name.len) == 0)
+	for (size_t i = 0; i < N_GLOBALS; i++) {
+		needs(l->h, globals[i].shape.need, &may, &must);
+		if (may && name.len == strlen(globals[i].shape.name) &&
+		    memcmp(name.data, globals[i].shape.name, name.len) == 0)
 			return true;
 	}
 	if (name.len >= sizeof(want))
@@ -322,6 +527,10 @@ static bool has_place(const struct loader *l, struct weir_str name)
 	for (size_t i = 0; i < N_FUSED; i++) {
 		needs(l->h, layer_fused[i].shape.need, &may, &must);
 		if (may && strcmp(want + n, layer_fused[i].shape.name) == 0)
+			return true;
+	}
+	for (uint32_t i = 0; l->h->arch->flags & WEIR_ARCH_SCALES && i < WEIR_SCALE_N; i++) {
+		if (strcmp(want + n, scale_names[i]) == 0)
 			return true;
 	}
 	return false;
@@ -405,18 +614,14 @@ void weir_weights_free(struct weir_weights *w)
 				w->device->buffer_free(w->instance, w->layers[i].tensor[k]);
 		}
 	}
-	if (w->output && w->output != w->token_embd)
-		w->device->buffer_free(w->instance, w->output);
-	if (w->token_embd)
-		w->device->buffer_free(w->instance, w->token_embd);
-	if (w->output_norm)
-		w->device->buffer_free(w->instance, w->output_norm);
-	if (w->rope_freqs)
-		w->device->buffer_free(w->instance, w->rope_freqs);
-	if (w->rope_long)
-		w->device->buffer_free(w->instance, w->rope_long);
-	if (w->rope_short)
-		w->device->buffer_free(w->instance, w->rope_short);
+	if (w->output == w->token_embd)
+		w->output = NULL;
+	for (size_t i = 0; i < N_GLOBALS; i++) {
+		weir_buffer *buffer = *global_at(w, i);
+
+		if (buffer)
+			w->device->buffer_free(w->instance, buffer);
+	}
 	free(w->layers);
 	free(w);
 }

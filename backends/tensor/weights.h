@@ -33,11 +33,38 @@ enum weir_layer_tensor {
 	WEIR_LAYER_DOWN_BIAS,
 	WEIR_LAYER_POST_ATTN_NORM,
 	WEIR_LAYER_POST_FFN_NORM,
+	WEIR_LAYER_ATTN_NORM_BIAS,
+	WEIR_LAYER_ATTN_NORM_2,
+	WEIR_LAYER_ATTN_NORM_2_BIAS,
+	WEIR_LAYER_FFN_NORM_BIAS,
+	WEIR_LAYER_ATTN_SUB_NORM,
+	WEIR_LAYER_FFN_SUB_NORM,
+	WEIR_LAYER_ROUTER,
+	WEIR_LAYER_GATE_EXPERTS, /* the experts' matrices, one after the other */
+	WEIR_LAYER_UP_EXPERTS,
+	WEIR_LAYER_DOWN_EXPERTS,
+	WEIR_LAYER_SHARED_ROUTER,
+	WEIR_LAYER_SHARED_GATE,
+	WEIR_LAYER_SHARED_UP,
+	WEIR_LAYER_SHARED_DOWN,
 	WEIR_LAYER_N,
+};
+
+/* The matrices that may have a factor of their own. */
+enum weir_layer_scale {
+	WEIR_SCALE_Q,
+	WEIR_SCALE_K,
+	WEIR_SCALE_V,
+	WEIR_SCALE_O,
+	WEIR_SCALE_GATE,
+	WEIR_SCALE_UP,
+	WEIR_SCALE_DOWN,
+	WEIR_SCALE_N,
 };
 
 struct weir_layer {
 	weir_buffer *tensor[WEIR_LAYER_N]; /* NULL: the model has none */
+	float scale[WEIR_SCALE_N];         /* 1: none; finite and never 0 */
 };
 
 struct weir_weights {
@@ -46,6 +73,7 @@ struct weir_weights {
 	uint32_t n_layers;
 	struct weir_layer *layers;
 	weir_buffer *token_embd, *output_norm;
+	weir_buffer *position_embd, *output_norm_bias, *output_bias; /* or NULL */
 	weir_buffer *output;                 /* token_embd when the two are tied */
 	weir_buffer *rope_freqs;             /* or NULL */
 	weir_buffer *rope_long, *rope_short; /* LongRoPE's factors, or both NULL */

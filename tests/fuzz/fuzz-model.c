@@ -124,7 +124,7 @@ static void set_number(struct model *m, const char *arch, const char *what, guin
 
 static void test_mutations(gconstpointer arch)
 {
-	guint32 rounds = number("WEIR_FUZZ_ROUNDS", strcmp(arch, "llama") == 0 ? 3000 : 600);
+	guint32 rounds = number("WEIR_FUZZ_ROUNDS", strcmp(arch, "llama") == 0 ? 3000 : 400);
 	guint32 n_loaded = 0;
 	g_autoptr(GRand) rand = g_rand_new_with_seed(number("WEIR_FUZZ_SEED", 11));
 	struct model_spec spec = model_small;
@@ -175,9 +175,10 @@ static void test_mutations(gconstpointer arch)
 
 int main(int argc, char **argv)
 {
-	static const char *const archs[] = {
-		"llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3"
-	};
+	static const char *const archs[] = { "llama",    "qwen2",    "qwen3",        "phi3",
+					     "gemma2",   "gemma3",   "granitemoe",   "smollm3",
+					     "qwen2moe", "qwen3moe", "bitnet-b1.58", "starcoder2",
+					     "gptneox",  "falcon",   "phi2",         "gpt2" };
 
 	g_test_init(&argc, &argv, NULL);
 	for (gsize i = 0; i < G_N_ELEMENTS(archs); i++) {

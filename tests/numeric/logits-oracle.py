@@ -24,6 +24,7 @@ try:
 
     from tiny_families import FAMILIES
     from tiny_llama import TinyLlama, round_activations
+    from tiny_more import MORE
 except ImportError as missing:
     print(f"skipped: {missing}; set WEIR_TEST_PYTHON to a Python with torch, transformers, gguf")
     sys.exit(77)
@@ -43,6 +44,8 @@ LIMITS = {
     "int8": {"cosine": 0.9999, "kld": 1e-3, "excess": 1.3},
     # int8, where rounding transformers' activations alone costs more than that cosine
     "int8-loud": {"excess": 1.3, "kld_excess": 1.3},
+    # int8, where matrices of transformers' model are no Linear whose activations could be rounded
+    "int8-other": {"cosine": 0.9999, "kld": 1e-3},
 }
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
@@ -113,6 +116,42 @@ CASES = [
                  pattern=2), "f32", "f32"),
     ("cpu", dict(name="gemma3-q4_0", arch="gemma3", layers=6, kv_heads=2, window=20, kind="Q4_0"),
      "f16", "int8-loud"),
+    ("scalar", dict(name="mixtral-small", arch="mixtral", embd=64, ff=96, kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="mixtral", arch="mixtral", kv_heads=2, ff=208), "f32", "f32"),
+    ("cpu", dict(name="mixtral-q4_k", arch="mixtral", kv_heads=2, kind="Q4_K"), "f16", "int8-other"),
+    ("cpu", dict(name="mixtral-f16", arch="mixtral", kv_heads=2, kind="F16"), "f16", "half"),
+    ("scalar", dict(name="qwen3moe-small", arch="qwen3moe", embd=64, ff=96, head_dim=32, experts=6,
+                    used=3, ff_expert=48), "f32", "f32"),
+    ("cpu", dict(name="qwen3moe", arch="qwen3moe", kv_heads=2, head_dim=96, experts=32, used=8,
+                 ff_expert=96), "f32", "f32"),
+    ("cpu", dict(name="qwen3moe-q8_0", arch="qwen3moe", kv_heads=2, head_dim=96, experts=16, used=4,
+                 ff_expert=96, kind="Q8_0"), "f16", "int8-other"),
+    ("scalar", dict(name="qwen2moe-small", arch="qwen2moe", embd=64, ff=96, ff_expert=48,
+                    ff_shared=80), "f32", "f32"),
+    ("cpu", dict(name="qwen2moe", arch="qwen2moe", kv_heads=2, experts=16, used=4, ff_expert=112,
+                 ff_shared=208), "f32", "f32"),
+    ("cpu", dict(name="granite", arch="granite", kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="granitemoe", arch="granitemoe", kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="smollm3", arch="smollm3", layers=5, kv_heads=2), "f32", "f32"),
+    ("scalar", dict(name="bitnet-small", arch="bitnet-b1.58", embd=64, ff=96, kv_heads=2), "f32",
+     "f32"),
+    ("cpu", dict(name="bitnet", arch="bitnet-b1.58", kv_heads=2, tied=True), "f32", "f32"),
+    ("cpu", dict(name="bitnet-silu", arch="bitnet-b1.58", silu=True), "f32", "f32"),
+    ("cpu", dict(name="bitnet-unscaled", arch="bitnet-b1.58", kv_heads=2, scales=False), "f32",
+     "f32"),
+    ("scalar", dict(name="starcoder2-small", arch="starcoder2", embd=64, ff=96, kv_heads=2), "f32",
+     "f32"),
+    ("cpu", dict(name="starcoder2", arch="starcoder2", kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="gptneox", arch="gptneox"), "f32", "f32"),
+    ("cpu", dict(name="gptneox-serial", arch="gptneox", parallel=False, partial=0.5), "f32", "f32"),
+    ("scalar", dict(name="falcon-small", arch="falcon", embd=64, ff=96, kv_heads=1), "f32", "f32"),
+    ("cpu", dict(name="falcon-7b", arch="falcon", kv_heads=1), "f32", "f32"),
+    ("cpu", dict(name="falcon-40b", arch="falcon", two=True, heads=8, kv_heads=2), "f32", "f32"),
+    ("cpu", dict(name="phi2", arch="phi2"), "f32", "f32"),
+    ("cpu", dict(name="phi2-fused", arch="phi2", fused=True), "f32", "f32"),
+    ("cpu", dict(name="gpt2", arch="gpt2"), "f32", "f32"),
+    ("cpu", dict(name="gpt2-q8_0", arch="gpt2", tied=True, kind="Q8_0"), "f16", "int8-other"),
+    ("cpu", dict(name="starcoder", arch="starcoder", kv_heads=1), "f32", "f32"),
     ("cpu", dict(name="weir-demo", path="data/models/weir-demo.gguf"), "f16", "int8-loud"),
 ]
 
@@ -175,7 +214,7 @@ def check(device, spec, kv_type, kind, folder):
     else:
         path = os.path.join(folder, "model.gguf")
         spec = dict(spec)
-        model = FAMILIES[spec.pop("arch", "llama")](**spec).build()
+        model = {**FAMILIES, **MORE}[spec.pop("arch", "llama")](**spec).build()
         model.write(path)
     seqs, text = script(model.vocab)
     rows, got = run(device, path, kv_type, model.server_context, text, folder)

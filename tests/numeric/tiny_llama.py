@@ -58,6 +58,11 @@ class TinyLlama:
                "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
                "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
 
+    layer_prefix = "model.layers"
+    no_config = ()    # what the configuration has no place for
+    globals = {"token_embd.weight": "model.embed_tokens.weight", "output.weight": "lm_head.weight",
+               "output_norm.weight": "model.norm.weight", "output_norm.bias": "model.norm.bias"}
+
     def __init__(self, name, kind="F32", layers=2, embd=256, heads=4, kv_heads=4, ff=512, vocab=320,
                  head_dim=None, tied=False, bias=False, rope=None, base=10000.0, context=256, seed=1,
                  server_context=256):
@@ -190,7 +195,15 @@ class TinyLlama:
                     num_key_value_heads=self.kv_heads, head_dim=self.head_dim, rms_norm_eps=self.eps,
                     max_position_embeddings=self.context, tie_word_embeddings=self.tied,
                     attn_implementation="eager")
+        for name in self.no_config:
+            del args[name]
         return self.config_class(**args, **self.rope_config(), **self.more_config())
+
+    def convert(self, part, values):
+        """The name that transformers gives to blk.N.<what>.<end>, and its values; None: none."""
+        if self.permuted and part[2] in ("attn_q", "attn_k"):
+            values = unpermute(values, self.heads if part[2] == "attn_q" else self.kv_heads)
+        return f"{self.layer_prefix}.{part[1]}.{self.modules[part[2]]}.{part[3]}", values
 
     def reference(self):
         """transformers' model with these weights."""
@@ -200,19 +213,16 @@ class TinyLlama:
             if values is None:
                 continue
             part = name.split(".")
-            if "norm" in name:
+            if "norm" in name and name.endswith(".weight"):
                 values = values - np.float32(self.norm_offset)
             if part[0] == "blk":
-                if self.permuted and part[2] in ("attn_q", "attn_k"):
-                    values = unpermute(values, self.heads if part[2] == "attn_q" else self.kv_heads)
-                name = f"model.layers.{part[1]}.{self.modules[part[2]]}.{part[3]}"
+                name, values = self.convert(part, values)
             else:
-                name = {"token_embd.weight": "model.embed_tokens.weight",
-                        "output_norm.weight": "model.norm.weight",
-                        "output.weight": "lm_head.weight"}[name]
-            state[name] = torch.from_numpy(np.ascontiguousarray(values))
+                name = self.globals[name]
+            if name:
+                state[name] = torch.from_numpy(np.ascontiguousarray(values))
         if self.tied:
-            state["lm_head.weight"] = state["model.embed_tokens.weight"]
+            state[self.globals["output.weight"]] = state[self.globals["token_embd.weight"]]
         model.load_state_dict(state, strict=True)
         return model
 

@@ -43,7 +43,7 @@ static void info(struct weir_instance *i, struct weir_device_info *ret)
 static bool supports(struct weir_instance *i, const struct weir_op *op,
 		     const struct weir_tensor *tensors)
 {
-	return op->code >= WEIR_OP_EMBED && op->code <= WEIR_OP_ATTENTION_PACKED &&
+	return op->code >= WEIR_OP_EMBED && op->code <= WEIR_OP_GLU &&
 	       op->code != self(i)->refuse_op;
 }
 
@@ -387,6 +387,106 @@ static void run_embed(const weir_program *p, const struct weir_op *op)
 	}
 }
 
+/* The i1 largest of logits, their shares in p; ties go to the lower index. */
+static void choose(const struct weir_op *op, const float *logits, int32_t *ret, double *share)
+{
+	double max = -INFINITY, sum = 0, chosen = 0;
+	g_autofree bool *taken = g_new0(bool, op->i[0]);
+
+	for (int32_t e = 0; e < op->i[0]; e++)
+		max = MAX(max, (double)logits[e]);
+	for (int32_t e = 0; e < op->i[0]; e++)
+		sum += exp((double)logits[e] - max);
+	for (int32_t k = 0; k < op->i[1]; k++) {
+		int32_t best = -1;
+
+		for (int32_t e = 0; e < op->i[0]; e++)
+			if (!taken[e] && (best < 0 || logits[e] > logits[best]))
+				best = e;
+		taken[best] = true;
+		ret[k] = best;
+		share[k] = op->flags & WEIR_MOE_SIGMOID ? 1 / (1 + exp(-(double)logits[best]))
+							: exp((double)logits[best] - max) / sum;
+		chosen += share[k];
+	}
+	for (int32_t k = 0; op->flags & WEIR_MOE_NORM && k < op->i[1]; k++)
+		share[k] /= chosen;
+}
+
+static double dot(const float *w, const float *x, uint64_t n)
+{
+	double y = 0;
+
+	for (uint64_t i = 0; i < n; i++)
+		y += (double)w[i] * (double)x[i];
+	return y;
+}
+
+static void run_moe(const weir_program *p, const struct weir_op *op)
+{
+	uint64_t n = p->tensors[op->src[0]].width, n_ff = (uint64_t)op->i[2];
+	g_autofree int32_t *expert = g_new(int32_t, op->i[1]);
+	g_autofree double *share = g_new(double, op->i[1]);
+	g_autofree float *h = g_new(float, n_ff);
+
+	for (uint32_t r = 0; r < rows_of(p, op->src[0]); r++) {
+		const float *x = row_of(p, op->src[0], r);
+		float *y = row_of(p, op->dst[0], r);
+
+		choose(op, row_of(p, op->src[1], r), expert, share);
+		for (int32_t k = 0; k < op->i[1]; k++) {
+			uint64_t at = (uint64_t)expert[k] * n_ff;
+
+			for (uint64_t i = 0; i < n_ff; i++)
+				h[i] = (float)(activate(op->flags,
+							dot(data_of(p, op->src[2]) + (at + i) * n,
+							    x, n)) *
+					       dot(data_of(p, op->src[3]) + (at + i) * n, x, n));
+			for (uint64_t o = 0; o < n; o++)
+				y[o] += (float)((double)op->f[0] * share[k] *
+						dot(data_of(p, op->src[4]) +
+							    ((uint64_t)expert[k] * n + o) * n_ff,
+						    h, n_ff));
+		}
+	}
+}
+
+static uint32_t token_of(const weir_program *p, uint32_t tensor, uint32_t row)
+{
+	return p->tensors[tensor].rows == WEIR_ROWS_OUT ? p->batch->out_row[row] : row;
+}
+
+static void run_lora(const weir_program *p, const struct weir_op *op)
+{
+	const weir_buffer *a = p->tensors[op->src[1]].buffer, *b = p->tensors[op->src[2]].buffer;
+	g_autofree float *h = g_new(float, a->n_out);
+
+	for (uint32_t r = 0; p->batch->adapter && r < rows_of(p, op->src[0]); r++) {
+		int32_t row = p->batch->row[token_of(p, op->src[0], r)];
+
+		if (p->batch->adapter[row] != (uint32_t)op->i[0])
+			continue;
+		for (uint64_t i = 0; i < a->n_out; i++)
+			h[i] = (float)dot(a->data + i * a->n_in, row_of(p, op->src[0], r), a->n_in);
+		for (uint64_t o = 0; o < b->n_out; o++)
+			row_of(p, op->dst[0], r)[o] +=
+				(float)((double)op->f[0] * dot(b->data + o * b->n_in, h, b->n_in));
+	}
+}
+
+static void run_glu(const weir_program *p, const struct weir_op *op)
+{
+	for (uint32_t r = 0; r < rows_of(p, op->src[0]); r++) {
+		for (uint64_t i = 0; i < p->tensors[op->dst[0]].width; i++) {
+			double y = activate(op->flags, (double)row_of(p, op->src[0], r)[i]);
+
+			if (op->src[1] != WEIR_NO_TENSOR)
+				y *= (double)row_of(p, op->src[1], r)[i];
+			row_of(p, op->dst[0], r)[i] = (float)y;
+		}
+	}
+}
+
 static void run_op(const weir_program *p, const struct weir_op *op)
 {
 	const struct weir_device_batch *b = p->batch;
@@ -394,6 +494,15 @@ static void run_op(const weir_program *p, const struct weir_op *op)
 	switch (op->code) {
 	case WEIR_OP_EMBED:
 		run_embed(p, op);
+		break;
+	case WEIR_OP_MOE:
+		run_moe(p, op);
+		break;
+	case WEIR_OP_LORA:
+		run_lora(p, op);
+		break;
+	case WEIR_OP_GLU:
+		run_glu(p, op);
 		break;
 	case WEIR_OP_NORM:
 		run_norm(p, op);

@@ -24,7 +24,7 @@ struct key {
 
 struct tensor {
 	char *name;
-	guint64 ne[2];
+	guint64 ne[3];
 	guint32 n_dims, type;
 	GByteArray *data;
 };
@@ -152,10 +152,11 @@ void model_drop_key(struct model *m, const char *key)
 	g_ptr_array_remove(m->keys, find_key(m, key));
 }
 
-void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1)
+void model_set_stack(struct model *m, const char *name, guint64 ne0, guint64 ne1, guint64 ne2)
 {
 	struct tensor *t = find_tensor(m, name);
-	gboolean is_norm = strstr(name, "norm") || strstr(name, "rope_f");
+	gboolean is_norm = (strstr(name, "norm") && !strstr(name, ".bias")) ||
+			   strstr(name, "rope_f") || strstr(name, ".scale");
 
 	if (!t) {
 		t = g_new0(struct tensor, 1);
@@ -163,16 +164,22 @@ void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne
 		t->data = g_byte_array_new();
 		g_ptr_array_add(m->tensors, t);
 	}
-	t->n_dims = ne1 ? 2 : 1;
+	t->n_dims = ne2 ? 3 : ne1 ? 2 : 1;
 	t->ne[0] = ne0;
 	t->ne[1] = ne1 ? ne1 : 1;
+	t->ne[2] = ne2 ? ne2 : 1;
 	t->type = 0;
 	g_byte_array_set_size(t->data, 0);
-	for (guint64 i = 0; i < ne0 * t->ne[1]; i++) {
+	for (guint64 i = 0; i < ne0 * t->ne[1] * t->ne[2]; i++) {
 		float x = (float)g_rand_double_range(m->rand, -0.3, 0.3) + (is_norm ? 1 : 0);
 
 		g_byte_array_append(t->data, (const guint8 *)&x, sizeof(x));
 	}
+}
+
+void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1)
+{
+	model_set_stack(m, name, ne0, ne1, 0);
 }
 
 void model_set_type(struct model *m, const char *name, guint32 type)
@@ -203,54 +210,172 @@ static void layer_tensor(struct model *m, guint32 layer, const char *what, guint
 	model_set_tensor(m, name, ne0, ne1);
 }
 
-static void layer_biases(struct model *m, const struct model_spec *s, guint32 i)
+static void layer_stack(struct model *m, guint32 layer, const char *what, guint64 ne0, guint64 ne1,
+			guint64 ne2)
 {
-	guint64 kv = (guint64)s->n_embd / s->n_heads * s->n_kv_heads;
+	g_autofree char *name = g_strdup_printf("blk.%u.%s", layer, what);
 
-	if (s->biases || is_arch(s, "qwen2")) {
-		layer_tensor(m, i, "attn_q.bias", s->n_embd, 0);
-		layer_tensor(m, i, "attn_k.bias", kv, 0);
-		layer_tensor(m, i, "attn_v.bias", kv, 0);
-	}
-	if (!s->biases)
-		return;
-	layer_tensor(m, i, "attn_output.bias", s->n_embd, 0);
-	layer_tensor(m, i, "ffn_gate.bias", s->n_ff, 0);
-	layer_tensor(m, i, "ffn_up.bias", s->n_ff, 0);
-	layer_tensor(m, i, "ffn_down.bias", s->n_embd, 0);
+	model_set_stack(m, name, ne0, ne1, ne2);
 }
 
-static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i)
+/* What a family's layers have that llama's lack, or lack. */
+static const struct family {
+	const char *arch;
+	gboolean qkv, gate_up;   /* fused */
+	gboolean qkv_bias, bias; /* of q, k, v; of all */
+	gboolean qk_norm, post_norm, sub_norm, norm_bias;
+	gboolean plain, one_norm, positions, output_bias;
+	gboolean experts, shared, factors;
+} families[] = {
+	{ .arch = "llama" },
+	{ .arch = "qwen2", .qkv_bias = TRUE },
+	{ .arch = "qwen3", .qk_norm = TRUE },
+	{ .arch = "phi3", .qkv = TRUE, .gate_up = TRUE },
+	{ .arch = "gemma2", .post_norm = TRUE },
+	{ .arch = "gemma3", .post_norm = TRUE, .qk_norm = TRUE },
+	{ .arch = "granite", .factors = TRUE },
+	{ .arch = "granitemoe", .factors = TRUE, .experts = TRUE },
+	{ .arch = "smollm3" },
+	{ .arch = "qwen2moe", .qkv_bias = TRUE, .experts = TRUE, .shared = TRUE },
+	{ .arch = "qwen3moe", .qk_norm = TRUE, .experts = TRUE },
+	{ .arch = "bitnet", .sub_norm = TRUE },
+	{ .arch = "bitnet-b1.58", .sub_norm = TRUE },
+	{ .arch = "starcoder2", .bias = TRUE, .norm_bias = TRUE, .plain = TRUE },
+	{ .arch = "gptneox", .bias = TRUE, .norm_bias = TRUE, .plain = TRUE, .qkv = TRUE },
+	{ .arch = "falcon", .norm_bias = TRUE, .plain = TRUE, .qkv = TRUE, .one_norm = TRUE },
+	{ .arch = "phi2",
+	  .bias = TRUE,
+	  .norm_bias = TRUE,
+	  .plain = TRUE,
+	  .one_norm = TRUE,
+	  .output_bias = TRUE },
+	{ .arch = "gpt2",
+	  .bias = TRUE,
+	  .norm_bias = TRUE,
+	  .plain = TRUE,
+	  .qkv = TRUE,
+	  .positions = TRUE },
+	{ .arch = "starcoder",
+	  .bias = TRUE,
+	  .norm_bias = TRUE,
+	  .plain = TRUE,
+	  .qkv = TRUE,
+	  .positions = TRUE },
+};
+
+static const struct family *family_of(const struct model_spec *s)
 {
+	for (gsize i = 0; i < G_N_ELEMENTS(families); i++)
+		if (is_arch(s, families[i].arch))
+			return &families[i];
+	g_error("no family %s", s->arch);
+}
+
+/* Tensors of a bias, and of a norm. */
+static void layer_bias(struct model *m, guint32 layer, const char *what, guint64 n, gboolean has)
+{
+	if (has)
+		layer_tensor(m, layer, what, n, 0);
+}
+
+static void layer_attention(struct model *m, const struct model_spec *s, guint32 i)
+{
+	const struct family *f = family_of(s);
 	guint64 head = s->n_embd / s->n_heads, kv = head * s->n_kv_heads;
-	gboolean gemma = is_arch(s, "gemma2") || is_arch(s, "gemma3");
+	gboolean split = s->biases || f->qkv_bias || f->bias;
 
 	layer_tensor(m, i, "attn_norm.weight", s->n_embd, 0);
-	if (is_arch(s, "phi3")) {
+	layer_bias(m, i, "attn_norm.bias", s->n_embd, f->norm_bias);
+	if (f->qkv) {
 		layer_tensor(m, i, "attn_qkv.weight", s->n_embd, s->n_embd + 2 * kv);
+		layer_bias(m, i, "attn_qkv.bias", s->n_embd + 2 * kv, f->bias);
 	} else {
 		layer_tensor(m, i, "attn_q.weight", s->n_embd, s->n_embd);
 		layer_tensor(m, i, "attn_k.weight", s->n_embd, kv);
 		layer_tensor(m, i, "attn_v.weight", s->n_embd, kv);
+		layer_bias(m, i, "attn_q.bias", s->n_embd, split);
+		layer_bias(m, i, "attn_k.bias", kv, split);
+		layer_bias(m, i, "attn_v.bias", kv, split);
 	}
-	if (is_arch(s, "qwen3") || is_arch(s, "gemma3")) {
-		layer_tensor(m, i, "attn_q_norm.weight", head, 0);
-		layer_tensor(m, i, "attn_k_norm.weight", head, 0);
-	}
+	layer_bias(m, i, "attn_q_norm.weight", head, f->qk_norm);
+	layer_bias(m, i, "attn_k_norm.weight", head, f->qk_norm);
+	layer_bias(m, i, "attn_sub_norm.weight", s->n_embd, f->sub_norm);
 	layer_tensor(m, i, "attn_output.weight", s->n_embd, s->n_embd);
-	if (gemma)
-		layer_tensor(m, i, "post_attention_norm.weight", s->n_embd, 0);
-	layer_tensor(m, i, "ffn_norm.weight", s->n_embd, 0);
-	if (is_arch(s, "phi3")) {
-		layer_tensor(m, i, "ffn_up.weight", s->n_embd, 2 * s->n_ff);
-	} else {
-		layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
-		layer_tensor(m, i, "ffn_up.weight", s->n_embd, s->n_ff);
+	layer_bias(m, i, "attn_output.bias", s->n_embd, s->biases || f->bias);
+	layer_bias(m, i, "post_attention_norm.weight", s->n_embd, f->post_norm);
+}
+
+static void layer_experts(struct model *m, const struct model_spec *s, guint32 i)
+{
+	guint64 ff = 32, n = MODEL_EXPERTS;
+
+	layer_tensor(m, i, "ffn_gate_inp.weight", s->n_embd, n);
+	layer_stack(m, i, "ffn_gate_exps.weight", s->n_embd, ff, n);
+	layer_stack(m, i, "ffn_up_exps.weight", s->n_embd, ff, n);
+	layer_stack(m, i, "ffn_down_exps.weight", ff, s->n_embd, n);
+	if (!family_of(s)->shared)
+		return;
+	layer_tensor(m, i, "ffn_gate_inp_shexp.weight", s->n_embd, 0);
+	layer_tensor(m, i, "ffn_gate_shexp.weight", s->n_embd, s->n_ff);
+	layer_tensor(m, i, "ffn_up_shexp.weight", s->n_embd, s->n_ff);
+	layer_tensor(m, i, "ffn_down_shexp.weight", s->n_ff, s->n_embd);
+}
+
+static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i)
+{
+	const struct family *f = family_of(s);
+	gboolean bias = s->biases || f->bias;
+
+	layer_attention(m, s, i);
+	layer_bias(m, i, "ffn_norm.weight", s->n_embd, !f->one_norm);
+	layer_bias(m, i, "ffn_norm.bias", s->n_embd, f->norm_bias && !f->one_norm);
+	if (f->experts) {
+		layer_experts(m, s, i);
+		return;
 	}
+	if (!f->gate_up && !f->plain) {
+		layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
+		layer_bias(m, i, "ffn_gate.bias", s->n_ff, bias);
+	}
+	layer_tensor(m, i, "ffn_up.weight", s->n_embd, f->gate_up ? 2 * s->n_ff : s->n_ff);
+	layer_bias(m, i, "ffn_up.bias", s->n_ff, bias);
+	layer_bias(m, i, "ffn_sub_norm.weight", s->n_ff, f->sub_norm);
 	layer_tensor(m, i, "ffn_down.weight", s->n_ff, s->n_embd);
-	if (gemma)
-		layer_tensor(m, i, "post_ffw_norm.weight", s->n_embd, 0);
-	layer_biases(m, s, i);
+	layer_bias(m, i, "ffn_down.bias", s->n_embd, bias);
+	layer_bias(m, i, "post_ffw_norm.weight", s->n_embd, f->post_norm);
+}
+
+static void family_keys(struct model *m, const struct model_spec *s)
+{
+	const struct family *f = family_of(s);
+	char key[96];
+
+	model_set_f32(m, arch_key(s, "attention.layer_norm_rms_epsilon", key), 1e-5f);
+	if (f->norm_bias)
+		model_set_f32(m, arch_key(s, "attention.layer_norm_epsilon", key), 1e-5f);
+	if (f->experts) {
+		model_set_u32(m, arch_key(s, "expert_count", key), MODEL_EXPERTS);
+		model_set_u32(m, arch_key(s, "expert_used_count", key), 2);
+		model_set_u32(m, arch_key(s, "expert_feed_forward_length", key), 32);
+	}
+	if (f->factors) {
+		model_set_f32(m, arch_key(s, "embedding_scale", key), 6);
+		model_set_f32(m, arch_key(s, "residual_scale", key), 0.5f);
+		model_set_f32(m, arch_key(s, "logit_scale", key), 2);
+	}
+}
+
+/* Tensors of the whole model besides the embedding and llama's. */
+static void family_tensors(struct model *m, const struct model_spec *s)
+{
+	const struct family *f = family_of(s);
+
+	if (f->norm_bias)
+		model_set_tensor(m, "output_norm.bias", s->n_embd, 0);
+	if (f->output_bias)
+		model_set_tensor(m, "output.bias", s->n_vocab, 0);
+	if (f->positions)
+		model_set_tensor(m, "position_embd.weight", s->n_embd, s->n_ctx);
 }
 
 struct model *model_new(const struct model_spec *s)
@@ -268,12 +393,13 @@ struct model *model_new(const struct model_spec *s)
 	model_set_u32(m, arch_key(s, "feed_forward_length", key), s->n_ff);
 	model_set_u32(m, arch_key(s, "attention.head_count", key), s->n_heads);
 	model_set_u32(m, arch_key(s, "attention.head_count_kv", key), s->n_kv_heads);
-	model_set_f32(m, arch_key(s, "attention.layer_norm_rms_epsilon", key), 1e-5f);
+	family_keys(m, s);
 	model_set_u32(m, arch_key(s, "vocab_size", key), s->n_vocab);
 	model_set_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab);
 	for (guint32 i = 0; i < s->n_layers; i++)
 		layer_tensors(m, s, i);
 	model_set_tensor(m, "output_norm.weight", s->n_embd, 0);
+	family_tensors(m, s);
 	if (!s->tied)
 		model_set_tensor(m, "output.weight", s->n_embd, s->n_vocab);
 	if (s->factors && is_arch(s, "phi3")) {

@@ -17,6 +17,8 @@ struct model_spec {
 
 extern const struct model_spec model_small; /* 2 layers, 4 heads of 8 over 2, 50 tokens, 128 ctx */
 
+enum { MODEL_EXPERTS = 4 }; /* of a mixture, each 32 wide; 2 are used */
+
 struct model;
 
 struct model *model_new(const struct model_spec *spec);
@@ -34,6 +36,7 @@ void model_drop_key(struct model *m, const char *key);
 
 /* Replace or add a tensor of random numbers; ne1 0: a vector. */
 void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1);
+void model_set_stack(struct model *m, const char *name, guint64 ne0, guint64 ne1, guint64 ne2);
 void model_set_type(struct model *m, const char *name, guint32 type); /* keeps the bytes */
 void model_drop_tensor(struct model *m, const char *name);
 

@@ -588,7 +588,7 @@ static void test_hostile(void)
 		{ "rope type", rope_type, UNSUPPORTED, "linear, yarn" },
 		{ "rope factor -2", rope_factor, INVALID, "factor" },
 		{ "rope factor inf", rope_inf, INVALID, "factor" },
-		{ "experts", experts, UNSUPPORTED, "experts" },
+		{ "experts", experts, INVALID, "llama.expert_used_count" },
 		{ "not causal", not_causal, UNSUPPORTED, "causal" },
 		{ "vocab size", vocab_size, INVALID, "vocab_size is 51" },
 		{ "vocab list", vocab_list, INVALID, "has 3 tokens" },

@@ -81,14 +81,14 @@ enum weir_op_code {
 	/* Rotary embedding of q and k, then k and v go to the KV cache at batch.slot[t].
 	 * src0 q (in place), src1 k, src2 v, src3 K cache, src4 V cache, src5 q norm or none, src6
 	 * k norm or none (per head RMS before rope, epsilon f6), src7 frequency factors [rope/2] or
-	 * none i0 heads, i1 KV heads, i2 head size, i3 rope size, i4 WEIR_ROPE_*, i5 original
-	 * context f0 base, f1 frequency scale (1/factor), f2 yarn extrapolation (0: plain),
-	 * f3 attention factor: multiplies cos and sin as it is (a model that scales by YaRN's 0.1
-	 * ln(factor) + 1 has it in here), f4 beta fast, f5 beta slow: with f2 > 0 the angle is
-	 * mixed, by a ramp over the pairs between floor and ceil of YaRN's correction range, from
-	 * scaled to unscaled. Factors divide the unscaled frequency. Without caches (src3, src4
-	 * none) q and k are turned in place and src2 is not read: encoders. Su et al. 2021; Peng et
-	 * al. 2023 (YaRN) */
+	 * none i0 heads, i1 KV heads, i2 head size, i3 rope size (0: no turning), i4 WEIR_ROPE_*,
+	 * i5 original context f0 base, f1 frequency scale (1/factor), f2 yarn extrapolation (0:
+	 * plain), f3 attention factor: multiplies cos and sin as it is (a model that scales by
+	 * YaRN's 0.1 ln(factor) + 1 has it in here), f4 beta fast, f5 beta slow: with f2 > 0 the
+	 * angle is mixed, by a ramp over the pairs between floor and ceil of YaRN's correction
+	 * range, from scaled to unscaled. Factors divide the unscaled frequency. Without caches
+	 * (src3, src4 none) q and k are turned in place and src2 is not read: encoders. Su et al.
+	 * 2021; Peng et al. 2023 (YaRN) */
 	WEIR_OP_ROPE_KV = 4,
 	/* dst0 = softmax(f0 * q k^T (softcap f1)) v over the paged cache; src0 q, src1 K, src2 V.
 	 * i0 heads, i1 KV heads, i2 head size, i3 window (0: none). Causal by batch.pos */
@@ -106,11 +106,17 @@ enum weir_op_code {
 	 * temporary, i0 wide), src2 gate, src3 up [i0 * i2][n_embd], src4 down [i0 * n_embd][i2]:
 	 * the experts' matrices one after the other. i2: the feed-forward width. p: softmax over
 	 * all logits, of which the i1 largest are taken (ties: the lower index); with WEIR_MOE_NORM
-	 * divided by their sum. Shazeer et al. 2017; Jiang et al. 2024 (Mixtral) */
+	 * divided by their sum. With WEIR_MOE_SIGMOID p is each logit's sigmoid: one expert of one
+	 * is a shared expert behind a gate. Shazeer et al. 2017; Jiang et al. 2024 (Mixtral) */
 	WEIR_OP_MOE = 8,
 	/* Low-rank adapter: dst0[t] += f0 * src2 . (src1 . src0[t]) for tokens whose sequence has
-	 * batch.adapter i0 (1..); src1 [rank][n_in], src2 [n_out][rank]. Hu et al. 2021 (LoRA) */
+	 * batch.adapter i0 (1..); src1 [rank][n_in], src2 [n_out][rank], for use as a MATRIX. Hu et
+	 * al. 2021 (LoRA) */
 	WEIR_OP_LORA = 9,
+	/* dst0 = act(src0) * src1, rows alike; flags: WEIR_ACT_*. What LINEAR with GLU does in one,
+	 * for a gate and an up that need something of their own before: adapters, factors. src1
+	 * none: act(src0) alone. dst0 may be src0. */
+	WEIR_OP_GLU = 10,
 };
 
 enum weir_op_flag {
@@ -129,6 +135,7 @@ enum weir_op_flag {
 	WEIR_EMBED_POSITION = 1u << 5,
 	WEIR_EMBED_FIXED = 1u << 6,
 	WEIR_MOE_NORM = 1u << 7,
+	WEIR_MOE_SIGMOID = 1u << 14,
 };
 
 enum weir_rope { WEIR_ROPE_NORM = 0, /* pairs (2i, 2i+1) */ WEIR_ROPE_NEOX = 1 /* (i, i+n/2) */ };
