@@ -143,7 +143,7 @@ weir_status weir_drafter_new(const struct weir_drafter_config *config, struct we
 	    (s = weir_weights_load(d->gguf, &d->hparams, config->device, config->instance,
 				   config->log, &d->weights, err)) ||
 	    (s = make_cache(d, err)) ||
-	    (s = weir_graph_build(&d->hparams, d->weights, d->cache, &limits, &d->program,
+	    (s = weir_graph_build(&d->hparams, d->weights, d->cache, NULL, &limits, &d->program,
 				  &d->logits, err)) ||
 	    (s = make_arrays(d, err))) {
 		if (err && strncmp(err->text, config->path, strlen(config->path)) != 0)
