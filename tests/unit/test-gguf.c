@@ -587,6 +587,98 @@ static void test_files(void)
 	g_rmdir(dir);
 }
 
+struct part { /* one file of a split model, with a vector of 8 floats */
+	guint32 no, count, total;
+	const char *tensor;
+};
+
+static char *write_part(const char *dir, const char *name, const struct part *p)
+{
+	g_autoptr(GByteArray) f = g_byte_array_new();
+	char *path = g_build_filename(dir, name, NULL);
+	float x[8];
+
+	for (guint i = 0; i < 8; i++)
+		x[i] = (float)(100 * p->no + i);
+	put_head(f, 3, 1, p->total ? 3 : 2);
+	put_key_u32(f, "split.no", p->no);
+	put_key_u32(f, "split.count", p->count);
+	if (p->total)
+		put_key_u32(f, "split.tensors.count", p->total);
+	put_vector(f, p->tensor, 8, 0, 0);
+	put_padding(f, 32);
+	g_byte_array_append(f, (const guint8 *)x, sizeof(x));
+	g_assert_true(g_file_set_contents(path, (const char *)f->data, (gssize)f->len, NULL));
+	return path;
+}
+
+static void test_split(void)
+{
+	static const char *const names[] = { "m-00001-of-00003.gguf", "m-00002-of-00003.gguf",
+					     "m-00003-of-00003.gguf" };
+	static const struct {
+		guint which; /* this part is replaced; 3: only the name of the first is another */
+		struct part part;
+		weir_status status;
+		const char *text;
+	} cases[] = {
+		{ 0, { 0, 3, 3, "a" }, WEIR_OK, NULL },
+		{ 0, { 0, 3, 4, "a" }, WEIR_E_INVALID, "hold 3 tensors" },
+		{ 0, { 0, 3, 0, "a" }, WEIR_E_INVALID, "without split.tensors.count" },
+		{ 0, { 1, 3, 3, "a" }, WEIR_E_INVALID, "name the first part" },
+		{ 0, { 0, 2, 3, "a" }, WEIR_E_INVALID, "must be called" },
+		{ 0, { 0, 0xffffffff, 3, "a" }, WEIR_E_INVALID, "the limit is 4096" },
+		{ 1, { 2, 3, 0, "b" }, WEIR_E_INVALID, "says that it is part 3 of 3" },
+		{ 1, { 1, 4, 0, "b" }, WEIR_E_INVALID, "part 2 of 4" },
+		{ 1, { 1, 3, 0, "a" }, WEIR_E_INVALID, "'a' is in two parts" },
+		{ 2, { 2, 3, 0, "b" }, WEIR_E_INVALID, "'b' is in two parts" },
+		{ 2, { 0, 0, 0, NULL }, WEIR_E_NOT_FOUND, "m-00003-of-00003.gguf: part 3 of 3" },
+		{ 3, { 0, 3, 3, "a" }, WEIR_E_INVALID, "must be called *-00001-of-00003.gguf" },
+	};
+	g_autofree char *dir = g_dir_make_tmp("weir-gguf-XXXXXX", NULL);
+
+	for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct part parts[3] = { { 0, 3, 3, "a" }, { 1, 3, 0, "b" }, { 2, 3, 0, "c" } };
+		char *path[3] = { NULL };
+		struct weir_gguf *g = NULL;
+		struct weir_error err = { 0 };
+		weir_status status;
+
+		if (cases[i].which < 3)
+			parts[cases[i].which] = cases[i].part;
+		for (guint k = 0; k < 3; k++) {
+			const char *name = k == 0 && cases[i].which == 3 ? "m.gguf" : names[k];
+
+			if (parts[k].tensor)
+				path[k] = write_part(dir, name, &parts[k]);
+		}
+		status = weir_gguf_open(path[0], &g, &err);
+		g_test_message("%s", err.text);
+		g_assert_cmpint(status, ==, cases[i].status);
+		if (status == WEIR_OK) {
+			g_assert_cmpuint(weir_gguf_n_tensors(g), ==, 3);
+			for (guint k = 0; k < 3; k++) {
+				const struct weir_gguf_tensor *t =
+					weir_gguf_tensor(g, parts[k].tensor);
+
+				g_assert_true(t == weir_gguf_tensor_at(g, k));
+				g_assert_cmpfloat(((const float *)t->data)[7], ==,
+						  (float)(100 * k + 7));
+			}
+			g_assert_cmpuint(read_everything(g), >, 0);
+			weir_gguf_close(g);
+		} else {
+			g_assert_nonnull(strstr(err.text, cases[i].text));
+		}
+		for (guint k = 0; k < 3; k++) {
+			if (path[k])
+				g_unlink(path[k]);
+			g_free(g_steal_pointer(&path[k]));
+		}
+	}
+	g_rmdir(dir);
+}
+
 /* Published vocabularies open, and their keys are found among many. */
 static void test_published(void)
 {
@@ -631,6 +723,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/gguf/truncated", test_truncated);
 	g_test_add_func("/gguf/mutated", test_mutated);
 	g_test_add_func("/gguf/files", test_files);
+	g_test_add_func("/gguf/split", test_split);
 	g_test_add_func("/gguf/published", test_published);
 	return g_test_run();
 }

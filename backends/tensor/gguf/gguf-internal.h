@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gguf-internal.h - what gguf.c (parses) and gguf-values.c (reads) share. Nobody else includes it.
+ * gguf-internal.h - what gguf.c (parses), gguf-split.c (joins) and gguf-values.c (reads) share.
+ * Nobody else includes it.
  */
 #ifndef WEIR_TENSOR_GGUF_INTERNAL_H
 #define WEIR_TENSOR_GGUF_INTERNAL_H
@@ -29,7 +30,16 @@ struct weir_gguf {
 	struct weir_gguf_tensor *tensors;
 	size_t n_tensors;
 	struct weir_name_map tensor_map;
+	struct weir_gguf **parts; /* the other files of a split model */
+	size_t n_parts;
 };
+
+/* gguf.c: one file, whatever it says of others. */
+weir_status gguf_open_one(const char *path, struct weir_gguf **ret, struct weir_error *err);
+
+/* gguf-split.c: after gguf_open_one(path, &g): the other parts, if there are any. path NULL: a
+ * file in memory, whose parts cannot be found. */
+weir_status gguf_open_parts(struct weir_gguf *g, const char *path, struct weir_error *err);
 
 /* Little endian, any alignment. */
 static inline uint64_t gguf_load(const uint8_t *p, unsigned n_bytes)

@@ -64,7 +64,7 @@ static weir_status take(struct cursor *c, uint64_t n_bytes, const uint8_t **ret)
 
 static weir_status take_u32(struct cursor *c, uint32_t *ret)
 {
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	weir_status status = take(c, 4, &p);
 
 	if (status == WEIR_OK)
@@ -74,7 +74,7 @@ static weir_status take_u32(struct cursor *c, uint32_t *ret)
 
 static weir_status take_u64(struct cursor *c, uint64_t *ret)
 {
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	weir_status status = take(c, 8, &p);
 
 	if (status == WEIR_OK)
@@ -84,7 +84,7 @@ static weir_status take_u64(struct cursor *c, uint64_t *ret)
 
 static weir_status take_string(struct cursor *c, struct weir_str *ret)
 {
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	uint64_t len;
 	weir_status status = take_u64(c, &len);
 
@@ -156,7 +156,7 @@ static weir_status take_items(struct cursor *c, const struct array_head *a, uint
 	weir_status status = WEIR_OK;
 	struct array_head inner;
 	struct weir_str string;
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 
 	if (size > 0) {
 		status = take(c, a->n * size, &p);
@@ -409,22 +409,6 @@ static weir_status check_version(struct weir_gguf *g, struct weir_error *err)
 			 g->path, g->version);
 }
 
-static weir_status check_split(const struct weir_gguf *g, struct weir_error *err)
-{
-	uint64_t n_parts = 1;
-
-	if (!weir_gguf_has(g, "split.count"))
-		return WEIR_OK;
-	if (weir_gguf_u64(g, "split.count", &n_parts, err) < 0)
-		return WEIR_E_INVALID;
-	if (n_parts > 1)
-		return weir_fail(err, WEIR_E_UNSUPPORTED,
-				 "%s: one of %llu parts of a split model; join the parts into one "
-				 "file first",
-				 g->path, (unsigned long long)n_parts);
-	return WEIR_OK;
-}
-
 static weir_status check_counts(const struct cursor *c, uint64_t n_tensors, uint64_t n_keys)
 {
 	size_t left = c->end - c->at;
@@ -454,7 +438,7 @@ static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 	if ((status = take_u32(&c, &g->version)) < 0 || (status = check_version(g, err)) < 0 ||
 	    (status = take_u64(&c, &n_tensors)) < 0 || (status = take_u64(&c, &n_keys)) < 0 ||
 	    (status = check_counts(&c, n_tensors, n_keys)) < 0 ||
-	    (status = take_keys(g, &c, n_keys)) < 0 || (status = check_split(g, err)) < 0)
+	    (status = take_keys(g, &c, n_keys)) < 0)
 		return status;
 	status = take_tensors(g, &c, n_tensors, &offsets);
 	if (status == WEIR_OK)
@@ -541,7 +525,7 @@ static weir_status map_file(struct weir_gguf *g, int fd, struct weir_error *err)
 	return WEIR_OK;
 }
 
-weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir_error *err)
+weir_status gguf_open_one(const char *path, struct weir_gguf **ret, struct weir_error *err)
 {
 	struct weir_gguf *g;
 	weir_status status = new_gguf(path, &g, err);
@@ -564,6 +548,22 @@ weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir
 	return WEIR_OK;
 }
 
+weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir_error *err)
+{
+	struct weir_gguf *g;
+	weir_status status = gguf_open_one(path, &g, err);
+
+	if (status < 0)
+		return status;
+	status = gguf_open_parts(g, path, err);
+	if (status < 0) {
+		weir_gguf_close(g);
+		return status;
+	}
+	*ret = g;
+	return WEIR_OK;
+}
+
 weir_status weir_gguf_open_memory(const void *data, size_t len, struct weir_gguf **ret,
 				  struct weir_error *err)
 {
@@ -575,6 +575,8 @@ weir_status weir_gguf_open_memory(const void *data, size_t len, struct weir_gguf
 	g->base = data;
 	g->len = len;
 	status = parse(g, err);
+	if (status == WEIR_OK)
+		status = gguf_open_parts(g, NULL, err);
 	if (status < 0) {
 		weir_gguf_close(g);
 		return status;
@@ -593,6 +595,9 @@ void weir_gguf_close(struct weir_gguf *g)
 	free(g->tensors);
 	weir_name_map_clear(&g->key_map);
 	weir_name_map_clear(&g->tensor_map);
+	for (size_t i = 0; i < g->n_parts; i++)
+		weir_gguf_close(g->parts[i]);
+	free(g->parts);
 	if (g->mapped)
 		munmap((void *)(uintptr_t)g->base, g->len);
 	free(g->path);

@@ -121,9 +121,11 @@ enum weir_gguf_array_kind {
 	WEIR_GGUF_ARRAY_OF_FLOATS,   /* f32 and f64 */
 };
 
-/* Open and check a file. Errors: NOT_FOUND (no such file), DENIED (no permission), INVALID (not a
- * GGUF file, or a broken one), UNSUPPORTED (version 1, big endian, split file, a fork's private
- * tensor type), EXHAUSTED (no memory, no address space), UNAVAILABLE (an I/O error). */
+/* Open and check a file. Of a model in several files (split.count) name the first,
+ * <prefix>-00001-of-0000N.gguf: the others are opened beside it, and all their tensors are this
+ * one's; keys are the first's. Errors: NOT_FOUND (no such file), DENIED (no permission), INVALID
+ * (not a GGUF file, or a broken one), UNSUPPORTED (version 1, big endian, a fork's private tensor
+ * type), EXHAUSTED (no memory, no address space), UNAVAILABLE (an I/O error). */
 weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir_error *err);
 
 /* The same over memory that the caller keeps unchanged until close. For tests and fuzzing. */
