@@ -18,7 +18,7 @@ void ws_config_init(struct ws_config *c)
 		.max_compressed = 1000,
 		.max_requests = 256,
 		.replay_events = 1024,
-		.replay_bytes = 256u << 10,
+		.replay_bytes = 1u << 20,
 		.replay_budget = 64u << 20,
 		.grace_ms = 60000,
 	};

@@ -146,8 +146,10 @@ static void create(const struct message *m, const struct api_endpoint *endpoint)
 
 static void cancel(const struct message *m)
 {
-	struct ws_request *r = find(m);
-	if (r)
+	const char *token = text_member(m->object, "token");
+	struct ws_request *r =
+		token ? g_hash_table_lookup(m->session->hub->resumable, token) : find(m);
+	if (r && r->call)
 		ws_request_cancel(r);
 	else
 		refuse(m, 404, "request_not_found", "id", "no such request is under way");

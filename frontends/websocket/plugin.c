@@ -52,7 +52,7 @@ OPTION(resume_grace, "resume_grace", "60s", DURATION, 0, 3600000,
        "How long an answer that may be resumed waits for its client.");
 OPTION(resume_events, "resume_events", "1024", INT, 1, 1000000,
        "Last messages of such an answer that are kept.");
-OPTION(resume_bytes, "resume_bytes", "256KiB", SIZE, 1024, 1073741824.0,
+OPTION(resume_bytes, "resume_bytes", "1MiB", SIZE, 1024, 1073741824.0,
        "Most bytes of them, for each answer.");
 OPTION(resume_memory, "resume_memory", "64MiB", SIZE, 1024, 1099511627776.0,
        "Most bytes of them, for all answers together.");
