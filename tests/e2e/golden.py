@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""A transcript for each endpoint, compared with golden/*.txt byte by byte once what differs from run to run
+(ids, times, the port) is made equal. `golden.py --update` writes them anew: look at the difference."""
+import http.client
+import json
+import pathlib
+import re
+import sys
+import tempfile
+
+from weir_server import Server
+
+FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
+HI = [{"role": "user", "content": "one two"}]
+CALL = r"""tool {"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}
+finish tool
+"""
+VOLATILE = [
+    (r'"(chatcmpl|cmpl|embd|rerank|tok)-[0-9a-f]{24}"', r'"\1-ID"'),
+    (r'"created":\d+', '"created":TIME'),
+    (r'"uptime":[\d.]+', '"uptime":SECONDS'),
+    (r"weir-\d+\.\d+\.\d+", "weir-VERSION"),
+    (r'"version":"[^"]*"', '"version":"VERSION"'),
+    (r"^Date: .*$", "Date: DATE"),
+    (r"^X-Request-Id: req_[0-9a-f]{24}$", "X-Request-Id: REQUEST"),
+]
+GOLDEN = {
+    "chat": ("echo", "POST", "/v1/chat/completions", {"model": "echo", "messages": HI}),
+    "chat-stream": ("echo", "POST", "/v1/chat/completions",
+                    {"model": "echo", "messages": HI, "stream": True, "stream_options": {"include_usage": True}}),
+    "chat-batched": ("echo", "POST", "/v1/chat/completions",
+                     {"model": "echo", "messages": [{"role": "user", "content": "a b c d e f"}], "stream": True,
+                      "stream_options": {"batch_tokens": 3, "batch_timeout_ms": 10000}}),
+    "chat-tools": ("tools", "POST", "/v1/chat/completions",
+                   {"model": "echo", "messages": HI,
+                    "tools": [{"type": "function", "function": {"name": "f"}}]}),
+    "chat-temperature": ("echo", "POST", "/v1/chat/completions",
+                         {"model": "echo", "messages": HI, "temperature": 3.0}),
+    "chat-no-model": ("echo", "POST", "/v1/chat/completions", {"messages": HI}),
+    "chat-unknown-model": ("echo", "POST", "/v1/chat/completions", {"model": "x", "messages": HI}),
+    "chat-no-json": ("echo", "POST", "/v1/chat/completions", "{"),
+    "completions": ("echo", "POST", "/v1/completions", {"model": "echo", "prompt": ["one two", "three"], "echo": True}),
+    "completions-stream": ("echo", "POST", "/v1/completions", {"model": "echo", "prompt": "one two", "stream": True}),
+    "embeddings-unsupported": ("echo", "POST", "/v1/embeddings", {"model": "echo", "input": "x"}),
+    "embeddings-empty": ("echo", "POST", "/v1/embeddings", {"model": "echo", "input": ""}),
+    "rerank-empty": ("echo", "POST", "/v1/rerank", {"model": "echo", "query": "q", "documents": []}),
+    "models": ("echo", "GET", "/v1/models", None),
+    "model": ("echo", "GET", "/v1/models/echo", None),
+    "model-load": ("echo", "POST", "/v1/models/echo/load", {}),
+    "ping": ("echo", "GET", "/ping", None),
+    "version": ("echo", "GET", "/version", None),
+    "health": ("echo", "GET", "/health", None),
+    "not-found": ("echo", "GET", "/v1/invalid", None),
+    "wrong-method": ("echo", "GET", "/v1/chat/completions", None),
+    "fastapi-several": ("fastapi", "POST", "/v1/chat/completions",
+                        {"messages": HI, "temperature": 3, "top_p": 2, "top_k": 1001, "max_tokens": 4097}),
+    "fastapi-not-found": ("fastapi", "GET", "/nothing", None),
+}
+
+
+def normalised(text):
+    for pattern, put in VOLATILE:
+        text = re.sub(pattern, put, text, flags=re.M)
+    return text
+
+
+def transcript(server, method, path, body):
+    data = body if isinstance(body, (str, type(None))) else json.dumps(body)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request(method, path, data, {"Content-Type": "application/json"} if data is not None else {})
+    answer = connection.getresponse()
+    head = "\n".join(f"{k}: {v}" for k, v in answer.getheaders() if k != "Content-Length")
+    text = answer.read().decode()
+    connection.close()
+    return normalised(f"{method} {path}\n{data or ''}\n\nHTTP {answer.status} {answer.reason}\n{head}\n\n{text}\n")
+
+
+def check(name, servers, update):
+    where, method, path, body = GOLDEN[name]
+    got, file = transcript(servers[where], method, path, body), FOLDER / f"{name}.txt"
+    if update:
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(got, encoding="utf-8")
+    want = file.read_text(encoding="utf-8")
+    assert got == want, f"{name}:\n--- golden\n{want}--- now\n{got}"
+
+
+def main(update):
+    failures = 0
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script:
+        script.write(CALL)
+        script.flush()
+        with Server("echo") as echo, Server("echo", f"backend.echo.script={script.name}") as tools, \
+                Server("echo", "frontend.http.api_profile=fastapi") as fastapi:
+            servers = {"echo": echo, "tools": tools, "fastapi": fastapi}
+            print(f"1..{len(GOLDEN)}")
+            for number, name in enumerate(GOLDEN, 1):
+                try:
+                    check(name, servers, update)
+                    print(f"ok {number} golden/{name}")
+                except Exception as error:
+                    failures += 1
+                    print(f"not ok {number} golden/{name}")
+                    print("\n".join("# " + line for line in str(error).splitlines()))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--update" in sys.argv))
