@@ -56,11 +56,12 @@ static weir_status check_embed(const struct weir_op *op, const struct weir_tenso
 {
 	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
 	const weir_buffer *table = weight_at(tensors, op->src[0], WEIR_WEIGHT_TABLE);
+	uint32_t which;
 
 	if (!dst || !table || dst->width != table->n_in || dst->rows != WEIR_ROWS_TOKENS)
 		return REFUSE("EMBED: needs a table and rows of tokens of its width");
-	if (op->flags & ~(uint32_t)(WEIR_EMBED_ADD | WEIR_EMBED_POSITION | WEIR_EMBED_FIXED) ||
-	    (op->flags & WEIR_EMBED_POSITION && op->flags & WEIR_EMBED_FIXED))
+	which = op->flags & (WEIR_EMBED_POSITION | WEIR_EMBED_FIXED | WEIR_EMBED_TYPE);
+	if (op->flags & ~(which | WEIR_EMBED_ADD) || (which & (which - 1)))
 		return REFUSE("EMBED: flags 0x%x", op->flags);
 	if (op->flags & (WEIR_EMBED_POSITION | WEIR_EMBED_FIXED) &&
 	    (op->i[0] < 0 || (uint64_t)op->i[0] >= table->n_out))

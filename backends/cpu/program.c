@@ -277,6 +277,8 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 
 			if (op->flags & WEIR_EMBED_POSITION)
 				p->n_positions = fewer(p->n_positions, rows - (uint64_t)op->i[0]);
+			else if (op->flags & WEIR_EMBED_TYPE)
+				p->n_types = fewer(p->n_types, rows);
 			else if (!(op->flags & WEIR_EMBED_FIXED))
 				p->n_vocab = fewer(p->n_vocab, rows);
 		}

@@ -77,13 +77,13 @@ struct weir_program {
 	weir_buffer **caches;
 	uint8_t *arena;
 	size_t arena_bytes;
-	atomic_uint *next;                   /* [n_steps] work handed out */
-	size_t scratch, scratch_bytes;       /* of thread t: at scratch + t * scratch_bytes */
-	size_t split, split_bytes;           /* partial results of split attention */
-	uint32_t split_units;                /* how many units may be split */
-	uint32_t chunk;                      /* positions of one partial result */
-	uint32_t n_vocab, n_positions;       /* smallest tables of EMBEDs, 0: none */
-	size_t packed, packed_bytes;         /* keys and values of ATTENTION_PACKED, tiled */
+	atomic_uint *next;                      /* [n_steps] work handed out */
+	size_t scratch, scratch_bytes;          /* of thread t: at scratch + t * scratch_bytes */
+	size_t split, split_bytes;              /* partial results of split attention */
+	uint32_t split_units;                   /* how many units may be split */
+	uint32_t chunk;                         /* positions of one partial result */
+	uint32_t n_vocab, n_positions, n_types; /* smallest tables of EMBEDs, 0: none */
+	size_t packed, packed_bytes;            /* keys and values of ATTENTION_PACKED, tiled */
 	uint32_t *row_tile, n_tiles;         /* this run: first tile of each sequence; all tiles */
 	size_t matrix_bytes, position_bytes; /* of all matrices; of one position in all caches */
 	size_t mixture, mixture_bytes;       /* moe.c's area */

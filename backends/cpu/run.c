@@ -95,6 +95,8 @@ static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32
 
 		if (flags & WEIR_EMBED_POSITION)
 			row += (size_t)p->batch->pos[t];
+		else if (flags & WEIR_EMBED_TYPE)
+			row = p->batch->type ? (size_t)p->batch->type[t] : 0;
 		else if (!(flags & WEIR_EMBED_FIXED))
 			row = (size_t)p->batch->token[t];
 		src = table->src + row * table->src_row;
@@ -261,6 +263,9 @@ static weir_status check_batch(const weir_program *p, const struct weir_device_b
 					     b->slot[t], n_blocks);
 		if (b->pos[t] < 0)
 			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: position %d", b->pos[t]);
+		if (p->n_types && b->type && (b->type[t] < 0 || (uint32_t)b->type[t] >= p->n_types))
+			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: type %d of %u",
+					     b->type[t], p->n_types);
 		if (p->n_positions && (uint32_t)b->pos[t] >= p->n_positions)
 			return weir_cpu_fail(err, WEIR_E_INVALID, "batch: position %d of %u",
 					     b->pos[t], p->n_positions);

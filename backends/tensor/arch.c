@@ -199,6 +199,23 @@ static const struct weir_arch archs[] = {
 			 WEIR_ARCH_FUSED_QKV | WEIR_ARCH_POSITIONS,
 		.norm_eps_key = LAYER_EPS,
 	},
+	/* Encoders. Devlin et al. 2018; XLM-R (Conneau et al. 2020) and others of this shape */
+	{
+		.name = "bert",
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_GELU_ERF,
+		.flags = WEIR_ARCH_ENCODER,
+		.norm_eps_key = "attention.layer_norm_epsilon",
+	},
+	/* Nussbaum et al. 2024 */
+	{
+		.name = "nomic-bert",
+		.rope = WEIR_ROPE_NEOX,
+		.norm = WEIR_NORM_LAYER,
+		.act = WEIR_ACT_SILU,
+		.flags = WEIR_ARCH_ENCODER | WEIR_ARCH_ENCODER_ROPE | WEIR_ARCH_ENCODER_GATE,
+		.norm_eps_key = "attention.layer_norm_epsilon",
+	},
 };
 
 const struct weir_arch *weir_arch_find(struct weir_str name)
@@ -216,5 +233,5 @@ const char *weir_arch_names(void)
 {
 	return "llama, qwen2, qwen3, phi3, gemma2, gemma3, granite, granitemoe, smollm3, "
 	       "qwen2moe, qwen3moe, bitnet, bitnet-b1.58, starcoder2, gptneox, falcon, phi2, "
-	       "gpt2, starcoder";
+	       "gpt2, starcoder, bert, nomic-bert";
 }

@@ -35,6 +35,10 @@ enum weir_arch_flag {
 	WEIR_ARCH_EXPERTS_NORM = 1u << 19, /* the chosen experts' shares add up to 1 */
 	WEIR_ARCH_SHARED_GATE = 1u << 20,  /* a shared expert beside them, with a sigmoid gate */
 	WEIR_ARCH_FACTORS = 1u << 21,      /* keys embedding_scale, residual_scale, logit_scale */
+	/* Models that only encode: encoder-weights.h, graph-encoder.h. */
+	WEIR_ARCH_ENCODER = 1u << 28,
+	WEIR_ARCH_ENCODER_ROPE = 1u << 29, /* instead of a table of positions */
+	WEIR_ARCH_ENCODER_GATE = 1u << 30, /* a gated feed-forward */
 };
 
 struct weir_arch {

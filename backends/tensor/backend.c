@@ -8,6 +8,7 @@
 #include "backend.h"
 #include "cache.h"
 #include "drafter.h"
+#include "embedder.h"
 #include "fail.h"
 #include "graph.h"
 #include "host-log.h"
@@ -40,6 +41,7 @@ struct weir_tensor_backend {
 	struct weir_vocab_ext *vocab;
 	struct weir_drafter *drafter; /* or NULL */
 	struct weir_stepper *stepper;
+	struct weir_tensor_embedder *embedder; /* encoders have no other than this */
 	struct weir_tokenizer tokenizer;
 	char name[128], summary[96];
 	_Atomic bool loaded;
@@ -151,11 +153,11 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 }
 
 /* "dir/weir-demo.gguf" is weir-demo. */
-static void name_model(struct weir_tensor_backend *b)
+static void name_model(struct weir_tensor_backend *b, uint32_t main_type, uint64_t n_params)
 {
 	const char *base = strrchr(b->conf.model, '/');
-	const struct weir_gguf_type *type = weir_gguf_type(b->weights->main_type);
-	double n = (double)b->weights->n_params / 1000;
+	const struct weir_gguf_type *type = weir_gguf_type(main_type);
+	double n = (double)n_params / 1000;
 	int unit = 0;
 	size_t len;
 
@@ -194,6 +196,8 @@ static void log_plan(const struct weir_tensor_backend *b)
 static void unload(struct weir_tensor_backend *b)
 {
 	weir_stepper_free(b->stepper);
+	weir_tensor_embedder_free(b->embedder);
+	b->embedder = NULL;
 	weir_drafter_free(b->drafter);
 	if (b->program)
 		b->device->program_free(b->instance, b->program);
@@ -214,6 +218,59 @@ static void unload(struct weir_tensor_backend *b)
 	b->gguf = NULL;
 }
 
+static bool is_encoder(const struct weir_tensor_backend *b)
+{
+	return b->hparams.arch && b->hparams.arch->flags & WEIR_ARCH_ENCODER;
+}
+
+static weir_status make_encoder(struct weir_tensor_backend *b, struct weir_error *err)
+{
+	struct weir_tensor_embedder_config c = { .gguf = b->gguf,
+						 .hparams = &b->hparams,
+						 .device = b->device,
+						 .instance = b->instance,
+						 .log = &b->log,
+						 .n_ctx = b->conf.n_ctx,
+						 .max_batch_tokens = b->conf.max_batch_tokens,
+						 .sep = weir_vocab_ext_sep(b->vocab) };
+
+	return weir_tensor_embedder_encoder(&c, &b->embedder, err);
+}
+
+static void log_encoder(const struct weir_tensor_backend *b, const struct weir_embedder_info *info)
+{
+	uint64_t bytes = weir_tensor_embedder_bytes(b->embedder);
+
+	weir_host_logf(&b->log, WEIR_LOG_INFO,
+		       "%s: %s, %u layers; weights %llu bytes (%.1f MiB); %s of %u numbers; texts "
+		       "of at most %u tokens, %u in a batch",
+		       b->name, b->summary, b->hparams.n_layers, (unsigned long long)bytes,
+		       (double)bytes / MIB,
+		       info->pooling == WEIR_POOLING_RANK ? "scores" : "vectors", info->n_dim,
+		       info->max_tokens, info->max_batch);
+}
+
+static void describe_encoder(struct weir_tensor_backend *b, struct weir_model *ret)
+{
+	struct weir_embedder_info info = { .size = sizeof(info) };
+
+	weir_tensor_embedder_info(b->embedder, &info);
+	name_model(b, weir_tensor_embedder_type(b->embedder),
+		   weir_tensor_embedder_params(b->embedder));
+	log_encoder(b, &info);
+	*ret = (struct weir_model){
+		.size = ret->size,
+		.flags = WEIR_MODEL_ENCODER,
+		.n_vocab = b->hparams.n_vocab,
+		.n_ctx = info.max_tokens,
+		.max_rows = b->conf.max_sequences,
+		.max_tokens = b->conf.max_batch_tokens,
+		.bytes_weights = weir_tensor_embedder_bytes(b->embedder),
+		.name = b->name,
+		.summary = b->summary,
+	};
+}
+
 static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 			struct weir_error *err)
 {
@@ -232,23 +289,23 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		return s;
 	}
 	if ((s = weir_hparams_read(b->gguf, &b->hparams, err)) ||
-	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)) ||
-	    (s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
+	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)))
+		goto fail;
+	if (is_encoder(b)) {
+		s = make_encoder(b, err);
+		if (s < 0)
+			goto fail;
+		describe_encoder(b, ret);
+		goto loaded;
+	}
+	if ((s = weir_weights_load(b->gguf, &b->hparams, b->device, b->instance, &b->log,
 				   &b->weights, err)) ||
 	    (s = weir_lora_load(&b->conf, &b->hparams, b->device, b->instance, &b->log, &b->lora,
 				err)) ||
-	    (s = make_cache(b, err)) || (s = make_stepper(b, err))) {
-		/* The reader of the file names it itself. */
-		if (err && strncmp(err->text, b->conf.model, strlen(b->conf.model)) != 0)
-			weir_fail_prefix(err, b->conf.model);
-		unload(b);
-		return s;
-	}
-	name_model(b);
+	    (s = make_cache(b, err)) || (s = make_stepper(b, err)))
+		goto fail;
+	name_model(b, b->weights->main_type, b->weights->n_params);
 	log_plan(b);
-	b->tokenizer.n_vocab = b->hparams.n_vocab;
-	b->tokenizer.bos = weir_vocab_ext_bos(b->vocab);
-	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);
 	*ret = (struct weir_model){
 		.size = size,
 		.flags = b->drafter ? WEIR_MODEL_GUESSES : 0,
@@ -264,8 +321,18 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		.summary = b->summary,
 		.max_guesses = max_guesses(b),
 	};
+loaded:
+	b->tokenizer.n_vocab = b->hparams.n_vocab;
+	b->tokenizer.bos = weir_vocab_ext_bos(b->vocab);
+	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);
 	b->loaded = true;
 	return WEIR_OK;
+fail:
+	/* The reader of the file names it itself. */
+	if (err && strncmp(err->text, b->conf.model, strlen(b->conf.model)) != 0)
+		weir_fail_prefix(err, b->conf.model);
+	unload(b);
+	return s;
 }
 
 static weir_status step(struct weir_instance *instance, const struct weir_batch *batch,
@@ -275,6 +342,9 @@ static weir_status step(struct weir_instance *instance, const struct weir_batch 
 
 	if (!b->loaded)
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "step: no model is loaded");
+	if (is_encoder(b))
+		return weir_fail(err, WEIR_E_UNSUPPORTED,
+				 "step: %s is an embedding model and generates nothing", b->name);
 	return weir_stepper_run(b->stepper, batch, ret, err);
 }
 
@@ -303,6 +373,45 @@ static const char *adapter_name(struct weir_instance *instance, uint32_t i)
 static const struct weir_adapters adapters_ext = {
 	.size = sizeof(adapters_ext),
 	.name = adapter_name,
+};
+
+static void embed_info(struct weir_instance *instance, struct weir_embedder_info *ret)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (b->loaded && b->embedder)
+		weir_tensor_embedder_info(b->embedder, ret);
+}
+
+static weir_status embed(struct weir_instance *instance, const int32_t *tokens,
+			 const uint32_t *first, uint32_t n_texts, float *ret,
+			 struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded || !b->embedder)
+		return weir_fail(err, WEIR_E_UNAVAILABLE, "embed: no model is loaded");
+	return weir_tensor_embedder_run(b->embedder, tokens, first, n_texts, ret, err);
+}
+
+static weir_status encode_pair(struct weir_instance *instance, struct weir_str query,
+			       struct weir_str document, int32_t *out, size_t cap, size_t *ret_n,
+			       struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+	struct weir_embedder_info info = { .size = sizeof(info) };
+
+	embed_info(instance, &info);
+	if (!b->loaded || info.pooling != WEIR_POOLING_RANK)
+		return weir_fail(err, WEIR_E_UNSUPPORTED, "embed: not a model of pairs");
+	return weir_vocab_ext_encode_pair(b->vocab, query, document, out, cap, ret_n, err);
+}
+
+static const struct weir_embedder embedder_ext = {
+	.size = sizeof(embedder_ext),
+	.info = embed_info,
+	.embed = embed,
+	.encode_pair = encode_pair,
 };
 
 static weir_status not_loaded(struct weir_error *err)
@@ -391,5 +500,7 @@ const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *i
 		return &b->tokenizer;
 	if (strcmp(id, WEIR_ADAPTERS) == 0)
 		return &adapters_ext;
+	if (strcmp(id, WEIR_EMBEDDER) == 0)
+		return b->loaded && !b->embedder ? NULL : &embedder_ext;
 	return NULL;
 }

@@ -29,7 +29,7 @@ weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_in
  */
 void weir_tensor_backend_free(struct weir_tensor_backend *);
 
-/* WEIR_BACKEND_STEP, WEIR_TOKENIZER, WEIR_ADAPTERS; NULL for any other id. [any] */
+/* WEIR_BACKEND_STEP, WEIR_TOKENIZER, WEIR_ADAPTERS, WEIR_EMBEDDER; NULL for any other id. [any] */
 const void *weir_tensor_backend_ext(struct weir_tensor_backend *, const char *id);
 
 #endif

@@ -493,7 +493,13 @@ static weir_status read_layout(struct reader *r)
 		return s;
 	if ((s = read_bool(r, "attention.causal", &causal)))
 		return s;
-	if (!causal)
+	if (causal && weir_gguf_has(r->g, key_of(r, "attention.causal")) &&
+	    r->h.arch->flags & WEIR_ARCH_ENCODER)
+		return weir_fail(
+			r->err, WEIR_E_UNSUPPORTED,
+			"%s is true: %s models whose attention is causal are not supported", r->key,
+			r->h.arch->name);
+	if (!causal && !(r->h.arch->flags & WEIR_ARCH_ENCODER))
 		return weir_fail(r->err, WEIR_E_UNSUPPORTED,
 				 "the model's attention is not causal: it cannot generate text");
 	return WEIR_OK;

@@ -188,6 +188,53 @@ static void hand_out(int32_t first, const int32_t *tokens, size_t n, int32_t *ou
 	*ret_n = at + n;
 }
 
+int32_t weir_vocab_ext_sep(const struct weir_vocab_ext *x)
+{
+	if (!x->vocab)
+		return -1;
+	return weir_vocab_sep(x->vocab) >= 0 ? weir_vocab_sep(x->vocab) : weir_vocab_eos(x->vocab);
+}
+
+weir_status weir_vocab_ext_encode_pair(const struct weir_vocab_ext *x, struct weir_str query,
+				       struct weir_str document, int32_t *out, size_t cap,
+				       size_t *ret_n, struct weir_error *err)
+{
+	int32_t sep = weir_vocab_ext_sep(x), *tokens[2] = { NULL, NULL }, mark[3];
+	size_t n[2], at = 0, n_marks;
+	weir_status s;
+
+	if (!x->vocab)
+		return no_vocab(err);
+	if (sep < 0 || weir_vocab_bos(x->vocab) < 0)
+		return weir_fail(err, WEIR_E_UNSUPPORTED,
+				 "the vocabulary has no tokens that separate texts");
+	s = weir_vocab_encode(x->vocab, query, 0, NULL, 0, &tokens[0], &n[0], err);
+	if (s >= 0)
+		s = weir_vocab_encode(x->vocab, document, 0, NULL, 0, &tokens[1], &n[1], err);
+	for (int i = 0; s >= 0 && i < 2; i++) {
+		n_marks = 0;
+		if (i == 0)
+			mark[n_marks++] = weir_vocab_bos(x->vocab);
+		else if (strcmp(weir_vocab_model(x->vocab), "bert") != 0)
+			mark[n_marks++] = sep;
+		for (size_t k = 0; k < n_marks; k++, at++)
+			if (at < cap)
+				out[at] = mark[k];
+		for (size_t k = 0; k < n[i]; k++, at++)
+			if (at < cap)
+				out[at] = tokens[i][k];
+		if (at < cap)
+			out[at] = sep;
+		at++;
+	}
+	free(tokens[0]);
+	free(tokens[1]);
+	if (s < 0)
+		return s;
+	*ret_n = at;
+	return WEIR_OK;
+}
+
 weir_status weir_vocab_ext_encode(const struct weir_vocab_ext *x, struct weir_str text,
 				  uint32_t flags, int32_t *out, size_t cap, size_t *ret_n,
 				  struct weir_error *err)

@@ -42,6 +42,15 @@ weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct we
 				       int32_t *out, size_t cap, size_t *ret_n,
 				       struct weir_error *err);
 
+/* A query and a document for a cross-encoder: [CLS] query [SEP] document [SEP], or as XLM-R has it
+ * <s> query </s></s> document </s>. */
+weir_status weir_vocab_ext_encode_pair(const struct weir_vocab_ext *x, struct weir_str query,
+				       struct weir_str document, int32_t *out, size_t cap,
+				       size_t *ret_n, struct weir_error *err);
+
+/* What ends each text of a pair; -1: none. */
+int32_t weir_vocab_ext_sep(const struct weir_vocab_ext *x);
+
 size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint32_t flags,
 			    char *out, size_t cap);
 

@@ -378,7 +378,9 @@ static void run_embed(const weir_program *p, const struct weir_op *op)
 	for (uint32_t t = 0; t < p->batch->n_tokens; t++) {
 		int32_t row = op->flags & WEIR_EMBED_POSITION ? p->batch->pos[t] + op->i[0]
 			      : op->flags & WEIR_EMBED_FIXED  ? op->i[0]
-							      : p->batch->token[t];
+			      : op->flags & WEIR_EMBED_TYPE
+				      ? (p->batch->type ? p->batch->type[t] : 0)
+				      : p->batch->token[t];
 		float *y = row_of(p, op->dst[0], t);
 
 		for (uint64_t i = 0; i < w->n_in; i++)

@@ -286,6 +286,7 @@ static void test_embed(gconstpointer data)
 		uint8_t *src[3];
 		float *floats[3];
 		double want[N * WIDTH];
+		int32_t type[N] = { 0, 1, 0, 1, 1, 0, 0, 0, 1, 0 };
 		uint32_t x = add_temp(&b, WEIR_TENSOR_OUTPUT, WEIR_ROWS_TOKENS, WIDTH);
 		weir_program *p;
 
@@ -322,9 +323,25 @@ static void test_embed(gconstpointer data)
 		g_assert_nonnull(strstr(err.text, "position 10 of 10"));
 		b.ops[2].i[0] = 2; /* no such row */
 		g_assert_false(f.device->supports(&f.instance, &b.ops[2], b.tensors));
+		((int32_t *)batch->pos)[N - 1] = 9;
 		b.ops[2].i[0] = 1;
 		b.ops[2].flags |= WEIR_EMBED_POSITION; /* both */
 		g_assert_false(f.device->supports(&f.instance, &b.ops[2], b.tensors));
+		f.device->program_free(&f.instance, p);
+		/* a type for each token */
+		b.ops[2].flags = WEIR_EMBED_ADD | WEIR_EMBED_TYPE;
+		p = build(&f, &b, N, 0);
+		for (int t = 0; t < N; t++)
+			for (int d = 0; d < WIDTH && type[t] == 0; d++)
+				want[t * WIDTH + d] +=
+					(double)floats[2][d] - (double)floats[2][WIDTH + d];
+		batch->type = type;
+		run_ok(&f, p, batch);
+		g_assert_cmpfloat(
+			relative_error(f.device->output(&f.instance, p, x), want, N * WIDTH), <,
+			1e-6);
+		type[3] = 2; /* of two */
+		g_assert_cmpint(f.device->run(&f.instance, p, batch, &err), ==, WEIR_E_INVALID);
 		f.device->program_free(&f.instance, p);
 		for (int k = 0; k < 3; k++) {
 			f.device->buffer_free(&f.instance, tables[k]);

@@ -66,8 +66,8 @@ struct weir_tensor {
 
 enum weir_op_code {
 	/* dst0[t] = f0 * table(src0)[r], or dst0[t] += that with ADD; r: token[t], or pos[t] + i0
-	 * with POSITION, or i0 with FIXED (BERT's token types). A row outside of the table is the
-	 * caller's error: the run is INVALID */
+	 * with POSITION, or i0 with FIXED, or type[t] with TYPE (BERT's token types). A row outside
+	 * of the table is the caller's error: the run is INVALID */
 	WEIR_OP_EMBED = 1,
 	/* dst0 = norm(src0) * src1 (+ src2), or dst0 += that with ADD. flags: WEIR_NORM_*; f0:
 	 * epsilon; i0: width of the group that is normed (0: the row; head size: each head by
@@ -134,6 +134,7 @@ enum weir_op_flag {
 	WEIR_EMBED_ADD = 1u << 4,
 	WEIR_EMBED_POSITION = 1u << 5,
 	WEIR_EMBED_FIXED = 1u << 6,
+	WEIR_EMBED_TYPE = 1u << 20,
 	WEIR_MOE_NORM = 1u << 7,
 	WEIR_MOE_SIGMOID = 1u << 14,
 };
@@ -171,8 +172,9 @@ struct weir_device_batch {
 	const uint32_t *out_row; /* [n_out] token index, ascending */
 	const uint32_t *copies;  /* [n_copies][2] KV blocks (from, to), before any operation */
 	const uint32_t *adapter; /* [n_rows] LORA: 0 none; NULL: none anywhere */
+	const int32_t *type;     /* [n_tokens] EMBED with TYPE; NULL: 0 everywhere */
 };
-WEIR_FROZEN(struct weir_device_batch, adapter);
+WEIR_FROZEN(struct weir_device_batch, type);
 
 enum weir_weight_use {
 	WEIR_WEIGHT_MATRIX = 1u << 0, /* operand of LINEAR */
