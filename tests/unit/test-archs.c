@@ -133,8 +133,11 @@ static void test_run(void)
 	g_assert_cmpuint(g_strv_length(names), >=, 19);
 	for (gsize i = 0; names[i]; i++) {
 		struct model_spec s = spec_of(names[i]);
+		struct weir_str name = { names[i], strlen(names[i]) };
 		float logits[VOCAB];
 
+		if (weir_arch_find(name)->flags & WEIR_ARCH_ENCODER)
+			continue; /* tests/numeric/embed-oracle.py */
 		for (int tied = 0; tied < 2; tied++) {
 			s.tied = tied;
 			load_and_run(&s, "0", NULL, logits);
