@@ -14,6 +14,7 @@
 #include <api/json-write.h>
 
 #include "request.h"
+#include "responses.h"
 
 #define MAX_CREDIT 1000000000
 
@@ -225,7 +226,7 @@ static const struct api_endpoint *endpoint_of(const char *type)
 {
 	const char *dot = strrchr(type, '.');
 	if (strcmp(type, "response.create") == 0)
-		return api_endpoint_find("responses");
+		return &ws_responses_endpoint;
 	if (!dot || strcmp(dot, ".create") != 0)
 		return NULL;
 	g_autofree char *name = g_strndup(type, (gsize)(dot - type));

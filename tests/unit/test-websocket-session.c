@@ -2,6 +2,7 @@
  * tests/unit/test-websocket-session.c - requests on WebSockets, over real sockets and with a
  * scripted gateway: shapes, credit, cancel, resume, clients that do not read or go away, draining.
  */
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -204,6 +205,141 @@ static void test_shapes(void)
 	hears(&c, "{\"type\":\"pong\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\xc3\xa4\"}]}");
 	client_frame(&c, WS_OPCODE_CLOSE, "\x03\xe8", 2);
 	g_assert_cmpuint(hears_close(&c), ==, 1000);
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static void speak(struct fake_gateway *g, struct fake_stream *s)
+{
+	static const struct {
+		uint32_t type;
+		const char *text;
+	} events[] = {
+		{ WEIR_EVENT_REASONING, "hm" },
+		{ WEIR_EVENT_TOKEN, "Hel" },
+		{ WEIR_EVENT_TOKEN, "lo" },
+		{ WEIR_EVENT_TOOL,
+		  "{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":"
+		  "{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}" },
+		{ WEIR_EVENT_TOOL, "{\"index\":0,\"function\":{\"arguments\":\":1}\"}}" },
+		{ WEIR_EVENT_TOOL, "{\"index\":1,\"function\":{\"name\":\"g\"}}" },
+	};
+	bool on = fake_started(s, 5);
+	for (size_t i = 0; on && i < G_N_ELEMENTS(events); i++) {
+		struct weir_event e = { .size = sizeof(e),
+					.type = events[i].type,
+					.logprob = NAN,
+					.text = { events[i].text, strlen(events[i].text) } };
+		on = fake_emit(s, &e);
+	}
+	end_with(s, strcmp(fake_field(s, "model"), "bad") == 0 ? WEIR_E_INTERNAL : WEIR_OK);
+}
+
+static const char *const response_events[] = {
+	"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_",
+	"response.in_progress\",\"sequence_number\":1",
+	"response.output_item.added\",\"sequence_number\":2,\"output_index\":0,\"item\":{\"id\":"
+	"\"rs_",
+	"response.content_part.added",
+	"response.reasoning_text.delta",
+	"response.reasoning_text.done",
+	"response.content_part.done",
+	"\"content\":[{\"type\":\"reasoning_text\",\"text\":\"hm\"}]",
+	"response.output_item.added\",\"sequence_number\":8,\"output_index\":1,\"item\":{\"id\":"
+	"\"msg_",
+	"response.content_part.added",
+	"\"content_index\":0,\"logprobs\":[],\"delta\":\"Hel\"}",
+	"\"delta\":\"lo\"}",
+	"response.output_text.done\",\"sequence_number\":12,",
+	"\"text\":\"Hello\"}}",
+	"response.output_item.done",
+	"\"type\":\"function_call\",\"status\":\"in_progress\",\"call_id\":\"call_1\",\"name\":"
+	"\"f\"",
+	"\"delta\":\"{\\\"a\\\"\"}",
+	"response.function_call_arguments.delta",
+	"\"arguments\":\"{\\\"a\\\":1}\"}",
+	"response.output_item.done",
+	"\"output_index\":3,\"item\":{\"id\":\"fc_",
+	"response.function_call_arguments.done",
+	"response.output_item.done",
+};
+
+/* OpenAI's events; with an id of the client's they have it, and a number. */
+static void test_responses(void)
+{
+	struct harness h;
+	start(&h);
+	h.gateway.script = speak;
+	struct client c = client_open(&h);
+	for (int named = 0; named < 2; named++) {
+		say(&c,
+		    named ? "{\"type\":\"response.create\",\"id\":\"a\",\"response\":{\"model\":"
+			    "\"m\","
+			    "\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\","
+			    "\"text\":\"x\"}]}]}}"
+			  : "{\"type\":\"response.create\",\"model\":\"m\",\"input\":\"x\","
+			    "\"instructions\":\"be kind\"}");
+		if (named)
+			hears(&c, "accepted");
+		for (size_t i = 0; i < G_N_ELEMENTS(response_events); i++) {
+			g_autofree char *text = hear(&c);
+			if (!strstr(text, response_events[i]))
+				g_error("%zu: %s is not in %s", i, response_events[i], text);
+			g_assert_true(g_str_has_prefix(text, named ? "{\"id\":\"a\",\"seq\":"
+								   : "{\"type\":\"response."));
+		}
+		g_autofree char *last = hear(&c);
+		g_assert_nonnull(strstr(last, "\"type\":\"response.completed\""));
+		g_assert_nonnull(strstr(last, "\"arguments\":\"{\\\"a\\\":1}\"}"));
+		g_assert_nonnull(strstr(last, "\"usage\":{\"input_tokens\":5,"));
+		if (named)
+			hears(&c, "{\"type\":\"done\",\"id\":\"a\",\"seq\":24,");
+	}
+	say(&c, "{\"type\":\"response.create\",\"model\":\"m\",\"input\":\"x\",\"stream\":false,"
+		"\"max_output_tokens\":7}");
+	hears(&c, "\"max_output_tokens\":7,\"model\":\"m\",\"output\":[{\"id\":\"rs_");
+	say(&c, "{\"type\":\"response.create\",\"model\":\"bad\",\"input\":\"x\"}");
+	for (bool failed = false; !failed;) {
+		g_autofree char *text = hear(&c);
+		failed = strstr(text, "\"type\":\"response.failed\"") != NULL;
+		g_assert_true(!failed || strstr(text, "\"status\":\"failed\",\"error\":{\"code\""));
+	}
+	client_close(&c);
+	harness_stop(&h);
+}
+
+static void test_response_errors(void)
+{
+#define RESPONSE(more) "{\"type\":\"response.create\",\"model\":\"m\"" more "}"
+	static const char *const cases[][2] = {
+		{ RESPONSE(""), "input is required" },
+		{ RESPONSE(",\"input\":3"), "input must be" },
+		{ RESPONSE(",\"input\":[3]"), "input[0] must be" },
+		{ RESPONSE(",\"input\":[{\"type\":\"function_call\"}]"), "input[0] must be" },
+		{ RESPONSE(",\"input\":\"x\",\"previous_response_id\":\"r\""),
+		  "nothing is stored" },
+		{ RESPONSE(",\"input\":\"x\",\"background\":true"), "background is not" },
+		{ RESPONSE(",\"input\":\"x\",\"max_output_tokens\":0"), "max_output_tokens must" },
+		{ RESPONSE(",\"input\":\"x\",\"text\":3"), "text must be" },
+		{ RESPONSE(",\"input\":\"x\",\"instructions\":3"), "instructions must be" },
+		{ RESPONSE(",\"input\":\"x\",\"tools\":[{\"type\":\"function\"}]"),
+		  "\"status\":400" },
+	};
+	struct harness h;
+	start(&h);
+	struct client c = client_open(&h);
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		say(&c, cases[i][0]);
+		hears(&c, cases[i][1]);
+	}
+	/* The whole of a conversation with tools is a chat's. */
+	h.gateway.script = speak;
+	say(&c, RESPONSE(",\"stream\":false,\"input\":[{\"role\":\"user\",\"content\":\"x\"},"
+			 "{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\","
+			 "\"arguments\":\"{}\"},"
+			 "{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"1\"}],"
+			 "\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{}}]"));
+	hears(&c, "\"status\":\"completed\"");
 	client_close(&c);
 	harness_stop(&h);
 }
@@ -629,6 +765,8 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/websocket/session/shapes", test_shapes);
+	g_test_add_func("/websocket/session/responses", test_responses);
+	g_test_add_func("/websocket/session/response-errors", test_response_errors);
 	g_test_add_func("/websocket/session/errors", test_errors);
 	g_test_add_func("/websocket/session/failures", test_failures);
 	g_test_add_func("/websocket/session/credit", test_credit);
