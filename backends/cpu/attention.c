@@ -83,7 +83,7 @@ static void load_q(const weir_program *p, const struct weir_op *op, const struct
 	const struct weir_cpu_temp *q = &p->temps[op->src[0]];
 	bool q8 = p->temps[op->src[1]].buffer->type == WEIR_DTYPE_Q8_0;
 	size_t size = (size_t)op->i[2];
-	float scaled[WEIR_CPU_MAX_HEAD_SIZE + 16];
+	float scaled[WEIR_CPU_MAX_HEAD_SIZE + 16] = { 0 }; /* the last 16 are padded with zeros */
 
 	for (unsigned c = 0; c < u->nc; c++) {
 		uint32_t t = u->piece.first + c / u->n_heads;

@@ -65,7 +65,9 @@ typedef void (*weir_cpu_mix_fn)(const uint8_t *group, size_t n_groups, size_t gr
 				unsigned nc, bool add, float *out);
 
 /* One ISA level. Every level computes the same bits: lanes, order and rounding are part of the
- * contract of each function (tests/unit/test-cpu-ops.c compares). */
+ * contract of each function (tests/unit/test-cpu-ops.c compares). But where the unit has a dot
+ * product of BF16 (avx512bf16), bf16 and mix_bf16 round the other factor to BF16 too: relative
+ * error up to 5e-3, bits of their own, still the same in whatever batch. */
 struct weir_cpu_kernels {
 	const char *name;
 	weir_cpu_quant_fn quant[WEIR_CPU_N_TYPES]; /* by weir_dtype; NULL: a float type */
@@ -108,9 +110,10 @@ enum weir_cpu_level {
 	WEIR_CPU_AVXVNNI = 2,
 	WEIR_CPU_AVX512 = 3,
 	WEIR_CPU_VNNI = 4,
-	WEIR_CPU_NEON = 5,
-	WEIR_CPU_DOTPROD = 6,
-	WEIR_CPU_N_LEVELS = 7,
+	WEIR_CPU_BF16 = 5,
+	WEIR_CPU_NEON = 6,
+	WEIR_CPU_DOTPROD = 7,
+	WEIR_CPU_N_LEVELS = 8,
 };
 
 extern const struct weir_cpu_kernels weir_cpu_scalar;
@@ -121,13 +124,21 @@ extern const struct weir_cpu_kernels weir_cpu_avx512;
 extern const struct weir_cpu_kernels weir_cpu_vnni;
 extern const struct weir_cpu_kernels weir_cpu_neon;
 extern const struct weir_cpu_kernels weir_cpu_dotprod;
+extern const struct weir_cpu_kernels weir_cpu_avx512bf16;
+
+/* level-bf16.c: members bf16 and mix_bf16 of weir_cpu_avx512bf16. */
+void weir_cpu_bf16_linear(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+			  size_t k_stride, const float *tile, unsigned nc, bool add, float *out);
+void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+		       size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
+		       float *out);
 
 /* The kernels of a level, or NULL when this processor lacks it. Pure. [any] */
 const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level);
 
 /* The best level here, or the one that the environment variable WEIR_ISA names (scalar, avx2,
- * avxvnni, avx512, vnni; neon, dotprod). INVALID: no such name; UNSUPPORTED: this processor lacks
- * it. [main] */
+ * avxvnni, avx512, vnni, avx512bf16; neon, dotprod). INVALID: no such name; UNSUPPORTED: this
+ * processor lacks it. [main] */
 weir_status weir_cpu_kernels_select(const struct weir_cpu_kernels **ret, struct weir_error *err);
 
 /* The processor's own name, e.g. "AMD EPYC 9454"; at most len - 1 bytes. [any] */

@@ -80,8 +80,10 @@ const struct weir_device *weir_cpu_device(void)
 weir_status weir_cpu_new(uint32_t n_threads, bool huge_pages, struct weir_cpu **ret,
 			 struct weir_error *err)
 {
-	static const char *const titles[] = { "scalar",       "AVX2", "AVX-VNNI",        "AVX-512",
-					      "AVX-512 VNNI", "NEON", "NEON dot product" };
+	static const char *const titles[] = { "scalar",       "AVX2",
+					      "AVX-VNNI",     "AVX-512",
+					      "AVX-512 VNNI", "AVX-512 VNNI and BF16",
+					      "NEON",         "NEON dot product" };
 	const char *title = titles[0];
 	struct weir_cpu *cpu;
 	weir_status status;

@@ -15,8 +15,8 @@
 
 #include "cpu.h"
 
-static const char *const level_names[] = { "scalar", "avx2", "avxvnni", "avx512",
-					   "vnni",   "neon", "dotprod" };
+static const char *const level_names[] = { "scalar", "avx2",       "avxvnni", "avx512",
+					   "vnni",   "avx512bf16", "neon",    "dotprod" };
 
 weir_status weir_cpu_fail(struct weir_error *err, weir_status code, const char *format, ...)
 {
@@ -66,6 +66,8 @@ const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 		return avx512 ? &weir_cpu_avx512 : NULL;
 	case WEIR_CPU_VNNI:
 		return vnni ? &weir_cpu_vnni : NULL;
+	case WEIR_CPU_BF16:
+		return vnni && __builtin_cpu_supports("avx512bf16") ? &weir_cpu_avx512bf16 : NULL;
 	default:
 		return NULL;
 	}
@@ -145,8 +147,8 @@ weir_status weir_cpu_kernels_select(const struct weir_cpu_kernels **ret, struct 
 	if (level == WEIR_CPU_N_LEVELS)
 		return weir_cpu_fail(err, WEIR_E_INVALID,
 				     "WEIR_ISA=%.40s: not an instruction set; use scalar, avx2, "
-				     "avxvnni, avx512 or vnni (AArch64: neon or dotprod), or unset "
-				     "it",
+				     "avxvnni, avx512, vnni or avx512bf16 (AArch64: neon or "
+				     "dotprod), or unset it",
 				     wish);
 	if (!weir_cpu_level_kernels((enum weir_cpu_level)level))
 		return weir_cpu_fail(err, WEIR_E_UNSUPPORTED,

@@ -12,8 +12,10 @@
 #include "kernel-rows.h"
 #include "kernel-attention.h"
 
-/* The members of struct weir_cpu_kernels after its name */
-#define ALL_KERNELS                                                                                \
-	.quant = QUANT_KERNELS, .f32 = float_f32, .f16 = float_f16, .bf16 = float_bf16,            \
-	.quantize = rows_quantize, .norm = rows_norm, .finish = rows_finish, .rope = rows_rope,    \
-	.convert = rows_convert, .softmax = rows_softmax, .merge = rows_merge, ATTENTION_KERNELS
+/* The members of struct weir_cpu_kernels after its name; and without those that a unit of its own
+ * for BF16 replaces */
+#define KERNELS_BUT_BF16                                                                           \
+	.quant = QUANT_KERNELS, .f32 = float_f32, .f16 = float_f16, .quantize = rows_quantize,     \
+	.norm = rows_norm, .finish = rows_finish, .rope = rows_rope, .convert = rows_convert,      \
+	.softmax = rows_softmax, .merge = rows_merge, ATTENTION_KERNELS
+#define ALL_KERNELS .bf16 = float_bf16, .mix_bf16 = mix_bf16, KERNELS_BUT_BF16

@@ -217,6 +217,7 @@ static void mix_narrow(const float *x, size_t n_blocks, int8_t *codes, uint16_t 
 	}
 }
 
+/* All but mix_bf16, of which there is more than one. */
 #define ATTENTION_KERNELS                                                                          \
-	.mix_f32 = mix_f32, .mix_f16 = mix_f16, .mix_bf16 = mix_bf16, .mix_i8 = mix_i8,            \
-	.mix_weigh = mix_weigh, .mix_softmax = mix_softmax, .mix_narrow = mix_narrow
+	.mix_f32 = mix_f32, .mix_f16 = mix_f16, .mix_i8 = mix_i8, .mix_weigh = mix_weigh,          \
+	.mix_softmax = mix_softmax, .mix_narrow = mix_narrow

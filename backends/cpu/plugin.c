@@ -139,8 +139,10 @@ static const struct weir_component component = {
 	.id = "cpu",
 	.title = "CPU (AVX2, AVX-512, NEON)",
 	.help = "Runs GGUF models on the processor: weights in " WEIR_CPU_TYPE_NAMES
-		". The environment variable WEIR_ISA (scalar, avx2, avxvnni, avx512, vnni; "
-		"neon, dotprod) forces an instruction set; results are the same on all.",
+		". The environment variable WEIR_ISA (scalar, avx2, avxvnni, avx512, vnni, "
+		"avx512bf16; neon, dotprod) forces an instruction set; results are the same on "
+		"all, "
+		"but for BF16 on avx512bf16.",
 	.options = options,
 	.probe = probe,
 	.create = create,

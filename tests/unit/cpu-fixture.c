@@ -13,7 +13,7 @@ const char *const fixture_levels[] = {
 #ifdef __aarch64__
 	"scalar", "neon", "dotprod", NULL
 #else
-	"scalar", "avx2", "avxvnni", "avx512", "vnni", NULL
+	"scalar", "avx2", "avxvnni", "avx512", "vnni", "avx512bf16", NULL
 #endif
 };
 
@@ -24,6 +24,11 @@ const uint32_t fixture_types[] = {
 	WEIR_DTYPE_MXFP4, WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0,
 };
 const size_t fixture_n_types = G_N_ELEMENTS(fixture_types), fixture_n_float_types = 3;
+
+gboolean fixture_rounds(const struct fixture *f, uint32_t type)
+{
+	return type == WEIR_DTYPE_BF16 && strcmp(f->data.cpu->kernels->name, "avx512bf16") == 0;
+}
 
 gboolean fixture_init(struct fixture *f, const char *level, unsigned n_threads)
 {

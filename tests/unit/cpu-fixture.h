@@ -28,6 +28,10 @@ extern const size_t fixture_n_types, fixture_n_float_types;
 gboolean fixture_init(struct fixture *f, const char *level, unsigned n_threads);
 void fixture_clear(struct fixture *f);
 
+/* Does this level round what it multiplies the type by, so that its bits are its own? Then results
+ * are within 5e-3 of exact ones (reference/compute.md 6.5). */
+gboolean fixture_rounds(const struct fixture *f, uint32_t type);
+
 /* n random numbers of about unit variance. */
 void fill_random(GRand *rand, float *x, size_t n);
 

@@ -43,6 +43,10 @@ static const struct attention_case cases[] = {
 	  .base = 10000, .scale = 1, .lengths = { 90, 21, 20 }, .chunk = 33 },
 	{ "softcap", 4, 4, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 5, .softcap = 5, .base = 10000,
 	  .scale = 1, .lengths = { 40, 6, 5 }, .chunk = 11 },
+	{ "bf16-gqa-4-128", 8, 2, 128, 128, WEIR_ROPE_NORM, WEIR_DTYPE_BF16, 32, .base = 500000,
+	  .scale = 1, .lengths = { 150, 33, 5 }, .chunk = 40 },
+	{ "bf16-odd", 3, 1, 21, 12, WEIR_ROPE_NORM, WEIR_DTYPE_BF16, 16, .base = 10000, .scale = 1,
+	  .lengths = { 18, 16, 2 }, .chunk = 5 },
 	{ "yarn", 2, 1, 64, 64, WEIR_ROPE_NORM, WEIR_DTYPE_F32, 100, .original = 64, .base = 10000,
 	  .scale = 0.25f, .lengths = { 120, 99, 101 }, .chunk = 64 },
 	{ "odd-head", 3, 1, 20, 12, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 16, .base = 10000, .scale = 1,
@@ -410,6 +414,7 @@ static void check_case(struct fixture *f, struct fixture *one, struct fixture *s
 	struct input in;
 	double *want, *want_z;
 	float *got, *alone, *other, *z[3], *w;
+	gboolean rounds = fixture_rounds(f, c->kv_type);
 	size_t bytes;
 
 	g_test_message("%s", c->name);
@@ -426,11 +431,14 @@ static void check_case(struct fixture *f, struct fixture *one, struct fixture *s
 	play(f, &in, TRUE, got, z[0]);
 	/* against Q8_0 keys q has 8 bits too, as activations have against weights */
 	g_assert_cmpfloat(relative_error(got, want, in.n * in.q_width), <,
-			  c->kv_type == WEIR_DTYPE_Q8_0 ? 1e-2 : 1e-5);
+			  c->kv_type == WEIR_DTYPE_Q8_0 ? 1e-2
+			  : rounds                      ? 5e-3
+							: 1e-5);
 	play(one, &in, FALSE, alone, z[1]);
 	play(scalar, &in, TRUE, other, z[2]);
 	g_assert_cmpmem(got, bytes, alone, bytes);
-	g_assert_cmpmem(got, bytes, other, bytes);
+	if (!rounds)
+		g_assert_cmpmem(got, bytes, other, bytes);
 	if (in.projection) {
 		w = weights_as_floats(WEIR_DTYPE_Q8_0, in.projection, in.q_width, N_PROJECTED);
 		for (size_t t = 0; t < in.n; t++)
@@ -441,7 +449,8 @@ static void check_case(struct fixture *f, struct fixture *one, struct fixture *s
 						want[t * in.q_width + i];
 		g_assert_cmpfloat(relative_error(z[0], want_z, in.n * N_PROJECTED), <, 1e-2);
 		g_assert_cmpmem(z[0], in.n * N_PROJECTED * 4, z[1], in.n * N_PROJECTED * 4);
-		g_assert_cmpmem(z[0], in.n * N_PROJECTED * 4, z[2], in.n * N_PROJECTED * 4);
+		if (!rounds)
+			g_assert_cmpmem(z[0], in.n * N_PROJECTED * 4, z[2], in.n * N_PROJECTED * 4);
 		g_free(w);
 	}
 	for (int i = 0; i < 3; i++)

@@ -115,13 +115,17 @@ static void test_type(gconstpointer data)
 		reference(wf, exact, n_in, n_out, n, want);
 		if (n_out > 1) /* a single value may be near zero */
 			g_assert_cmpfloat(relative_error(y, want, n * n_out), <,
-					  quantised ? 1.5e-2 : 1e-5);
+					  quantised                     ? 1.5e-2
+					  : fixture_rounds(&f, c->type) ? 5e-3
+									: 1e-5);
 		if (quantised) {
 			quantise(x, n * n_in, exact);
 			reference(wf, exact, n_in, n_out, n, want);
 			if (n_out > 1)
 				g_assert_cmpfloat(relative_error(y, want, n * n_out), <, 2e-6);
 		}
+		if (fixture_rounds(&f, c->type))
+			continue;
 		same = multiply(&scalar, c->type, w, n_in, n_out, x, n, n);
 		g_assert_cmpmem(y, n * n_out * 4, same, n * n_out * 4);
 	}
