@@ -3,6 +3,7 @@
 echo backend: flow control, cancel, resume, readers that do not read, draining, reload."""
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -10,7 +11,7 @@ import tempfile
 import time
 
 import tap
-from weir_server import Server
+from weir_server import BUILD, Server
 from ws_socket import Socket
 
 try:
@@ -156,7 +157,9 @@ def test_never_reads():
     used = server.cpu_seconds()
     time.sleep(1)
     assert server.cpu_seconds() - used < 0.3, "a generation without credit must stand still"
-    assert server.rss() - before < 96 << 20, server.rss() - before
+    # AddressSanitizer keeps what was freed for a while.
+    most = 400 << 20 if "ASAN_OPTIONS" in os.environ and "asan" in str(BUILD) else 96 << 20
+    assert server.rss() - before < most, server.rss() - before
     assert running() == 50
     status, body, _ = server.post("/v1/chat/completions", chat("others are served"))
     assert status == 200 and body["choices"][0]["message"]["content"] == "others are served"

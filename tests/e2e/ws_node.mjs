@@ -8,6 +8,8 @@ import WebSocket from "ws";
 const [port, clientFile] = process.argv.slice(2);
 const { WeirClient, WeirError, textOf } = await import(pathToFileURL(clientFile));
 const url = `ws://127.0.0.1:${port}/v1/ws`;
+// Node has its own from 22 on.
+const socket = globalThis.WebSocket ? {} : { WebSocket };
 const chat = (text, more = {}) => ({ model: "echo", messages: [{ role: "user", content: text }], ...more });
 const words = (n) => Array.from({ length: n }, (_, i) => `w${i}`).join(" ");
 
@@ -39,7 +41,7 @@ const tests = {
 	},
 
 	async "client-chat"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		let limits = null;
 		weir.addEventListener("session", (event) => (limits = event.detail));
 		const answer = weir.chat(chat("one two three"));
@@ -51,25 +53,36 @@ const tests = {
 		weir.close();
 	},
 
+	async "client-response"() {
+		const weir = new WeirClient(url, socket);
+		const events = await weir.response({ model: "echo", input: "one two three" }).all();
+		assert.equal(events[0].type, "response.created");
+		assert.equal(events.map(textOf).join(""), "one two three");
+		assert.equal(events.at(-1).type, "response.completed");
+		assert.equal(events.at(-1).response.output[0].content[0].text, "one two three");
+		assert.deepEqual(events.map((e) => e.sequence_number), events.map((_, i) => i));
+		weir.close();
+	},
+
 	async "client-many-at-once"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		const texts = await Promise.all(Array.from({ length: 100 }, (_, i) => weir.chat(chat(`${i} ${words(80)}`)).text()));
 		texts.forEach((text, i) => assert.equal(text, `${i} ${words(80)}`));
 		weir.close();
 	},
 
 	async "client-errors"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		await assert.rejects(weir.chat({ model: "echo" }).all(), (e) =>
 			e instanceof WeirError && e.status === 400 && e.param === "messages");
 		await assert.rejects(weir.chat(chat("x", { model: "none" })).all(), (e) => e.status === 404);
 		weir.close();
-		await assert.rejects(new WeirClient("ws://127.0.0.1:1/v1/ws", { retries: 1 }).chat(chat("x")).all(),
+		await assert.rejects(new WeirClient("ws://127.0.0.1:1/v1/ws", { retries: 1, ...socket }).chat(chat("x")).all(),
 			(e) => e.code === "connection_lost");
 	},
 
 	async "client-cancel"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		const answer = weir.chat(chat(words(100000)));
 		let n = 0;
 		for await (const chunk of answer) {
@@ -91,7 +104,7 @@ const tests = {
 
 	// What is not consumed does not come: the client's window and nothing more.
 	async "client-flow"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		const answer = weir.chat(chat(words(5000)));
 		const first = await answer[Symbol.asyncIterator]().next();
 		assert.ok(!first.done);
@@ -103,7 +116,7 @@ const tests = {
 	},
 
 	async "client-resume"() {
-		const weir = new WeirClient(url);
+		const weir = new WeirClient(url, socket);
 		const answers = [0, 1, 2].map((i) => weir.chat(chat(`${i} ${words(2000)}`)));
 		let closes = 0;
 		weir.addEventListener("close", () => closes++);
