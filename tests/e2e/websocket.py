@@ -12,7 +12,7 @@ import time
 
 import tap
 from weir_server import BUILD, Server
-from ws_socket import Socket
+from ws_socket import Socket, ports
 
 try:
     import websockets
@@ -324,6 +324,6 @@ if __name__ == "__main__":
     with Server("echo", "frontend.ws.plugin=websocket", "frontend.ws.listen=127.0.0.1:0", "frontend.ws.compression=on",
                 "frontend.brief.plugin=websocket", "frontend.brief.listen=127.0.0.1:0",
                 "frontend.brief.resume_grace=500ms") as server:
-        port, brief = (int(p) for p in re.findall(r"ws://127\.0\.0\.1:(\d+)", server.text()))
+        port, brief = ports(server, 2)
         status = tap.run(sys.modules[__name__], "websocket")
     sys.exit(status)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from weir_server import SOURCE, Server
+from ws_socket import ports
 
 here = pathlib.Path(__file__).resolve().parent
 node = shutil.which("node", path=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -15,7 +16,7 @@ if not node or not (here / "node_modules" / "ws").is_dir():
     sys.exit(0)
 with Server("echo", "frontend.ws.plugin=websocket", "frontend.ws.listen=127.0.0.1:0", "frontend.ws.compression=on",
             "backend.echo.rate=20000") as server:
-    port = server.text().split("ws://127.0.0.1:")[1].split()[0].rstrip(".")
+    port = str(ports(server)[0])
     status = subprocess.run([node, here / "ws_node.mjs", port, SOURCE / "data" / "www" / "weir-client.js"],
                             timeout=240).returncode
 sys.exit(status)

@@ -13,7 +13,7 @@ import time
 
 import tap
 from weir_server import SOURCE, Server
-from ws_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Socket
+from ws_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Socket, ports
 
 server = port = None
 DEFLATE = "permessage-deflate; client_max_window_bits"
@@ -251,7 +251,7 @@ def test_slow_loris():
                   "frontend.ws.header_timeout=1s", "frontend.ws.message_timeout=1s", "frontend.ws.ping_interval=1s",
                   "frontend.ws.ping_timeout=1s")
     with slow:
-        own = int(slow.text().split("ws://127.0.0.1:")[1].split()[0].rstrip("."))
+        own = ports(slow)[0]
         s = socket.create_connection(("127.0.0.1", own), 20)
         s.sendall(begins[0])
         assert s.recv(1000).startswith(b"HTTP/1.1 408"), "an unfinished handshake is not kept"
@@ -286,6 +286,6 @@ def test_slow_loris():
 if __name__ == "__main__":
     with Server("echo", "frontend.ws.plugin=websocket", "frontend.ws.listen=127.0.0.1:0",
                 "frontend.ws.compression=on") as server:
-        port = int(server.text().split("ws://127.0.0.1:")[1].split()[0].rstrip("."))
+        port = ports(server)[0]
         status = tap.run(sys.modules[__name__], "ws-raw")
     sys.exit(status)

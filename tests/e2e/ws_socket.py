@@ -9,12 +9,23 @@ import base64
 import hashlib
 import json
 import os
+import re
 import socket
 import struct
+import time
 import zlib
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def ports(server, n=1):
+    """Of the websocket frontends; they may begin to listen after http has."""
+    end = time.monotonic() + 30
+    while len(found := re.findall(r"ws://127\.0\.0\.1:(\d+)", server.text())) < n:
+        assert time.monotonic() < end, server.text()
+        time.sleep(0.02)
+    return [int(port) for port in found]
 
 
 class Socket:
