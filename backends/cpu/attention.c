@@ -292,12 +292,45 @@ static void store(weir_program *p, const struct weir_cpu_step *step, const struc
 		weir_cpu_emit(p, step, 0, u->piece.first + i, u->head * size, u->n_heads * size);
 }
 
+/* A long context of few sequences: all threads share each unit. */
+static bool is_split(const weir_program *p, const struct weir_cpu_step *step, int32_t *ret_high)
+{
+	const struct weir_op *op = &step->op;
+	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
+	uint32_t n_units = p->tilings[step->tiling].n_pieces * (uint32_t)op->i[1] *
+			   ((group + width - 1) / width);
+	int32_t high = 0;
+
+	for (uint32_t r = 0; r < p->batch->n_rows; r++) {
+		int32_t pos = p->batch->pos[p->batch->first[r + 1] - 1];
+
+		high = pos > high ? pos : high;
+	}
+	*ret_high = high;
+	return n_units <= p->split_units && high >= (int32_t)p->chunk;
+}
+
+bool weir_cpu_rope_joins(const weir_program *p, const struct weir_cpu_step *step)
+{
+	const struct weir_cpu_step *next = step + 1;
+	int32_t high;
+
+	return step->code == WEIR_OP_ROPE_KV && next->code == WEIR_OP_ATTENTION &&
+	       step->adapters == next->adapters && step->op.src[0] == next->op.src[0] &&
+	       step->op.src[3] == next->op.src[1] && step->op.src[4] == next->op.src[2] &&
+	       step->op.i[0] / step->op.i[1] <= (int32_t)WEIR_CPU_TILE &&
+	       p->batch->n_tokens == p->batch->n_rows && !is_split(p, next, &high);
+}
+
+static void rope_one(weir_program *p, const struct weir_cpu_step *step, uint32_t t, uint32_t head);
+
 /* Sequences share a thread's time unevenly, so units are taken as threads come. */
 static void whole_units(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
 			uint32_t n_units, struct scratch *s, struct partial *part,
 			struct partial *sum)
 {
 	const struct weir_op *op = &step->op;
+	bool rope = step > p->steps && weir_cpu_rope_joins(p, step - 1);
 	const weir_buffer *values = p->temps[op->src[2]].buffer;
 	size_t n_o = values->dim_stride / 16;
 	uint32_t i;
@@ -307,6 +340,8 @@ static void whole_units(weir_program *p, const struct weir_cpu_step *step, atomi
 		struct unit u = unit_at(p, step, i);
 		int32_t chunk = (int32_t)p->chunk;
 
+		if (rope)
+			rope_one(p, step - 1, u.piece.first, u.kv_head);
 		load_q(p, op, &u, s);
 		clear(sum, u.nc, n_o);
 		for (int32_t c = u.low / chunk; c <= u.high / chunk; c++) {
@@ -369,14 +404,9 @@ void weir_cpu_step_attention(weir_program *p, const struct weir_cpu_step *step, 
 	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
 	uint32_t n_units = p->tilings[step->tiling].n_pieces * (uint32_t)op->i[1] *
 			   ((group + width - 1) / width);
-	int32_t high = 0;
+	int32_t high;
 
-	for (uint32_t r = 0; r < p->batch->n_rows; r++) {
-		int32_t pos = p->batch->pos[p->batch->first[r + 1] - 1];
-
-		high = pos > high ? pos : high;
-	}
-	if (n_units <= p->split_units && high >= (int32_t)p->chunk)
+	if (is_split(p, step, &high))
 		split_units(p, step, next, n_units, (uint32_t)high / p->chunk + 1, thread,
 			    n_threads, s, sum);
 	else
@@ -448,31 +478,34 @@ static void store_value(const weir_program *p, weir_buffer *cache, const float *
 		memcpy(at + 2 * b * cache->key_stride, &scales[b], 2);
 }
 
-void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
-			   uint32_t n_threads)
+static void rope_one(weir_program *p, const struct weir_cpu_step *step, uint32_t t, uint32_t head)
 {
 	const struct weir_op *op = &step->op;
 	const struct weir_cpu_temp *q = &p->temps[op->src[0]], *k = &p->temps[op->src[1]];
-	bool cached = op->src[3] != WEIR_NO_TENSOR;
-	uint32_t n_kv = (uint32_t)op->i[1], group = (uint32_t)op->i[0] / n_kv;
+	uint32_t group = (uint32_t)(op->i[0] / op->i[1]);
 	size_t size = (size_t)op->i[2];
+	float *queries = weir_cpu_values(p, q) + t * q->width + head * group * size;
+	float *key = weir_cpu_values(p, k) + t * k->width + head * size;
+
+	for (uint32_t h = 0; h < group; h++)
+		rope_head(p, step, queries + h * size, op->src[5], t);
+	rope_head(p, step, key, op->src[6], t);
+	if (op->src[3] != WEIR_NO_TENSOR) {
+		const struct weir_cpu_temp *v = &p->temps[op->src[2]];
+
+		store_key(p, p->temps[op->src[3]].buffer, key, head, p->batch->slot[t]);
+		store_value(p, p->temps[op->src[4]].buffer,
+			    weir_cpu_values(p, v) + t * v->width + head * size, head,
+			    p->batch->slot[t]);
+	}
+}
+
+void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+			   uint32_t n_threads)
+{
+	uint32_t n_kv = (uint32_t)step->op.i[1];
 	uint64_t n = (uint64_t)p->batch->n_tokens * n_kv;
 
-	for (uint64_t i = n * thread / n_threads; i < n * (thread + 1) / n_threads; i++) {
-		uint32_t t = (uint32_t)(i / n_kv), head = (uint32_t)(i % n_kv);
-		float *queries = weir_cpu_values(p, q) + t * q->width + head * group * size;
-		float *key = weir_cpu_values(p, k) + t * k->width + head * size;
-
-		for (uint32_t h = 0; h < group; h++)
-			rope_head(p, step, queries + h * size, op->src[5], t);
-		rope_head(p, step, key, op->src[6], t);
-		if (cached) {
-			const struct weir_cpu_temp *v = &p->temps[op->src[2]];
-
-			store_key(p, p->temps[op->src[3]].buffer, key, head, p->batch->slot[t]);
-			store_value(p, p->temps[op->src[4]].buffer,
-				    weir_cpu_values(p, v) + t * v->width + head * size, head,
-				    p->batch->slot[t]);
-		}
-	}
+	for (uint64_t i = n * thread / n_threads; i < n * (thread + 1) / n_threads; i++)
+		rope_one(p, step, (uint32_t)(i / n_kv), (uint32_t)(i % n_kv));
 }

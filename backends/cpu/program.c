@@ -328,6 +328,10 @@ static void find_lives(weir_program *p)
 		for (unsigned k = 0; k < 8; k++)
 			if (op->src[k] != WEIR_NO_TENSOR)
 				touch(&p->temps[op->src[k]], s);
+		/* the attention after it may do its work: no result may lie where k, v are */
+		for (unsigned k = 1; op->code == WEIR_OP_ROPE_KV && k < 3; k++)
+			if (op->src[k] != WEIR_NO_TENSOR)
+				touch(&p->temps[op->src[k]], s + 1);
 	}
 }
 

@@ -133,6 +133,9 @@ void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, ato
 			  uint32_t thread, uint32_t n_threads);
 void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
 			   uint32_t n_threads);
+/* Does the ATTENTION after this ROPE_KV do its work too, for each KV head just before it looks at
+ * it? Where each sequence has one token and no two threads share a head. */
+bool weir_cpu_rope_joins(const weir_program *p, const struct weir_cpu_step *step);
 void weir_cpu_step_attention(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
 			     uint32_t thread, uint32_t n_threads);
 

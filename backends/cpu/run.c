@@ -172,6 +172,22 @@ static void step_form(weir_program *p, const struct weir_cpu_step *step, uint32_
 		weir_cpu_emit(p, step, 0, t, 0, src->width);
 }
 
+/* May the next step begin before all threads are through with this one? */
+static bool flows_on(const weir_program *p, const struct weir_cpu_step *step)
+{
+	const struct weir_cpu_step *next = step + 1;
+
+	if (next == p->steps + p->n_steps || next->adapters)
+		return false;
+	switch (step->code) {
+	case WEIR_CPU_STEP_COPY: /* caches; tables; rows: nothing that the other reads */
+	case WEIR_CPU_STEP_ANGLES:
+		return next->code == WEIR_CPU_STEP_ANGLES || next->code == WEIR_OP_EMBED;
+	default:
+		return false;
+	}
+}
+
 static void walk(void *data, uint32_t thread, uint32_t n_threads)
 {
 	weir_program *p = data;
@@ -182,6 +198,8 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 
 		/* All threads see the same batch, and pass over the same steps. */
 		if (step->adapters && !(step->adapters & p->adapters))
+			continue;
+		if (i + 1 < p->n_steps && weir_cpu_rope_joins(p, step))
 			continue;
 		switch (step->code) {
 		case WEIR_CPU_STEP_COPY:
@@ -230,6 +248,8 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		}
 		if (step->code == WEIR_OP_LORA || step->code == WEIR_CPU_STEP_LORA_DOWN)
 			continue; /* a MEET follows the last of several */
+		if (flows_on(p, step))
+			continue;
 		/* All must agree on whether to go on: one thread looks, the barrier publishes. Two
 		 * slots, since a slow reader may still be at the last one. */
 		turn ^= 1;
