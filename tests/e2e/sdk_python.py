@@ -72,6 +72,17 @@ def test_embeddings_are_optional():
         raise tap.Skip(f"not supported by this model: {error.message}")
 
 
+def test_output_forms_are_checked():
+    ask = dict(model="weir-demo", messages=POEM, max_tokens=8)
+    raises(openai.BadRequestError, "response_format 'xml' is not supported", lambda: client.chat.completions.create(
+        **ask, response_format={"type": "xml"}))
+    raises(openai.BadRequestError, "cannot be combined", lambda: client.chat.completions.create(
+        **ask, response_format={"type": "json_object"}, extra_body={"guided_regex": "a"}))
+    raises(openai.BadRequestError, "which is not among the tools", lambda: client.chat.completions.create(
+        **ask, tools=[{"type": "function", "function": {"name": "f"}}],
+        tool_choice={"type": "function", "function": {"name": "g"}}))
+
+
 def test_any_model_name_on_a_single_model_server():
     with Server("default", "server.single_model=true") as single:
         other = openai.OpenAI(base_url=single.url + "/v1", api_key="none", max_retries=0)
