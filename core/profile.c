@@ -96,7 +96,24 @@ static char *explain_missing(const struct check *check, uint32_t role, const cha
 			       weir_role_name(role));
 }
 
-/* The first of the candidates that can run. *ret_all_known: every candidate is loaded. */
+/* A lower score is a last resort: it runs, but the user would rather have the next in the list. */
+enum { LAST_RESORT = 10 };
+
+/* Does a candidate of the list from `rest` on have a better score than a last resort's? */
+static bool has_better(struct check *check, uint32_t role, char *const *rest, int32_t score)
+{
+	for (; score < LAST_RESORT && *rest; rest++) {
+		const struct weir_registry_entry *entry =
+			weir_registry_find(check->registry, role, *rest);
+		struct weir_error why;
+		if (entry && weir_component_probe(check->core, entry->component, &why) > score)
+			return true;
+	}
+	return false;
+}
+
+/* The first of the candidates that can run; a last resort only where no later one is better.
+ * *ret_all_known: every candidate is loaded. */
 static const struct weir_component *choose(struct check *check, const char *section, uint32_t role,
 					   char *const *candidates, struct weir_origin origin,
 					   bool *ret_all_known)
@@ -114,7 +131,7 @@ static const struct weir_component *choose(struct check *check, const char *sect
 		} else if (!chosen) {
 			struct weir_error why;
 			int32_t score = weir_component_probe(check->core, entry->component, &why);
-			if (score > 0) {
+			if (score > 0 && !has_better(check, role, candidates + i + 1, score)) {
 				chosen = entry->component;
 				if (candidates[1])
 					note(check, "[%s] uses %s%s%s", section, candidates[i],

@@ -10,8 +10,10 @@
  *   [server]             settings of the host itself
  *   [chain]              order = auth, limit      middleware, first to last
  *   [frontend.NAME]      plugin = http            and that component's options
- *   [backend.NAME]       plugin = cuda, cpu       the first whose probe() is above 0; serves = ...
- *   [middleware.NAME]    options of a NAME in the chain; without it NAME is a component as it is
+ *   [backend.NAME]       plugin = cuda, cpu       the first whose probe() is above 0, and
+ *                                            below 10 (a last resort) only without a better; serves
+ * = ... [middleware.NAME]    options of a NAME in the chain; without it NAME is a component as it
+ * is
  *
  * plugin may be left out when it would repeat NAME.
  */

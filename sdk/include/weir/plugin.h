@@ -72,7 +72,8 @@ struct weir_component {
 	const char *title; /* "CPU (AVX2, AVX-512)" */
 	const char *help;  /* a paragraph for `weir inspect` */
 	const struct weir_option *const *options; /* NULL-terminated; NULL: none */
-	/* Can it run here? 0 (no) to 100; why says the reason either way. NULL: 50. [main] */
+	/* Can it run here? 0 (no) to 100; why says the reason either way. Below 10: a last resort,
+	 * taken only where the profile's list has nothing better. NULL: 50. [main] */
 	int32_t (*probe)(const struct weir_host *, struct weir_error *why);
 	/* conf: every declared option that has a value, in declaration order; lent for the call.
 	 * [main] */
