@@ -98,36 +98,10 @@ static void too_large(struct call *k)
 	call_detach(k);
 }
 
-/* {"embeddings":[[...],[...] : end_vectors() closes it. The floats may be unaligned. */
-static void gather_vector(struct call *k, struct weir_str raw)
-{
-	char number[G_ASCII_DTOSTR_BUF_SIZE];
-	if (!k->json)
-		k->json = g_string_new("{\"embeddings\":[");
-	g_string_append(k->json, k->json->str[k->json->len - 1] == ']' ? ",[" : "[");
-	for (size_t i = 0; i + sizeof(float) <= raw.len; i += sizeof(float)) {
-		float x;
-		memcpy(&x, raw.data + i, sizeof(x));
-		g_string_append_printf(k->json, "%s%s", i ? "," : "",
-				       g_ascii_formatd(number, sizeof(number), "%.9g", (double)x));
-	}
-	g_string_append_c(k->json, ']');
-}
-
-static void end_vectors(struct call *k, const struct weir_end *end)
-{
-	if (k->method == RPC_METHOD_EMBED && k->json)
-		g_string_append_printf(k->json, "],\"prompt_tokens\":%u}", end->n_prompt);
-}
-
 static void gather(struct call *k, const struct weir_event *e)
 {
 	if (k->method & RPC_METHOD_GENERATE) {
 		k->gathered += answer_gather(k, &k->choices[e->index], e);
-	} else if (e->type == WEIR_EVENT_VECTOR) {
-		size_t before = k->json ? k->json->len : 0;
-		gather_vector(k, e->raw);
-		k->gathered += k->json->len - before;
 	} else if (e->type == WEIR_EVENT_JSON) {
 		if (!k->json)
 			k->json = g_string_new(NULL);
@@ -142,7 +116,6 @@ static bool is_expected(const struct call *k, const struct weir_event *e)
 {
 	bool text = e->type >= WEIR_EVENT_TOKEN && e->type <= WEIR_EVENT_TOOL;
 	bool ok = k->method & RPC_METHOD_GENERATE ? text && e->index < k->n_choices
-		  : k->method == RPC_METHOD_EMBED ? e->type == WEIR_EVENT_VECTOR
 						  : e->type == WEIR_EVENT_JSON;
 	if (!ok)
 		line_logf(k->line, WEIR_LOG_MISBEHAVING,
@@ -184,7 +157,6 @@ static void on_end(void *data, weir_stream *stream, const struct weir_end *end)
 					end->retry_after_ms);
 			rpc_put_error(peer_output(peer), k->id, &err);
 		} else {
-			end_vectors(k, end);
 			answer_result(k, end, peer_output(peer));
 		}
 		peer->t_active = k->line->now_ms;
@@ -196,7 +168,7 @@ static void on_end(void *data, weir_stream *stream, const struct weir_end *end)
 /* ---- opening ---- */
 
 struct fields {
-	struct weir_kv list[16];
+	struct weir_kv list[12];
 	size_t n;
 };
 
@@ -232,7 +204,6 @@ static weir_request *make_request(const struct call *k, const struct params *p)
 	add(&f, "template_kwargs", p->template_kwargs);
 	add(&f, "prompt", p->prompt);
 	add(&f, "tokens", p->tokens);
-	add(&f, "inputs", p->inputs);
 	add(&f, "stop", p->stop);
 	add(&f, "options", k->method == RPC_METHOD_TOKENIZE ? options : NULL);
 	add(&f, "header.authorization", bearer);

@@ -76,7 +76,7 @@ static bool ids_only(const struct json_doc *d, uint32_t list)
 	return true;
 }
 
-/* A string, or an array of token ids: complete's prompt. */
+/* A string, or an array of token ids: complete's prompt and embed's input. */
 static bool read_prompt(struct params *p, const struct json_doc *d, uint32_t node,
 			struct rpc_error *err)
 {
@@ -92,16 +92,10 @@ static bool read_prompt(struct params *p, const struct json_doc *d, uint32_t nod
 static bool read_input(struct params *p, const struct json_doc *d, uint32_t node,
 		       struct rpc_error *err)
 {
-	g_autofree char *text = NULL;
-	bool one = json_type_of(d, node) == JSON_TYPE_STRING || ids_only(d, node);
-	if (!one && json_type_of(d, node) != JSON_TYPE_ARRAY)
-		return bad(err, "input",
-			   "input must be a text, an array of token ids, or an array of these");
-	if (json_type_of(d, node) == JSON_TYPE_ARRAY && json_count(d, node) == 0)
-		return bad(err, "input", "input is empty");
-	text = span_text(d, node);
-	p->inputs = one ? g_strdup_printf("[%s]", text) : g_steal_pointer(&text);
-	return true;
+	if (read_prompt(p, d, node, err))
+		return true;
+	return bad(err, "input",
+		   "input must be a string or an array of token ids: send a request for each text");
 }
 
 static bool read_text(struct params *p, const struct json_doc *d, uint32_t node,
@@ -409,7 +403,7 @@ static bool check(const struct params *p, uint32_t method, struct rpc_error *err
 	case RPC_METHOD_TOKENIZE:
 		return require(p->prompt, "prompt", err);
 	case RPC_METHOD_EMBED:
-		return require(p->inputs, "input", err);
+		return require(p->prompt || p->tokens, "input", err);
 	case RPC_METHOD_DETOKENIZE:
 		return require(p->tokens, "tokens", err);
 	case RPC_METHOD_CANCEL:
@@ -454,7 +448,6 @@ void params_clear(struct params *p)
 	g_free(p->stop);
 	g_free(p->prompt);
 	g_free(p->tokens);
-	g_free(p->inputs);
 	g_free(p->id);
 	*p = (struct params){ .stream = false };
 }

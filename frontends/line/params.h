@@ -25,7 +25,6 @@ struct params {
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON */
 	char *prompt;
 	char *tokens; /* JSON array of ids */
-	char *inputs; /* embed: JSON array of texts and of arrays of ids */
 	char *id;     /* cancel, grant: as rpc_request.id */
 };
 

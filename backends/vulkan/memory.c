@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memory.c - the device's memory: allocations, slabs of weights, uploads. See vk.h.
+ */
+#include "vk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 256 };
+
+#define SLAB_BYTES    (UINT64_C(64) << 20)
+#define STAGING_BYTES (UINT64_C(8) << 20)
+
+weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
+			       const char *what, struct weir_vk_memory *ret, struct weir_error *err)
+{
+	VkMemoryAllocateFlagsInfo flags = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+					    .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
+	VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+				    .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+					     VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+					     VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+					     VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT };
+	VkMemoryAllocateInfo allocate = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+					  .pNext = &flags };
+	VkBufferDeviceAddressInfo address = {
+		.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO
+	};
+	const struct weir_vk_api *api = &vk->api;
+	struct weir_vk_memory m = { 0 };
+	VkMemoryRequirements need;
+	weir_status status = weir_vk_alive(vk, err);
+	int32_t type;
+	VkResult r;
+
+	if (status)
+		return status;
+	m.bytes = (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
+	if (m.bytes < bytes || (vk->caps.max_allocation && m.bytes > vk->caps.max_allocation))
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED,
+				    "%s of %llu bytes is more than the device gives at once (%llu)",
+				    what, (unsigned long long)bytes,
+				    (unsigned long long)vk->caps.max_allocation);
+	info.size = m.bytes;
+	r = api->CreateBuffer(vk->device, &info, NULL, &m.buffer);
+	if (r < 0)
+		goto fail;
+	api->GetBufferMemoryRequirements(vk->device, m.buffer, &need);
+	type = vk->memory_type[place];
+	if (!(need.memoryTypeBits >> type & 1)) {
+		r = VK_ERROR_FEATURE_NOT_PRESENT;
+		goto fail;
+	}
+	allocate.allocationSize = need.size;
+	allocate.memoryTypeIndex = (uint32_t)type;
+	r = api->AllocateMemory(vk->device, &allocate, NULL, &m.memory);
+	if (r < 0)
+		goto fail;
+	r = api->BindBufferMemory(vk->device, m.buffer, m.memory, 0);
+	if (r < 0)
+		goto fail;
+	address.buffer = m.buffer;
+	m.address = api->GetBufferDeviceAddress(vk->device, &address);
+	if (vk->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT &&
+	    !(place == WEIR_VK_PLACE_DEVICE && vk->config.without & WEIR_VK_WITHOUT_MAPPED)) {
+		r = api->MapMemory(vk->device, m.memory, 0, VK_WHOLE_SIZE, 0, &m.mapped);
+		if (r < 0)
+			goto fail;
+		memset(m.mapped, 0, m.bytes);
+	} else {
+		VkCommandBuffer commands;
+
+		status = weir_vk_once_begin(vk, &commands, err);
+		if (status)
+			goto undo;
+		api->CmdFillBuffer(commands, m.buffer, 0, VK_WHOLE_SIZE, 0);
+		status = weir_vk_once_end(vk, commands, err);
+		if (status)
+			goto undo;
+	}
+	vk->bytes_allocated += m.bytes;
+	*ret = m;
+	return WEIR_OK;
+fail:
+	status = weir_vk_result(vk, r, what, err);
+undo:
+	if (m.memory)
+		api->FreeMemory(vk->device, m.memory, NULL);
+	if (m.buffer)
+		api->DestroyBuffer(vk->device, m.buffer, NULL);
+	return status;
+}
+
+void weir_vk_memory_free(struct weir_vk *vk, struct weir_vk_memory *m)
+{
+	if (!m->buffer)
+		return;
+	vk->api.DestroyBuffer(vk->device, m->buffer, NULL);
+	vk->api.FreeMemory(vk->device, m->memory, NULL);
+	vk->bytes_allocated -= m->bytes;
+	*m = (struct weir_vk_memory){ 0 };
+}
+
+weir_status weir_vk_slab_take(struct weir_vk *vk, uint64_t bytes, struct weir_vk_slab **ret_slab,
+			      uint64_t *ret_offset, struct weir_error *err)
+{
+	struct weir_vk_slab *slab = vk->slabs;
+	weir_status status;
+
+	if (bytes > UINT64_MAX / 2)
+		return weir_vk_fail(err, WEIR_E_INVALID, "a weight is too large");
+	bytes = (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
+	while (slab && slab->memory.bytes - slab->used < bytes)
+		slab = slab->next;
+	if (!slab) {
+		slab = calloc(1, sizeof(*slab));
+		if (!slab)
+			return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a weight");
+		status = weir_vk_memory_new(vk, bytes > SLAB_BYTES ? bytes : SLAB_BYTES,
+					    WEIR_VK_PLACE_DEVICE, "a weight", &slab->memory, err);
+		/* Near the end of memory, no more than is needed. */
+		if (status == WEIR_E_EXHAUSTED && bytes < SLAB_BYTES)
+			status = weir_vk_memory_new(vk, bytes, WEIR_VK_PLACE_DEVICE, "a weight",
+						    &slab->memory, err);
+		if (status) {
+			free(slab);
+			return status;
+		}
+		slab->next = vk->slabs;
+		vk->slabs = slab;
+	}
+	*ret_slab = slab;
+	*ret_offset = slab->used;
+	slab->used += bytes;
+	slab->n_buffers++;
+	return WEIR_OK;
+}
+
+void weir_vk_slab_give(struct weir_vk *vk, struct weir_vk_slab *slab)
+{
+	if (!slab || --slab->n_buffers)
+		return;
+	for (struct weir_vk_slab **p = &vk->slabs; *p; p = &(*p)->next)
+		if (*p == slab) {
+			*p = slab->next;
+			break;
+		}
+	weir_vk_memory_free(vk, &slab->memory);
+	free(slab);
+}
+
+weir_status weir_vk_once_begin(struct weir_vk *vk, VkCommandBuffer *ret, struct weir_error *err)
+{
+	VkCommandBufferAllocateInfo info = { .sType =
+						     VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+					     .commandPool = vk->pool,
+					     .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+					     .commandBufferCount = 1 };
+	VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+					   .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+	weir_status status = weir_vk_alive(vk, err);
+	VkCommandBuffer commands;
+
+	if (status)
+		return status;
+	status = weir_vk_result(vk, vk->api.AllocateCommandBuffers(vk->device, &info, &commands),
+				"vkAllocateCommandBuffers", err);
+	if (status)
+		return status;
+	status = weir_vk_result(vk, vk->api.BeginCommandBuffer(commands, &begin),
+				"vkBeginCommandBuffer", err);
+	if (status) {
+		vk->api.FreeCommandBuffers(vk->device, vk->pool, 1, &commands);
+		return status;
+	}
+	*ret = commands;
+	return WEIR_OK;
+}
+
+weir_status weir_vk_once_end(struct weir_vk *vk, VkCommandBuffer commands, struct weir_error *err)
+{
+	weir_status status =
+		weir_vk_result(vk, vk->api.EndCommandBuffer(commands), "vkEndCommandBuffer", err);
+
+	if (!status)
+		status = weir_vk_submit(vk, &commands, 1, err);
+	if (!status)
+		status = weir_vk_drain(vk, err);
+	vk->api.FreeCommandBuffers(vk->device, vk->pool, 1, &commands);
+	return status;
+}
+
+/* Two halves of the staging buffer in turn: while the device copies one, the host fills the other.
+ */
+static weir_status stage(struct weir_vk *vk, const struct weir_vk_memory *dst, uint64_t offset,
+			 uint64_t bytes, uint64_t unit,
+			 void (*fill)(void *data, uint64_t at, uint64_t n, uint8_t *dst),
+			 void *data, struct weir_error *err)
+{
+	uint64_t half = STAGING_BYTES / 2 > unit ? STAGING_BYTES / 2 / unit * unit : unit;
+	VkCommandBuffer commands[2] = { NULL, NULL };
+	weir_status status = WEIR_OK;
+	unsigned turn = 0;
+
+	if (vk->staging.bytes < 2 * half) {
+		weir_vk_memory_free(vk, &vk->staging);
+		status = weir_vk_memory_new(vk, 2 * half, WEIR_VK_PLACE_BATCH, "a staging buffer",
+					    &vk->staging, err);
+	}
+	for (uint64_t at = 0; at < bytes && !status; at += half, turn ^= 1) {
+		uint64_t n = bytes - at < half ? bytes - at : half;
+		VkBufferCopy copy = { turn * half, offset + at, n };
+
+		if (commands[turn]) { /* this half's last copy, and the other's, if it is done */
+			status = weir_vk_drain(vk, err);
+			vk->api.FreeCommandBuffers(vk->device, vk->pool, 1, &commands[turn]);
+			commands[turn] = NULL;
+			if (status)
+				break;
+		}
+		fill(data, at, n, (uint8_t *)vk->staging.mapped + turn * half);
+		status = weir_vk_once_begin(vk, &commands[turn], err);
+		if (status)
+			break;
+		vk->api.CmdCopyBuffer(commands[turn], vk->staging.buffer, dst->buffer, 1, &copy);
+		status = weir_vk_result(vk, vk->api.EndCommandBuffer(commands[turn]),
+					"vkEndCommandBuffer", err);
+		if (!status)
+			status = weir_vk_submit(vk, &commands[turn], 1, err);
+	}
+	if (!status)
+		status = weir_vk_drain(vk, err);
+	else
+		weir_vk_drain(vk, NULL);
+	for (int i = 0; i < 2; i++)
+		if (commands[i])
+			vk->api.FreeCommandBuffers(vk->device, vk->pool, 1, &commands[i]);
+	return status;
+}
+
+weir_status weir_vk_upload(struct weir_vk *vk, const struct weir_vk_memory *dst, uint64_t offset,
+			   uint64_t bytes, uint64_t unit,
+			   void (*fill)(void *data, uint64_t at, uint64_t n, uint8_t *dst),
+			   void *data, struct weir_error *err)
+{
+	weir_status status = weir_vk_alive(vk, err);
+
+	if (status)
+		return status;
+	if (!dst->mapped)
+		return stage(vk, dst, offset, bytes, unit, fill, data, err);
+	fill(data, 0, bytes, (uint8_t *)dst->mapped + offset);
+	return WEIR_OK;
+}
+
+uint64_t weir_vk_memory_left(const struct weir_vk *vk)
+{
+	VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT
+	};
+	VkPhysicalDeviceMemoryProperties2 m = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2
+	};
+	uint32_t heap;
+
+	heap = vk->memory.memoryTypes[vk->memory_type[WEIR_VK_PLACE_DEVICE]].heapIndex;
+	if (vk->caps.memory_budget) {
+		m.pNext = &budget;
+		vk->api.GetPhysicalDeviceMemoryProperties2(vk->caps.physical, &m);
+		if (budget.heapBudget[heap] > budget.heapUsage[heap])
+			return budget.heapBudget[heap] - budget.heapUsage[heap];
+		return 0;
+	}
+	if (vk->memory.memoryHeaps[heap].size < vk->bytes_allocated)
+		return 0;
+	return vk->memory.memoryHeaps[heap].size - vk->bytes_allocated;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * program.h - a compiled program: its steps, its memory, and command buffers that were recorded for
+ * shapes of batches.
+ *
+ * Made by program.c; recorded by record.c; run by run.c. All variable data of a step is in memory
+ * that the device reads (struct weir_vk_batch), so a command buffer serves every batch of its
+ * bucket.
+ */
+#ifndef WEIR_VULKAN_PROGRAM_H
+#define WEIR_VULKAN_PROGRAM_H
+
+#include "vk.h"
+
+#define WEIR_VK_MAX_HEAD 512u
+
+enum {
+	WEIR_VK_MAX_ANGLES = 6,
+	WEIR_VK_CHUNK = 128, /* positions of one partial result of attention */
+	WEIR_VK_MAX_BUCKETS = 48,
+};
+
+/* common.glsl's Batch */
+struct weir_vk_batch {
+	uint32_t n_tokens, n_rows, n_out, n_pieces;
+	uint32_t block_stride, reserved[3];
+	VkDeviceAddress token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter;
+	VkDeviceAddress angles[WEIR_VK_MAX_ANGLES];
+};
+
+/* A run of at most program->piece_tokens tokens of one sequence, which attention takes together. */
+struct weir_vk_piece {
+	uint32_t row, first, count;
+};
+
+/* A temporary: float rows and the Q8 form, each where something reads it. */
+struct weir_vk_temp {
+	uint32_t kind, rows;
+	uint64_t width;
+	weir_buffer *buffer;
+	bool want_f32, want_q8;
+	uint32_t stride; /* floats between two rows */
+	VkDeviceAddress f32, q8;
+	uint32_t q8_meta; /* words before the scales of the Q8 form */
+	uint64_t output;  /* OUTPUT: where it lies in the memory that the host reads */
+	uint64_t offset;  /* and in the arena, when it must be copied there */
+};
+
+enum weir_vk_step_code {
+	WEIR_VK_STEP_QUANTIZE = 100, /* dst0 to its Q8 form */
+	WEIR_VK_STEP_NORM_CHAIN,     /* op and the NORM after it */
+};
+
+struct weir_vk_step {
+	uint32_t code;
+	uint32_t angles;    /* ROPE_KV: which table */
+	bool f32[3], q8[3]; /* which forms of dst[k] are read later */
+	struct weir_op op, next;
+};
+
+/* One set of rotary frequencies. */
+struct weir_vk_angles {
+	struct weir_op op; /* the first op that asked for it */
+	weir_buffer *factors;
+	uint32_t half;
+	float *frequency; /* [half] */
+	float *table;     /* mapped: [max_tokens][half][2] */
+};
+
+struct weir_vk_bucket {
+	uint32_t tokens, out, pieces, chunks; /* chunks 0: attention does not split */
+	uint64_t last_used;
+	VkCommandBuffer commands;
+	uint32_t n_dispatches;
+};
+
+struct weir_program {
+	struct weir_vk *vk;
+	uint32_t n_temps, n_steps, n_angles, n_caches, n_ops;
+	uint32_t max_tokens, max_rows, max_out;
+	uint32_t n_vocab, n_positions; /* smallest tables of EMBED by token, by position; 0: none */
+	uint32_t piece_tokens, max_group; /* attention */
+	uint64_t partial_bytes;           /* of one token and chunk, the largest op's */
+	struct weir_vk_temp *temps;
+	struct weir_vk_step *steps;
+	struct weir_vk_angles angles[WEIR_VK_MAX_ANGLES];
+	weir_buffer **caches;
+	struct weir_vk_memory arena, outputs, batch, blocks, partial;
+	bool outputs_in_place; /* shaders write to `outputs` themselves */
+	struct weir_vk_batch *header;
+	uint32_t *token, *pos, *row, *slot, *first, *kv_len, *out_row, *adapter; /* mapped */
+	struct weir_vk_piece *pieces;
+	struct weir_vk_bucket buckets[WEIR_VK_MAX_BUCKETS];
+	uint32_t n_buckets;
+	uint64_t n_runs;
+	uint32_t last_dispatches; /* of the last run: for tests and the bench */
+	bool running;
+};
+
+/* record.c: the command buffer for a bucket; made when there is none yet. [step] */
+weir_status weir_vk_record(weir_program *p, const struct weir_vk_bucket *want,
+			   struct weir_vk_bucket **ret, struct weir_error *err);
+/* Forgets all command buffers: an address in them has changed. */
+void weir_vk_forget(weir_program *p);
+
+/* How many columns of one attention op share a workgroup, by its heads' size. */
+uint32_t weir_vk_attention_tile(const struct weir_op *op);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * select.c - which devices are here, what they can do, and which one to take. All on main.
+ */
+#include "vk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_DEVICES = 16, SOFTWARE_SCORE = 5 };
+
+#define VALIDATION "VK_LAYER_KHRONOS_validation"
+
+static bool has_layer(const struct weir_vk_api *api, const char *name)
+{
+	VkLayerProperties layers[64];
+	uint32_t n = 64;
+
+	if (api->EnumerateInstanceLayerProperties(&n, layers) < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!strcmp(layers[i].layerName, name))
+			return true;
+	return false;
+}
+
+weir_status weir_vk_instance_new(struct weir_vk_api *api, bool validate, VkInstance *ret,
+				 struct weir_error *err)
+{
+	static const char *const layers[] = { VALIDATION };
+	static const char *const extensions[] = { VK_EXT_DEBUG_UTILS_EXTENSION_NAME };
+	VkApplicationInfo app = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+				  .pApplicationName = "weir",
+				  .apiVersion = VK_API_VERSION_1_3 };
+	VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+				      .pApplicationInfo = &app };
+	VkInstance instance;
+	weir_status status;
+
+	if (validate) {
+		if (!has_layer(api, VALIDATION))
+			return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
+					    "validate is on, but " VALIDATION
+					    " is not installed (vulkan-validationlayers)");
+		info.enabledLayerCount = info.enabledExtensionCount = 1;
+		info.ppEnabledLayerNames = layers;
+		info.ppEnabledExtensionNames = extensions;
+	}
+	status =
+		weir_vk_check(api->CreateInstance(&info, NULL, &instance), "vkCreateInstance", err);
+	if (status)
+		return status;
+	*(PFN_vkVoidFunction *)&api->DestroyInstance =
+		api->GetInstanceProcAddr(instance, "vkDestroyInstance");
+	status = weir_vk_api_instance(api, instance, err);
+	if (status) {
+		if (api->DestroyInstance)
+			api->DestroyInstance(instance, NULL);
+		return status;
+	}
+	*ret = instance;
+	return WEIR_OK;
+}
+
+struct extensions {
+	VkExtensionProperties list[512];
+	uint32_t n;
+};
+
+static bool has_extension(const struct extensions *e, const char *name)
+{
+	for (uint32_t i = 0; i < e->n; i++)
+		if (!strcmp(e->list[i].extensionName, name))
+			return true;
+	return false;
+}
+
+static bool find_queue(const struct weir_vk_api *api, struct weir_vk_caps *c)
+{
+	VkQueueFamilyProperties families[32];
+	uint32_t n = 32;
+
+	api->GetPhysicalDeviceQueueFamilyProperties(c->physical, &n, families);
+	for (uint32_t i = 0; i < n; i++)
+		if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT && families[i].queueCount) {
+			c->queue_family = i;
+			/* one without graphics does not compete with a desktop */
+			if (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+				break;
+		}
+	return n > 0 && families[c->queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT;
+}
+
+static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *c,
+			    const struct extensions *e)
+{
+	VkPhysicalDeviceExternalMemoryHostPropertiesEXT import = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT
+	};
+	VkPhysicalDeviceShaderIntegerDotProductProperties dot = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES
+	};
+	VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES
+	};
+	VkPhysicalDeviceVulkan11Properties v11 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES
+	};
+	VkPhysicalDeviceVulkan12Properties v12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &v11
+	};
+	VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+					  .pNext = &v12 };
+	const VkPhysicalDeviceProperties *base = &p.properties;
+
+	if (c->api_version >= VK_API_VERSION_1_3 ||
+	    has_extension(e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+		v11.pNext = &sizes;
+	if (c->api_version >= VK_API_VERSION_1_3 ||
+	    has_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
+		sizes.pNext = &dot;
+	if (has_extension(e, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
+		dot.pNext = &import;
+	api->GetPhysicalDeviceProperties2(c->physical, &p);
+	c->subgroup = v11.subgroupSize ? v11.subgroupSize : 1;
+	c->subgroup_min = sizes.minSubgroupSize ? sizes.minSubgroupSize : c->subgroup;
+	c->subgroup_max = sizes.maxSubgroupSize ? sizes.maxSubgroupSize : c->subgroup;
+	c->subgroup_arithmetic =
+		v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT &&
+		v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+	c->subgroup_fixed = sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+	c->dot_fast = dot.integerDotProduct4x8BitPackedSignedAccelerated;
+	c->import_alignment = import.minImportedHostPointerAlignment;
+	c->host_import = c->import_alignment != 0;
+	memcpy(c->uuid, v11.deviceUUID, sizeof(c->uuid));
+	memcpy(c->cache_uuid, base->pipelineCacheUUID, sizeof(c->cache_uuid));
+	snprintf(c->driver, sizeof(c->driver), "%s", v12.driverName);
+	c->driver_version = base->driverVersion;
+	c->vendor = base->vendorID;
+	c->max_allocation = v11.maxMemoryAllocationSize;
+	c->max_workgroup = base->limits.maxComputeWorkGroupInvocations;
+	if (base->limits.maxComputeWorkGroupSize[0] < c->max_workgroup)
+		c->max_workgroup = base->limits.maxComputeWorkGroupSize[0];
+	c->shared_bytes = base->limits.maxComputeSharedMemorySize;
+}
+
+/* What is missing, or NULL. */
+static const char *read_features(const struct weir_vk_api *api, struct weir_vk_caps *c,
+				 const struct extensions *e)
+{
+	VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES
+	};
+	VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES
+	};
+	VkPhysicalDeviceVulkan11Features v11 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES
+	};
+	VkPhysicalDeviceVulkan12Features v12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v11
+	};
+	VkPhysicalDeviceFeatures2 f = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+					.pNext = &v12 };
+
+	if (c->api_version >= VK_API_VERSION_1_3) {
+		v11.pNext = &sizes;
+		sizes.pNext = &dot;
+	}
+	api->GetPhysicalDeviceFeatures2(c->physical, &f);
+	c->subgroup_fixed = c->subgroup_fixed && sizes.subgroupSizeControl;
+	c->full_subgroups = sizes.computeFullSubgroups;
+	c->dot = dot.shaderIntegerDotProduct;
+	c->int64 = f.features.shaderInt64;
+	c->half = v12.shaderFloat16;
+	c->storage8 = v12.storageBuffer8BitAccess;
+	c->storage16 = v11.storageBuffer16BitAccess;
+	c->cooperative_matrix = has_extension(e, "VK_KHR_cooperative_matrix") ||
+				has_extension(e, VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME);
+	c->memory_budget = has_extension(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+	if (!v12.bufferDeviceAddress)
+		return "bufferDeviceAddress";
+	if (!v12.timelineSemaphore)
+		return "timelineSemaphore";
+	return NULL;
+}
+
+static const char *type_name(VkPhysicalDeviceType type)
+{
+	switch (type) {
+	case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+		return "discrete GPU";
+	case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+		return "integrated GPU";
+	case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+		return "virtual GPU";
+	case VK_PHYSICAL_DEVICE_TYPE_CPU:
+		return "software renderer";
+	default:
+		return "device";
+	}
+}
+
+static void score_device(struct weir_vk_caps *c, const char *missing)
+{
+	if (missing) {
+		snprintf(c->reason, sizeof(c->reason), "%.80s has no %s", c->name, missing);
+		return;
+	}
+	switch (c->type) {
+	case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+		c->score = 60;
+		break;
+	case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+		c->score = 50;
+		break;
+	case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+		c->score = 30;
+		break;
+	default:
+		c->score = SOFTWARE_SCORE;
+	}
+	snprintf(c->reason, sizeof(c->reason), "%.80s (%s, Vulkan %u.%u)", c->name,
+		 type_name(c->type), VK_API_VERSION_MAJOR(c->api_version),
+		 VK_API_VERSION_MINOR(c->api_version));
+}
+
+static void read_device(const struct weir_vk_api *api, struct weir_vk_caps *c, struct extensions *e)
+{
+	VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2 };
+	VkPhysicalDeviceMemoryProperties2 m = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2
+	};
+	const char *missing;
+
+	api->GetPhysicalDeviceProperties2(c->physical, &p);
+	c->type = p.properties.deviceType;
+	c->api_version = p.properties.apiVersion;
+	snprintf(c->name, sizeof(c->name), "%s", p.properties.deviceName);
+	if (c->api_version < VK_API_VERSION_1_2) {
+		score_device(c, "Vulkan 1.2");
+		return;
+	}
+	e->n = 512;
+	if (api->EnumerateDeviceExtensionProperties(c->physical, NULL, &e->n, e->list) < 0)
+		e->n = 0;
+	api->GetPhysicalDeviceMemoryProperties2(c->physical, &m);
+	for (uint32_t i = 0; i < m.memoryProperties.memoryHeapCount; i++)
+		if (m.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)
+			c->memory_total += m.memoryProperties.memoryHeaps[i].size;
+	read_properties(api, c, e);
+	missing = read_features(api, c, e);
+	score_device(c, find_queue(api, c) ? missing : "queue for computing");
+}
+
+weir_status weir_vk_list(const struct weir_vk_api *api, VkInstance instance,
+			 struct weir_vk_caps *ret, uint32_t max, uint32_t *ret_n,
+			 struct weir_error *err)
+{
+	VkPhysicalDevice devices[MAX_DEVICES];
+	struct extensions *e;
+	uint32_t n = max < MAX_DEVICES ? max : MAX_DEVICES;
+	weir_status status = weir_vk_check(api->EnumeratePhysicalDevices(instance, &n, devices),
+					   "vkEnumeratePhysicalDevices", err);
+
+	if (status)
+		return status;
+	e = malloc(sizeof(*e));
+	if (!e)
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a list of extensions");
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = (struct weir_vk_caps){ .physical = devices[i], .index = i };
+		read_device(api, &ret[i], e);
+	}
+	free(e);
+	*ret_n = n;
+	return WEIR_OK;
+}
+
+/* "6d657361-3232-..." in either case, with or without the dashes. */
+static bool is_uuid(const char *text, const uint8_t *uuid)
+{
+	for (int i = 0; i < VK_UUID_SIZE; i++) {
+		char want[3];
+
+		while (*text == '-')
+			text++;
+		snprintf(want, sizeof(want), "%02x", uuid[i]);
+		if (strncasecmp(text, want, 2) != 0)
+			return false;
+		text += 2;
+	}
+	return *text == '\0';
+}
+
+static bool is_named(const struct weir_vk_caps *c, const char *wanted)
+{
+	char *end;
+	unsigned long index = strtoul(wanted, &end, 10);
+
+	if (*wanted >= '0' && *wanted <= '9' && !*end)
+		return index == c->index;
+	if (is_uuid(wanted, c->uuid))
+		return true;
+	for (const char *p = c->name; *p; p++)
+		if (!strncasecmp(p, wanted, strlen(wanted)))
+			return true;
+	return false;
+}
+
+static void say_what_is_here(const struct weir_vk_caps *caps, uint32_t n, char *ret, size_t len)
+{
+	size_t at = 0;
+
+	*ret = '\0';
+	for (uint32_t i = 0; i < n && at < len; i++)
+		at += (size_t)snprintf(ret + at, len - at, "%s%u: %.60s", i ? "; " : "",
+				       caps[i].index, caps[i].name);
+}
+
+weir_status weir_vk_choose(const struct weir_vk_caps *caps, uint32_t n, const char *wanted,
+			   uint32_t *ret, struct weir_error *err)
+{
+	uint32_t best = n;
+	bool named = wanted && *wanted;
+	char list[256];
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (named && !is_named(&caps[i], wanted))
+			continue;
+		if (best == n || caps[i].score > caps[best].score)
+			best = i;
+	}
+	say_what_is_here(caps, n, list, sizeof(list));
+	if (!n)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
+				    "Vulkan has no device: no driver (ICD) is installed, or it "
+				    "found none");
+	if (best == n)
+		return weir_vk_fail(err, WEIR_E_NOT_FOUND,
+				    "no Vulkan device is '%.60s'; here are %s", wanted, list);
+	if (!caps[best].score)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED, "%s, which is needed",
+				    caps[best].reason);
+	*ret = best;
+	return WEIR_OK;
+}
+
+int32_t weir_vk_probe(struct weir_error *why)
+{
+	const char *wanted = getenv("WEIR_VULKAN_DEVICE");
+	struct weir_vk_caps caps[MAX_DEVICES];
+	struct weir_vk_api api;
+	VkInstance instance;
+	uint32_t n = 0, best = 0;
+	int32_t score = 0;
+
+	if (weir_vk_api_open(&api, why) || weir_vk_instance_new(&api, false, &instance, why))
+		return 0;
+	if (!weir_vk_list(&api, instance, caps, MAX_DEVICES, &n, why) &&
+	    !weir_vk_choose(caps, n, wanted, &best, why)) {
+		score = caps[best].score;
+		if (score == SOFTWARE_SCORE && wanted && *wanted)
+			score = 40; /* chosen by name */
+		else if (score == SOFTWARE_SCORE)
+			weir_vk_fail(why, WEIR_OK, "only %s: slower than the cpu plugin",
+				     caps[best].reason);
+		if (score != SOFTWARE_SCORE)
+			weir_vk_fail(why, WEIR_OK, "%s", caps[best].reason);
+	}
+	api.DestroyInstance(instance, NULL);
+	return score;
+}

@@ -1,0 +1,145 @@
+/* finish.glsl - the last stage of LINEAR, and the results of one workgroup: shared by linear-q and
+ * linear-f. 32 rows of a matrix (ROWS_EACH at a time and subgroup) by COLS rows of activations.
+ */
+layout(constant_id = 2) const uint SUBS = 1;      /* subgroups in a workgroup */
+layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows that a subgroup does at a time: 1, 2, 4 */
+layout(constant_id = 4) const uint COLS = 1;      /* 1 to 8 */
+layout(constant_id = 5) const uint FLAGS = 0;     /* FLAG_* */
+layout(constant_id = 6) const uint FORMAT_A = 0;
+layout(constant_id = 7) const uint FORMAT_B = 0;
+layout(constant_id = 8) const uint WHICH = 0; /* bit k: matrix k is in FORMAT_B */
+layout(constant_id = 9) const uint N_MATS = 1;
+
+const uint FLAG_ADD = 1u, FLAG_GLU = 2u, FLAG_OUT_ROWS = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u,
+	   FLAG_BIAS = 32u, FLAG_SOFTCAP = 256u; /* FLAG_BIAS << k: of matrix k */
+const uint ACT = (FLAGS >> 16) & 15u;
+const bool GLU = (FLAGS & FLAG_GLU) != 0u;
+
+layout(push_constant, std430) uniform Push {
+	Batch batch;
+	Quads x;       /* Q8 form, or float rows */
+	Quads w[3];
+	Floats y[3];
+	Floats bias[3];
+	Words y_q8;
+	uint n_in, x_meta, y_meta; /* x_meta: words before the scales; or the stride of float rows */
+	uint n_out[3];
+	float scale, softcap;
+};
+
+shared float results[8 * 32];
+
+/* Adds over the lanes of a subgroup; workgroups of one subgroup without subgroup operations. */
+float lanes_sum(float x)
+{
+#if SUBGROUP
+	return subgroupAdd(x);
+#else
+	return group_sum(x);
+#endif
+}
+
+float activate(float x)
+{
+	if (ACT == 1u)
+		return x / (1.0 + exp(-x));
+	if (ACT == 2u) {
+		float u = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+		return x / (1.0 + exp(-2.0 * u)); /* x (1 + tanh u) / 2 */
+	}
+	if (ACT == 3u)
+		return x > 0.0 ? x * x : 0.0;
+	if (ACT == 4u) { /* erf by Abramowitz and Stegun 7.1.26 is too coarse: 7.1.28 has 3e-7 */
+		float a = abs(x) * 0.7071067811865476;
+		float p = 1.0 + a * (0.0705230784 + a * (0.0422820123 + a * (0.0092705272 +
+			  a * (0.0001520143 + a * (0.0002765672 + a * 0.0000430638)))));
+		float e;
+
+		p *= p;
+		p *= p;
+		p *= p;
+		e = 1.0 / (p * p);
+		return x > 0.0 ? x * (1.0 - 0.5 * e) : x * 0.5 * e;
+	}
+	if (ACT == 5u)
+		return max(x, 0.0);
+	if (ACT == 6u) {
+		float e = exp(-2.0 * abs(x));
+		return sign(x) * (1.0 - e) / (1.0 + e);
+	}
+	return x;
+}
+
+/* The matrix of a workgroup, and its first row there. */
+void locate(uint group, out uint mat, out uint row)
+{
+	mat = 0u;
+	if (!GLU && N_MATS > 1u) {
+		uint n0 = (n_out[0] + 31u) / 32u, n1 = (n_out[1] + 31u) / 32u;
+
+		if (group >= n0) {
+			mat = 1u;
+			group -= n0;
+			if (N_MATS > 2u && group >= n1) {
+				mat = 2u;
+				group -= n1;
+			}
+		}
+	}
+	row = group * 32u;
+}
+
+uint n_cols()
+{
+	return (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
+}
+
+float bias_at(uint mat, uint row)
+{
+	return (FLAGS & FLAG_BIAS << mat) != 0u ? bias[mat].at[row] : 0.0;
+}
+
+/* One result: row `at` (0..31) after `row`, column c. y0 (and y1 with GLU) are the products. */
+void put_result(uint mat, uint row, uint at, uint c, float y0, float y1)
+{
+	float v = y0 + bias_at(mat, min(row + at, n_out[mat] - 1u));
+
+	if (GLU)
+		v = activate(v) * (y1 + bias_at(1u, min(row + at, n_out[1] - 1u)));
+	else if (ACT != 0u)
+		v = activate(v);
+	v *= scale;
+	if ((FLAGS & FLAG_SOFTCAP) != 0u) {
+		float e = exp(-2.0 * abs(v / softcap));
+		v = sign(v) * softcap * (1.0 - e) / (1.0 + e);
+	}
+	results[c * 32u + at] = v;
+}
+
+/* After all results are in: to memory, in the forms that are wanted. */
+void store_results(uint mat, uint row, uint col0)
+{
+	uint n = min(COLS, n_cols() - col0), rows = min(32u, n_out[mat] - row);
+
+	barrier();
+	for (uint i = lane(); i < n * 32u; i += WIDTH) {
+		uint c = i / 32u, r = i % 32u, at = (col0 + c) * n_out[mat] + row + r;
+
+		if (r >= rows)
+			continue;
+		if ((FLAGS & FLAG_ADD) != 0u)
+			results[i] += y[mat].at[at];
+		if ((FLAGS & FLAG_EMIT_F32) != 0u)
+			y[mat].at[at] = results[i];
+	}
+	if ((FLAGS & FLAG_EMIT_Q8) != 0u) {
+		barrier();
+		for (uint c = lane(); c < n; c += WIDTH) {
+			float v[32];
+
+			for (int i = 0; i < 32; i++)
+				v[i] = results[c * 32u + uint(i)];
+			put_q8(y_q8, y_meta, ((col0 + c) * n_out[mat] + row) / 32u, v);
+		}
+	}
+}

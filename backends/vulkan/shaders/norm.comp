@@ -1,0 +1,95 @@
+/* norm.comp - NORM of a row, or of each group of a row; NORM_ADD, and the NORM that reads its sum.
+ *
+ * Workgroups: x groups of a row, y rows. With CHAIN the sum (y) is normed once more, to z: the end of
+ * a layer with post norms and the begin of what follows. Zhang & Sennrich 2019 (RMS), Ba et al. 2016.
+ */
+#version 460
+#include "common.glsl"
+#include "quantize.glsl"
+
+layout(constant_id = 2) const uint FLAGS = 0;
+
+const uint FLAG_LAYER = 1u, FLAG_ADD = 2u, FLAG_OUT_ROWS = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u,
+	   FLAG_BIAS = 32u, FLAG_CHAIN = 64u, FLAG_CHAIN_BIAS = 128u;
+
+layout(push_constant, std430) uniform Push {
+	Batch batch;
+	Floats x, w, b, y; /* y: the result, or with CHAIN the sum */
+	Floats w2, b2, z;
+	Words q8;
+	uint group, w_stride, x_stride, y_stride, z_stride, q8_width, q8_meta;
+	float eps, eps2;
+};
+
+/* Mean and 1 / deviation of n floats. */
+vec2 moments(Floats v, uint at, uint n, float e)
+{
+	float mean = 0.0, sum = 0.0;
+
+	if ((FLAGS & FLAG_LAYER) != 0u) {
+		for (uint i = lane(); i < n; i += WIDTH)
+			mean += v.at[at + i];
+		mean = group_sum(mean) / float(n);
+	}
+	for (uint i = lane(); i < n; i += WIDTH) {
+		float d = v.at[at + i] - mean;
+
+		sum = fma(d, d, sum);
+	}
+	return vec2(mean, 1.0 / sqrt(group_sum(sum) / float(n) + e));
+}
+
+float normed(Floats v, uint at, vec2 m, Floats scale, Floats bias, bool has_bias, uint i)
+{
+	float r = (v.at[at + i] - m.x) * m.y * scale.at[w_stride * gl_WorkGroupID.x + i];
+
+	return has_bias ? r + bias.at[w_stride * gl_WorkGroupID.x + i] : r;
+}
+
+void main()
+{
+	uint t = gl_WorkGroupID.y, from = gl_WorkGroupID.x * group;
+	uint n = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
+	uint at = t * x_stride + from, to = t * y_stride + from;
+	Floats src = x, scale = w, bias = b, dst = y;
+	bool has_bias = (FLAGS & FLAG_BIAS) != 0u;
+	vec2 m;
+
+	if (t >= n)
+		return;
+	m = moments(x, at, group, eps);
+	if ((FLAGS & FLAG_CHAIN) != 0u) {
+		for (uint i = lane(); i < group; i += WIDTH)
+			y.at[to + i] += normed(x, at, m, w, b, has_bias, i);
+		memoryBarrierBuffer();
+		barrier();
+		m = moments(y, to, group, eps2);
+		src = y;
+		at = to;
+		scale = w2;
+		bias = b2;
+		has_bias = (FLAGS & FLAG_CHAIN_BIAS) != 0u;
+		dst = z;
+		to = t * z_stride + from;
+	}
+	if ((FLAGS & FLAG_EMIT_Q8) != 0u) {
+		for (uint k = lane(); k < group / 32u; k += WIDTH) {
+			float v[32];
+
+			[[unroll]] for (uint i = 0u; i < 32u; i++) {
+				v[i] = normed(src, at, m, scale, bias, has_bias, k * 32u + i);
+				if ((FLAGS & FLAG_EMIT_F32) != 0u)
+					dst.at[to + k * 32u + i] = v[i];
+			}
+			put_q8(q8, q8_meta, (t * q8_width + from) / 32u + k, v);
+		}
+		return;
+	}
+	for (uint i = lane(); i < group; i += WIDTH) {
+		float v = normed(src, at, m, scale, bias, has_bias, i);
+
+		if ((FLAGS & (FLAG_ADD | FLAG_CHAIN)) == FLAG_ADD)
+			v += dst.at[to + i];
+		dst.at[to + i] = v;
+	}
+}
