@@ -141,7 +141,7 @@ weir_status weir_vk_kv(struct weir_instance *instance, uint32_t type, uint32_t n
 		       weir_buffer **ret, struct weir_error *err)
 {
 	struct weir_vk *vk = weir_vk_of(instance);
-	uint64_t words, all;
+	uint64_t words = 0, all;
 	weir_status status;
 	weir_buffer *b;
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_BYTES = 64 << 20 };
+#define MAX_BYTES (UINT64_C(64) << 20)
 
 struct header {
 	char magic[8];
@@ -61,8 +61,8 @@ static char *path_for(const struct weir_vk *vk, uint64_t shader_hash)
 
 	if (!find_folder(folder, sizeof(folder)))
 		return NULL;
-	for (int i = 0; i < VK_UUID_SIZE; i++)
-		snprintf(uuid + 2 * i, 3, "%02x", vk->caps.cache_uuid[i]);
+	for (unsigned i = 0; i < VK_UUID_SIZE; i++)
+		snprintf(uuid + 2 * (size_t)i, 3, "%02x", vk->caps.cache_uuid[i]);
 	path = malloc(len);
 	if (path)
 		snprintf(path, len, "%s/vulkan-%04x-%s-%08x-%016llx.cache", folder, vk->caps.vendor,
@@ -118,6 +118,7 @@ void weir_vk_cache_save(struct weir_vk *vk)
 	uint8_t *data = NULL;
 	char *draft = NULL;
 	FILE *f = NULL;
+	bool written;
 	int fd = -1;
 
 	if (!vk->cache_path ||
@@ -140,8 +141,8 @@ void weir_vk_cache_save(struct weir_vk *vk)
 			close(fd);
 		goto out;
 	}
-	if (fwrite(&h, sizeof(h), 1, f) != 1 || fwrite(data, 1, bytes, f) != bytes ||
-	    fclose(f) != 0 || rename(draft, vk->cache_path) != 0)
+	written = fwrite(&h, sizeof(h), 1, f) == 1 && fwrite(data, 1, bytes, f) == bytes;
+	if (fclose(f) != 0 || !written || rename(draft, vk->cache_path) != 0)
 		unlink(draft);
 out:
 	free(data);

@@ -285,7 +285,7 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 	if ((status = make_device(vk, err)) || (status = make_queue(vk, err)) ||
 	    (status = choose_memory(vk, err)) || (status = weir_vk_pipelines_open(vk, err)))
 		goto fail;
-	snprintf(vk->title, sizeof(vk->title), "%.60s, %.30s, subgroups of %u%s%s", vk->caps.name,
+	snprintf(vk->title, sizeof(vk->title), "%.50s, %.20s, subgroups of %u%s%s", vk->caps.name,
 		 vk->caps.driver, vk->lanes, vk->subgroups ? "" : " (not used)",
 		 vk->dot ? ", integer dot product" : "");
 	*ret = vk;

@@ -282,7 +282,7 @@ weir_status weir_vk_list(const struct weir_vk_api *api, VkInstance instance,
 /* "6d657361-3232-..." in either case, with or without the dashes. */
 static bool is_uuid(const char *text, const uint8_t *uuid)
 {
-	for (int i = 0; i < VK_UUID_SIZE; i++) {
+	for (unsigned i = 0; i < VK_UUID_SIZE; i++) {
 		char want[3];
 
 		while (*text == '-')
@@ -301,7 +301,7 @@ static bool is_named(const struct weir_vk_caps *c, const char *wanted)
 	unsigned long index = strtoul(wanted, &end, 10);
 
 	if (*wanted >= '0' && *wanted <= '9' && !*end)
-		return index == c->index;
+		return index == (unsigned long)c->index;
 	if (is_uuid(wanted, c->uuid))
 		return true;
 	for (const char *p = c->name; *p; p++)
