@@ -492,6 +492,7 @@ static void add_row(struct weir_batcher *b, struct weir_batch *batch, struct wei
 		.seed = s->seed,
 		.no_end = limits->ignore_end || s->n_output < limits->min_tokens,
 		.n_draft = s->n_guesses,
+		.adapter = s->job->adapter,
 		.n_want = s->n_want,
 	};
 	batch->n_tokens += s->take;

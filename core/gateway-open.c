@@ -46,19 +46,35 @@ static size_t fit(const char *pattern, struct weir_str model)
 	return model.len == n && memcmp(pattern, model.data, n) == 0 ? SIZE_MAX : 0;
 }
 
-static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model)
+static bool has_adapter(const struct weir_slot *slot, struct weir_str wanted)
+{
+	const char *name;
+
+	for (uint32_t i = 1; slot->scheduler; i++) {
+		name = weir_scheduler_adapter(slot->scheduler, i);
+		if (!name)
+			break;
+		if (strlen(name) == wanted.len && memcmp(name, wanted.data, wanted.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The best fit; with an adapter, only where it is. */
+static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str model,
+				  const struct weir_str *adapter)
 {
 	struct weir_slot *best = NULL;
 	const char *own[2];
 	size_t best_fit = 0;
 
-	if (r->options.single_model || model.len == 0)
-		return r->slots->pdata[0];
 	for (guint i = 0; i < r->slots->len; i++) {
 		struct weir_slot *slot = r->slots->pdata[i];
 
 		const char *const *names = weir_slot_names(slot, own);
 
+		if (adapter && !has_adapter(slot, *adapter))
+			continue;
 		for (; *names; names++) {
 			size_t f = fit(*names, model);
 
@@ -69,6 +85,22 @@ static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str 
 		}
 	}
 	return best;
+}
+
+static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model)
+{
+	struct weir_slot *slot;
+	struct weir_str suffix;
+
+	if (r->options.single_model || model.len == 0)
+		return r->slots->pdata[0];
+	slot = find_fit(r, model, NULL);
+	if (slot)
+		return slot;
+	suffix = weir_scheduler_suffix(model);
+	if (suffix.len == 0)
+		return NULL;
+	return find_fit(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix);
 }
 
 /* A backend that will tell its model's name when it has loaded it. */
@@ -387,6 +419,24 @@ static weir_request *gateway_request_new(const struct weir_host *host, const str
 	return weir_request_new(fields, n, sampling, limits);
 }
 
+/* Each adapter is a model of its own: "base:adapter". */
+static void list_adapters(const struct weir_slot *slot, const char *base,
+			  struct weir_model_entry entry,
+			  void (*each)(void *data, const struct weir_model_entry *), void *data)
+{
+	const char *adapter;
+
+	for (uint32_t i = 1; slot->scheduler; i++) {
+		g_autofree char *id = NULL;
+
+		adapter = weir_scheduler_adapter(slot->scheduler, i);
+		if (!adapter)
+			break;
+		entry.id = id = g_strdup_printf("%s:%s", base, adapter);
+		each(data, &entry);
+	}
+}
+
 static void gateway_models(const struct weir_host *host,
 			   void (*each)(void *data, const struct weir_model_entry *), void *data)
 {
@@ -411,6 +461,7 @@ static void gateway_models(const struct weir_host *host,
 				continue; /* a pattern names no model */
 			entry.id = *name;
 			each(data, &entry);
+			list_adapters(slot, *name, entry, each, data);
 		}
 	}
 }

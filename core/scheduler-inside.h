@@ -46,6 +46,7 @@ struct weir_scheduler {
 	/* Written by the thread before state becomes READY; read by everybody after. */
 	struct weir_model model;
 	const struct weir_tokenizer *tokenizer; /* NULL: the backend has none */
+	const struct weir_adapters *adapters;   /* NULL: the backend has none */
 	uint32_t longest;                       /* positions: context, or all blocks if fewer */
 	atomic_int state;
 	atomic_size_t n_active, n_waiting;
@@ -119,5 +120,10 @@ void weir_engine_metrics_ended(struct weir_engine_metrics *, const struct weir_j
 			       enum weir_finish_reason);
 /* Gauges and counters of one turn of the loop. */
 void weir_engine_metrics_turn(struct weir_scheduler *);
+
+/* scheduler-adapter.c: the adapter that the job's request means, by its field `adapter` or by its
+ * model's name, and the root of its prefixes. INVALID: there is none of that name. [worker] */
+weir_status weir_scheduler_choose_adapter(const struct weir_scheduler *, struct weir_job *,
+					  struct weir_error *err);
 
 #endif

@@ -402,7 +402,9 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	status = check_length(s, job, chat ? "messages" : "prompt", err);
 	if (status < 0)
 		return status;
-	job->root = weir_blocks_root(s->batcher->blocks, weir_request_field(r, "tenant"));
+	status = weir_scheduler_choose_adapter(s, job, err);
+	if (status < 0)
+		return status;
 	weir_job_prepare(job);
 	return WEIR_OK;
 }

@@ -145,6 +145,10 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	s->longest = (uint32_t)MIN((uint64_t)model.n_blocks * model.block_tokens, model.n_ctx);
 	if (WEIR_HAS(struct weir_instance, instance, get_ext))
 		s->tokenizer = instance->get_ext(instance, WEIR_TOKENIZER);
+	if (WEIR_HAS(struct weir_instance, instance, get_ext))
+		s->adapters = instance->get_ext(instance, WEIR_ADAPTERS);
+	if (s->adapters && !WEIR_HAS(struct weir_adapters, s->adapters, name))
+		return weir_fail(err, WEIR_E_INTERNAL, "its adapters lack a function");
 	if (s->tokenizer && (!WEIR_HAS(struct weir_tokenizer, s->tokenizer, encode) ||
 			     !WEIR_HAS(struct weir_tokenizer, s->tokenizer, piece) ||
 			     !WEIR_HAS(struct weir_tokenizer, s->tokenizer, is_end)))

@@ -58,5 +58,9 @@ void weir_scheduler_status(const struct weir_scheduler *, struct weir_scheduler_
 /* Longest sequence, most rows in a step; 0 until loaded. [any] */
 uint32_t weir_scheduler_context(const struct weir_scheduler *);
 uint32_t weir_scheduler_rows(const struct weir_scheduler *);
+/* The name of adapter i (1..), NULL past the last one and until loaded. [any] */
+const char *weir_scheduler_adapter(const struct weir_scheduler *, uint32_t i);
+/* Of a model's name "base:adapter" what stands behind the last colon; empty: no colon. Pure. */
+struct weir_str weir_scheduler_suffix(struct weir_str model);
 
 #endif

@@ -73,6 +73,7 @@ struct weir_job {
 
 	int32_t *prompt;
 	uint32_t n_prompt, max_output;
+	uint32_t adapter; /* 0: none */
 	struct weir_prefix_key root;
 
 	bool admitted, forked;

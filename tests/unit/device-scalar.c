@@ -211,11 +211,12 @@ static void run_linear(const weir_program *p, const struct weir_op *op)
 			float *y = row_of(p, op->dst[k], r);
 
 			for (uint64_t o = 0; o < p->tensors[op->dst[k]].width; o++) {
-				double v = dot_row(p, op, k, x, o);
+				/* Rounded as if stored: GLU in pieces gives the same bits. */
+				double v = (double)(float)dot_row(p, op, k, x, o);
 
 				v = activate(op->flags, v);
 				if (glu)
-					v *= dot_row(p, op, 1, x, o);
+					v *= (double)(float)dot_row(p, op, 1, x, o);
 				v *= (double)op->f[0];
 				if (op->f[1] > 0)
 					v = (double)op->f[1] * tanh(v / (double)op->f[1]);

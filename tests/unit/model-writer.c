@@ -187,6 +187,11 @@ void model_set_type(struct model *m, const char *name, guint32 type)
 	find_tensor(m, name)->type = type;
 }
 
+float *model_tensor_data(struct model *m, const char *name)
+{
+	return (float *)(void *)find_tensor(m, name)->data->data;
+}
+
 void model_drop_tensor(struct model *m, const char *name)
 {
 	g_ptr_array_remove(m->tensors, find_tensor(m, name));

@@ -38,6 +38,7 @@ void model_drop_key(struct model *m, const char *key);
 void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne1);
 void model_set_stack(struct model *m, const char *name, guint64 ne0, guint64 ne1, guint64 ne2);
 void model_set_type(struct model *m, const char *name, guint32 type); /* keeps the bytes */
+float *model_tensor_data(struct model *m, const char *name);          /* to be changed in place */
 void model_drop_tensor(struct model *m, const char *name);
 
 /* The file's bytes (*ret_header: how many come before the weights, or NULL); a file of its own in
