@@ -317,7 +317,7 @@ static uint32_t most_guesses(const struct weir_batcher *b, const struct weir_seq
 	const struct weir_limits *limits = s->job->limits;
 	uint32_t most = MIN(WEIR_MAX_DRAFT, b->budget);
 
-	if (sampling->logprobs || sampling->top_logprobs)
+	if (s->place || sampling->logprobs || sampling->top_logprobs)
 		return 0;
 	most = MIN(most, s->job->credit);
 	most = MIN(most, s->job->max_output - s->n_output - 1);

@@ -36,7 +36,8 @@ struct weir_engine_metrics {
 	weir_metric *drafts, *draft_tokens, *accepted, *accepted_at[WEIR_MAX_DRAFT];
 };
 
-struct weir_embed_engine; /* scheduler-embed.c */
+struct weir_embed_engine;       /* scheduler-embed.c */
+struct weir_scheduler_grammars; /* scheduler-grammar.c */
 
 struct weir_scheduler {
 	struct weir_scheduler_options options;
@@ -66,8 +67,9 @@ struct weir_scheduler {
 	uint64_t next_order;
 	uint32_t n_failures; /* in a row */
 	struct weir_step step;
-	struct weir_embed_engine *embed; /* NULL: the backend makes no vectors */
-	GString *text, *bytes;           /* scratch of one token */
+	struct weir_embed_engine *embed;          /* NULL: the backend makes no vectors */
+	struct weir_scheduler_grammars *grammars; /* NULL: the backend knows no grammars */
+	GString *text, *bytes;                    /* scratch of one token */
 	GString *top_text;
 	struct weir_engine_metrics metrics;
 	uint64_t seen_preempted, seen_recomputed, seen_drafts, seen_guesses, seen_right;
@@ -102,6 +104,20 @@ void weir_scheduler_try_reply(struct weir_scheduler *, struct weir_job *);
 /* A step or a batch of texts has failed; too many in a row, and the backend is given up. */
 void weir_scheduler_failed(struct weir_scheduler *, const char *why);
 bool weir_scheduler_stopping(struct weir_scheduler *);
+
+/* scheduler-grammar.c */
+/* After load(): does the backend know grammars? [the thread] */
+weir_status weir_scheduler_grammars_new(struct weir_scheduler *, struct weir_error *err);
+void weir_scheduler_grammars_free(struct weir_scheduler_grammars *); /* NULL: nothing */
+/* Compiles the request's grammar, if it has one, and gives each choice a place in it. [worker] */
+weir_status weir_scheduler_prepare_grammar(struct weir_scheduler *, struct weir_job *,
+					   struct weir_error *err);
+/* Before a step: masks of the rows that draw. After it: rows without one have failed. */
+void weir_scheduler_mask(struct weir_scheduler *, const struct weir_batch *);
+void weir_scheduler_unmask(struct weir_scheduler *, const struct weir_batch *);
+/* A token was drawn; then: may nothing but the end follow? */
+weir_status weir_scheduler_accept(struct weir_sequence *, int32_t token, struct weir_error *err);
+bool weir_scheduler_grammar_over(const struct weir_sequence *);
 
 /* scheduler-output.c, on the thread. */
 /* What the step has drawn. */

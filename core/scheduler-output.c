@@ -143,6 +143,8 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 				     &text))
 			finish = WEIR_FINISH_STOP;
 		g_string_append_len(s->text, text.data, (gssize)text.len);
+		if (finish == WEIR_FINISH_NONE && weir_scheduler_grammar_over(seq))
+			finish = WEIR_FINISH_STOP;
 		if (finish == WEIR_FINISH_NONE && seq->n_output >= job->max_output)
 			finish = WEIR_FINISH_LENGTH;
 	}
@@ -164,6 +166,10 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 
 	if (token < 0 || (uint32_t)token >= s->model.n_vocab) {
 		fail_row(s, job, &s->step.error[row]);
+		return false;
+	}
+	if (weir_scheduler_accept(seq, token, &err) < 0) {
+		fail_row(s, job, &err);
 		return false;
 	}
 	weir_sequence_append(seq, token);

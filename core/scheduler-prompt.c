@@ -405,6 +405,9 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	status = weir_scheduler_choose_adapter(s, job, err);
 	if (status < 0)
 		return status;
+	status = weir_scheduler_prepare_grammar(s, job, err);
+	if (status < 0)
+		return status;
 	weir_job_prepare(job);
 	return WEIR_OK;
 }

@@ -54,6 +54,7 @@ void weir_scheduler_free(struct weir_scheduler *s)
 	weir_scheduler_stop(s);
 	weir_batcher_free(s->batcher);
 	weir_embed_engine_free(s->embed);
+	weir_scheduler_grammars_free(s->grammars);
 	weir_tenants_free(s->tenants);
 	g_ptr_array_unref(s->jobs);
 	g_ptr_array_unref(s->dead);
@@ -154,6 +155,8 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 			     !WEIR_HAS(struct weir_tokenizer, s->tokenizer, is_end)))
 		return weir_fail(err, WEIR_E_INTERNAL, "its tokenizer lacks a function");
 	status = weir_embed_engine_new(s, err);
+	if (status >= 0)
+		status = weir_scheduler_grammars_new(s, err);
 	if (status < 0)
 		return status;
 	s->step.size = sizeof(s->step);
@@ -455,6 +458,7 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 		s->step.error[i].text[0] = s->step.error[i].param[0] = '\0';
 	}
 	s->step.next_ns = 0;
+	weir_scheduler_mask(s, batch);
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
 	err.text[sizeof(err.text) - 1] = '\0';
 	if (status < 0) {
@@ -468,6 +472,7 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	weir_batcher_timed(s->batcher, batch, &s->step, weir_clock_ns() - began);
 	weir_batcher_judge(s->batcher, batch, &s->step);
 	weir_batcher_done(s->batcher, batch);
+	weir_scheduler_unmask(s, batch);
 	weir_scheduler_deliver(s, batch);
 	weir_batcher_offer(s->batcher, batch, &s->step);
 }

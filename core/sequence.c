@@ -70,6 +70,8 @@ void weir_job_free(struct weir_job *job)
 		g_free(job->seqs[i].blocks);
 		weir_guesser_free(job->seqs[i].guesser);
 		weir_cutter_free(job->seqs[i].cutter);
+		if (job->seqs[i].place)
+			job->grammar_api->state_free(job->seqs[i].place);
 	}
 	weir_stops_free(job->stops);
 	g_free(job->prompt);

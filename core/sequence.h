@@ -11,6 +11,7 @@
 #define WEIR_CORE_SEQUENCE_H
 
 #include <weir/backend.h>
+#include <weir/grammar.h>
 
 #include "blocks.h"
 #include "embed-work.h"
@@ -51,6 +52,7 @@ struct weir_sequence {
 	/* Guesses that the backend made of what follows tokens[0 .. offered_at). */
 	int32_t offered[WEIR_MAX_DRAFT];
 	uint32_t n_offered, offered_at, n_want;
+	weir_grammar_state *place; /* in the request's grammar; NULL: it has none */
 	struct weir_cutter *cutter;
 	uint32_t finish;
 	int64_t last_token_ns;
@@ -70,6 +72,8 @@ struct weir_job {
 	struct weir_stops *stops;
 	char *reply;                   /* tokenize, detokenize: the whole answer; no sequences */
 	struct weir_embed_work *embed; /* embed, rerank: no sequences */
+
+	const struct weir_grammar_api *grammar_api; /* of the places */
 
 	int32_t *prompt;
 	uint32_t n_prompt, max_output;

@@ -10,6 +10,7 @@
 #include "drafter.h"
 #include "embedder.h"
 #include "fail.h"
+#include "grammar-ext.h"
 #include "graph.h"
 #include "host-log.h"
 #include "lora.h"
@@ -40,6 +41,7 @@ struct weir_tensor_backend {
 	weir_program *program, *adapted; /* adapted: for steps in which a row has an adapter */
 	struct weir_vocab_ext *vocab;
 	struct weir_drafter *drafter; /* or NULL */
+	struct weir_grammar_engine *grammars;
 	struct weir_stepper *stepper;
 	struct weir_tensor_embedder *embedder; /* encoders have no other than this */
 	struct weir_tokenizer tokenizer;
@@ -203,6 +205,7 @@ static void unload(struct weir_tensor_backend *b)
 		b->device->program_free(b->instance, b->program);
 	if (b->adapted)
 		b->device->program_free(b->instance, b->adapted);
+	weir_grammar_engine_free(b->grammars);
 	weir_vocab_ext_free(b->vocab);
 	weir_cache_free(b->cache);
 	weir_lora_free(b->lora);
@@ -212,6 +215,7 @@ static void unload(struct weir_tensor_backend *b)
 	b->drafter = NULL;
 	b->vocab = NULL;
 	b->program = b->adapted = NULL;
+	b->grammars = NULL;
 	b->cache = NULL;
 	b->lora = NULL;
 	b->weights = NULL;
@@ -302,7 +306,8 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 				   &b->weights, err)) ||
 	    (s = weir_lora_load(&b->conf, &b->hparams, b->device, b->instance, &b->log, &b->lora,
 				err)) ||
-	    (s = make_cache(b, err)) || (s = make_stepper(b, err)))
+	    (s = make_cache(b, err)) || (s = make_stepper(b, err)) ||
+	    (s = weir_grammar_ext_new(b->vocab, b->hparams.n_vocab, &b->grammars, err)))
 		goto fail;
 	name_model(b, b->weights->main_type, b->weights->n_params);
 	log_plan(b);
@@ -454,6 +459,27 @@ static bool is_end(struct weir_instance *instance, int32_t token)
 	return b->loaded && weir_vocab_ext_is_end(b->vocab, token);
 }
 
+static weir_status compile(struct weir_instance *instance, struct weir_str spec, weir_grammar **ret,
+			   struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return weir_fail(err, WEIR_E_UNAVAILABLE, "grammar: no model is loaded");
+	return weir_grammar_compile(b->grammars, spec, ret, err);
+}
+
+static const struct weir_grammar_api grammar_ext = {
+	.size = sizeof(grammar_ext),
+	.compile = compile,
+	.unref = weir_grammar_unref,
+	.state_new = weir_grammar_state_new,
+	.state_free = weir_grammar_state_free,
+	.mask = weir_grammar_mask,
+	.accept = weir_grammar_accept,
+	.finished = weir_grammar_finished,
+};
+
 weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_instance *instance,
 				    const struct weir_device *device, const struct weir_kv *conf,
 				    size_t n_conf, struct weir_tensor_backend **ret,
@@ -502,5 +528,7 @@ const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *i
 		return &adapters_ext;
 	if (strcmp(id, WEIR_EMBEDDER) == 0)
 		return b->loaded && !b->embedder ? NULL : &embedder_ext;
+	if (strcmp(id, WEIR_GRAMMAR) == 0)
+		return &grammar_ext;
 	return NULL;
 }

@@ -360,3 +360,8 @@ bool weir_vocab_ext_is_end(const struct weir_vocab_ext *x, int32_t token)
 {
 	return x->vocab && weir_vocab_is_end(x->vocab, token);
 }
+
+bool weir_vocab_ext_is_text(const struct weir_vocab_ext *x, int32_t token)
+{
+	return x->vocab && weir_vocab_is_text(x->vocab, token);
+}

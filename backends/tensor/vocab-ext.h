@@ -56,4 +56,6 @@ size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint3
 
 bool weir_vocab_ext_is_end(const struct weir_vocab_ext *x, int32_t token);
 
+bool weir_vocab_ext_is_text(const struct weir_vocab_ext *x, int32_t token);
+
 #endif

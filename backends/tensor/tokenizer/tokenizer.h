@@ -111,6 +111,10 @@ int32_t weir_vocab_find(const struct weir_vocab *vocab, struct weir_str text);
  * <|im_end|>, <|eot_id|>, <end_of_turn>. */
 bool weir_vocab_is_end(const struct weir_vocab *vocab, int32_t token);
 
+/* May the token stand in an answer as what it spells? Not control, unknown and unused tokens, nor
+ * user-defined ones that are written as markers. */
+bool weir_vocab_is_text(const struct weir_vocab *vocab, int32_t token);
+
 /* The separator that "bert" puts behind a text and between the two of a pair; -1: none. */
 int32_t weir_vocab_sep(const struct weir_vocab *vocab);
 

@@ -491,6 +491,13 @@ bool weir_vocab_is_end(const struct weir_vocab *vocab, int32_t token)
 	return t && t->is_end;
 }
 
+bool weir_vocab_is_text(const struct weir_vocab *vocab, int32_t token)
+{
+	const struct vocab_token *t = token_at(vocab, token);
+
+	return t && !t->is_guarded && !t->is_end && t->type != WEIR_VOCAB_UNUSED;
+}
+
 const char *weir_vocab_model(const struct weir_vocab *vocab)
 {
 	switch (vocab->model) {
