@@ -62,6 +62,9 @@ weir_status weir_scheduler_prepare_grammar(struct weir_scheduler *s, struct weir
 	weir_grammar *grammar = NULL;
 	weir_status status = WEIR_OK;
 
+	/* What tool_choice demands is narrower than a response format. */
+	if (job->grammar)
+		spec = (struct weir_str){ job->grammar, strlen(job->grammar) };
 	if (spec.len == 0)
 		return WEIR_OK;
 	if (!api)

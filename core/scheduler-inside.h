@@ -48,6 +48,7 @@ struct weir_scheduler {
 	struct weir_model model;
 	const struct weir_tokenizer *tokenizer; /* NULL: the backend has none */
 	const struct weir_adapters *adapters;   /* NULL: the backend has none */
+	const struct weir_answer_api *answers;  /* NULL: all text is plain */
 	uint32_t longest;                       /* positions: context, or all blocks if fewer */
 	atomic_int state;
 	atomic_size_t n_active, n_waiting;
@@ -118,6 +119,19 @@ void weir_scheduler_unmask(struct weir_scheduler *, const struct weir_batch *);
 /* A token was drawn; then: may nothing but the end follow? */
 weir_status weir_scheduler_accept(struct weir_sequence *, int32_t token, struct weir_error *err);
 bool weir_scheduler_grammar_over(const struct weir_sequence *);
+
+/* scheduler-answer.c: readers for a chat's choices, and what tool_choice demands. context: what the
+ * template gets. *ret_prefix: text that goes behind the prompt, or NULL; free() it. [worker] */
+weir_status weir_scheduler_open_answers(struct weir_scheduler *, struct weir_job *,
+					struct weir_str context, char **ret_prefix,
+					struct weir_error *err);
+/* The event of a drawn token goes out as what its text means; what finds no credit waits. Errors:
+ * as weir_stream_emit(), but for NO_CREDIT. [the thread] */
+weir_status weir_scheduler_emit(struct weir_scheduler *, struct weir_sequence *,
+				struct weir_event *);
+/* Sends what waits, and ends a request that only waited for that. False: some still does; a wake()
+ * will come. [the thread] */
+bool weir_scheduler_flush(struct weir_scheduler *, struct weir_job *);
 
 /* scheduler-output.c, on the thread. */
 /* What the step has drawn. */

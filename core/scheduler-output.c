@@ -138,7 +138,9 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 	if (ends) {
 		finish = WEIR_FINISH_STOP;
 	} else {
-		weir_scheduler_piece(s, token, 0, s->bytes);
+		bool shows = seq->answer && s->answers->shows(s->options.instance, token);
+
+		weir_scheduler_piece(s, token, shows ? WEIR_PIECE_SPECIAL : 0, s->bytes);
 		if (weir_cutter_push(seq->cutter, (struct weir_str){ s->bytes->str, s->bytes->len },
 				     &text))
 			finish = WEIR_FINISH_STOP;
@@ -176,8 +178,8 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 	weir_tenants_charge(&job->waiter, 1);
 	weir_engine_metrics_token(&s->metrics, seq, now_ns);
 	seq->finish = take_token(s, seq, token);
-	status = weir_stream_emit(
-		job->out,
+	status = weir_scheduler_emit(
+		s, seq,
 		&(struct weir_event){
 			.size = sizeof(struct weir_event),
 			.type = WEIR_EVENT_TOKEN,
@@ -188,8 +190,7 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 			.top = top,
 			.text = { s->text->str, s->text->len },
 			.raw = { s->bytes->str, s->bytes->len },
-		},
-		&s->bell);
+		});
 	if (status < 0) {
 		if (status == WEIR_E_CANCELLED)
 			weir_metric_add(s->metrics.orphaned, 1);
@@ -201,7 +202,8 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 	if (seq->finish == WEIR_FINISH_NONE)
 		return true;
 	weir_batcher_remove(s->batcher, seq);
-	if (--job->n_live == 0)
+	/* With events that wait for credit, weir_scheduler_flush() does it. */
+	if (--job->n_live == 0 && !job->pending)
 		weir_scheduler_finish(s, job, NULL, 0);
 	return false;
 }

@@ -4,6 +4,7 @@
  */
 #include "scheduler-inside.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-glib/json-glib.h>
@@ -106,9 +107,14 @@ weir_status weir_scheduler_encode(const struct weir_scheduler *s, struct weir_st
 /* {kwargs..., "messages": ..., "tools": ...}: the template's own arguments never replace these. */
 static weir_status chat_context(const weir_request *r, GString *out, struct weir_error *err)
 {
+	static const char *const ours[] = {
+		"messages", "tools", "tool_choice", "reasoning", "parallel_tool_calls", NULL
+	};
 	struct weir_str kwargs = weir_request_field(r, "template_kwargs");
 	struct weir_str messages = weir_request_field(r, "messages");
 	struct weir_str tools = weir_request_field(r, "tools");
+	struct weir_str choice = weir_request_field(r, "tool_choice");
+	struct weir_str parallel = weir_request_field(r, "parallel_tool_calls");
 	g_autoptr(JsonParser) parser = json_parser_new();
 	bool prompt = false;
 
@@ -131,7 +137,7 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 		while (json_object_iter_next(&iter, &name, &value)) {
 			g_autofree char *text = NULL;
 
-			if (strcmp(name, "messages") == 0 || strcmp(name, "tools") == 0)
+			if (g_strv_contains(ours, name))
 				continue;
 			prompt |= strcmp(name, "add_generation_prompt") == 0;
 			text = json_to_string(value, FALSE);
@@ -142,8 +148,15 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 	if (!prompt)
 		g_string_append(out, "\"add_generation_prompt\":true,");
 	/* null, not absent, as transformers has it: templates ask `tools is not none`. */
-	if (tools.len == 0)
+	if (tools.len == 0 || weir_request_is(r, "tool_choice", "\"none\""))
 		tools = (struct weir_str){ "null", 4 };
+	if (choice.len > 0)
+		g_string_append_printf(out, "\"tool_choice\":%.*s,", (int)choice.len, choice.data);
+	if (parallel.len > 0)
+		g_string_append_printf(out, "\"parallel_tool_calls\":%.*s,", (int)parallel.len,
+				       parallel.data);
+	if (weir_request_is(r, "reasoning", "none"))
+		g_string_append(out, "\"reasoning\":\"none\",");
 	g_string_append(out, "\"tools\":");
 	g_string_append_len(out, tools.data, (gssize)tools.len);
 	g_string_append(out, ",\"messages\":");
@@ -198,14 +211,13 @@ static weir_status read_ids(struct weir_str json, uint32_t n_vocab, int32_t **re
 	return WEIR_OK;
 }
 
-/* The prompt of a chat, a completion, or what tokenize is asked about. */
+/* The prompt of a chat, a completion, or what tokenize is asked about. context: empty; a chat's. */
 static weir_status read_prompt(const struct weir_scheduler *s, const weir_request *r,
-			       uint32_t flags, int32_t **ret, uint32_t *ret_n,
+			       uint32_t flags, GString *context, int32_t **ret, uint32_t *ret_n,
 			       struct weir_error *err)
 {
 	struct weir_str text = weir_request_field(r, "prompt");
 	struct weir_str ids = weir_request_field(r, "tokens");
-	g_autoptr(GString) context = g_string_new(NULL);
 	const char *param = "prompt";
 	weir_status status;
 
@@ -281,6 +293,7 @@ static void append_piece(const struct weir_scheduler *s, int32_t token, GString 
 static weir_status tokenize(const struct weir_scheduler *s, struct weir_job *job,
 			    struct weir_error *err)
 {
+	g_autoptr(GString) context = g_string_new(NULL);
 	struct tokenize_options options;
 	g_autofree int32_t *ids = NULL;
 	uint32_t n = 0, flags;
@@ -292,7 +305,7 @@ static weir_status tokenize(const struct weir_scheduler *s, struct weir_job *job
 		return status;
 	flags = (options.add_special ? WEIR_ENCODE_ADD_SPECIAL : 0u) |
 		(options.parse_special ? WEIR_ENCODE_PARSE_SPECIAL : 0u);
-	status = read_prompt(s, job->request, flags, &ids, &n, err);
+	status = read_prompt(s, job->request, flags, context, &ids, &n, err);
 	if (status < 0)
 		return status;
 	out = g_string_new("{\"tokens\":[");
@@ -365,10 +378,33 @@ static weir_status check_length(const struct weir_scheduler *s, struct weir_job 
 	return WEIR_OK;
 }
 
+/* The answer's readers; what tool_choice demands is put behind the prompt. */
+static weir_status begin_answer(struct weir_scheduler *s, struct weir_job *job,
+				struct weir_str context, struct weir_error *err)
+{
+	char *prefix = NULL;
+	int32_t *more = NULL;
+	uint32_t n = 0;
+	weir_status status = weir_scheduler_open_answers(s, job, context, &prefix, err);
+
+	if (status == WEIR_OK && prefix)
+		status = encode(s, encode_text, (struct weir_str){ prefix, strlen(prefix) },
+				WEIR_ENCODE_PARSE_SPECIAL, &more, &n, err);
+	if (n > 0) {
+		job->prompt = g_renew(int32_t, job->prompt, (gsize)job->n_prompt + n);
+		memcpy(job->prompt + job->n_prompt, more, n * sizeof(*more));
+		job->n_prompt += n;
+	}
+	g_free(more);
+	free(prefix);
+	return status;
+}
+
 weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *job,
 				   struct weir_error *err)
 {
 	const weir_request *r = job->request;
+	g_autoptr(GString) context = g_string_new(NULL);
 	bool chat = weir_request_is(r, "kind", "chat");
 	weir_status status;
 
@@ -389,7 +425,10 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	status = weir_stops_new(weir_request_field(r, "stop"), &job->stops, err);
 	if (status < 0)
 		return status;
-	status = read_prompt(s, r, WEIR_ENCODE_ADD_SPECIAL, &job->prompt, &job->n_prompt, err);
+	status = read_prompt(s, r, WEIR_ENCODE_ADD_SPECIAL, context, &job->prompt, &job->n_prompt,
+			     err);
+	if (status == WEIR_OK && chat)
+		status = begin_answer(s, job, (struct weir_str){ context->str, context->len }, err);
 	if (status < 0)
 		return status;
 	if (job->n_prompt == 0)

@@ -159,6 +159,14 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 		status = weir_scheduler_grammars_new(s, err);
 	if (status < 0)
 		return status;
+	if (WEIR_HAS(struct weir_instance, instance, get_ext))
+		s->answers = instance->get_ext(instance, WEIR_ANSWER);
+	if (s->answers && (!WEIR_HAS(struct weir_answer_api, s->answers, open) ||
+			   !WEIR_HAS(struct weir_answer_api, s->answers, shows) ||
+			   !WEIR_HAS(struct weir_answer_api, s->answers, feed) ||
+			   !WEIR_HAS(struct weir_answer_api, s->answers, finish) ||
+			   !WEIR_HAS(struct weir_answer_api, s->answers, free)))
+		return weir_fail(err, WEIR_E_INTERNAL, "its reader of answers lacks a function");
 	s->step.size = sizeof(s->step);
 	s->step.token = g_new0(int32_t, model.max_rows);
 	s->step.logprob = g_new0(float, model.max_rows);
@@ -313,6 +321,13 @@ static void look_at_credit(struct weir_scheduler *s, int64_t now)
 			cancelled(s, job);
 			continue;
 		}
+		if (job->pending && !weir_scheduler_flush(s, job)) {
+			job->stalled = true;
+			job->stalled_ns = now;
+			continue;
+		}
+		if (job->over)
+			continue;
 		job->credit = weir_stream_credit(job->out);
 		job->stalled = job->credit == 0;
 		job->stalled_ns = now;

@@ -4,6 +4,7 @@
  */
 #include "sequence.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "request.h"
@@ -72,7 +73,12 @@ void weir_job_free(struct weir_job *job)
 		weir_cutter_free(job->seqs[i].cutter);
 		if (job->seqs[i].place)
 			job->grammar_api->state_free(job->seqs[i].place);
+		if (job->seqs[i].answer)
+			job->answers->free(job->seqs[i].answer);
 	}
+	if (job->pending)
+		g_queue_free_full(job->pending, g_free);
+	free(job->grammar);
 	weir_stops_free(job->stops);
 	g_free(job->prompt);
 	g_free(job->reply);

@@ -10,6 +10,7 @@
 #ifndef WEIR_CORE_SEQUENCE_H
 #define WEIR_CORE_SEQUENCE_H
 
+#include <weir/answer.h>
 #include <weir/backend.h>
 #include <weir/grammar.h>
 
@@ -54,6 +55,7 @@ struct weir_sequence {
 	uint32_t n_offered, offered_at, n_want;
 	weir_grammar_state *place; /* in the request's grammar; NULL: it has none */
 	struct weir_cutter *cutter;
+	weir_answer *answer; /* reads the text; NULL: it is plain */
 	uint32_t finish;
 	int64_t last_token_ns;
 };
@@ -70,7 +72,10 @@ struct weir_job {
 	const struct weir_sampling *sampling;
 	const struct weir_limits *limits;
 	struct weir_stops *stops;
-	char *reply;                   /* tokenize, detokenize: the whole answer; no sequences */
+	const struct weir_answer_api *answers; /* of the sequences\' readers; NULL: none */
+	char *grammar;   /* a spec that tool_choice demands, from malloc(); NULL: none */
+	GQueue *pending; /* events that found no credit; NULL: none */
+	char *reply;     /* tokenize, detokenize: the whole answer; no sequences */
 	struct weir_embed_work *embed; /* embed, rerank: no sequences */
 
 	const struct weir_grammar_api *grammar_api; /* of the places */

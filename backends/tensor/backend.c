@@ -6,6 +6,7 @@
  * instance->data points to.
  */
 #include "backend.h"
+#include "answer.h"
 #include "cache.h"
 #include "drafter.h"
 #include "embedder.h"
@@ -18,6 +19,8 @@
 #include "step.h"
 #include "vocab-ext.h"
 #include "weights.h"
+
+#include <weir/answer.h>
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -518,6 +521,33 @@ void weir_tensor_backend_free(struct weir_tensor_backend *b)
 	free(b);
 }
 
+static weir_status answer_open(struct weir_instance *instance, struct weir_str context,
+			       struct weir_str id, weir_answer **ret, char **ret_prefix,
+			       char **ret_grammar, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return not_loaded(err);
+	return weir_vocab_ext_answer(b->vocab, context, id, ret, ret_prefix, ret_grammar, err);
+}
+
+static bool answer_shows(struct weir_instance *instance, int32_t token)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	return b->loaded && weir_vocab_ext_shows(b->vocab, token);
+}
+
+static const struct weir_answer_api answer_ext = {
+	.size = sizeof(answer_ext),
+	.open = answer_open,
+	.shows = answer_shows,
+	.feed = weir_answer_feed,
+	.finish = weir_answer_finish,
+	.free = weir_answer_free,
+};
+
 const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *id)
 {
 	if (strcmp(id, WEIR_BACKEND_STEP) == 0)
@@ -530,5 +560,7 @@ const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *i
 		return b->loaded && !b->embedder ? NULL : &embedder_ext;
 	if (strcmp(id, WEIR_GRAMMAR) == 0)
 		return &grammar_ext;
+	if (strcmp(id, WEIR_ANSWER) == 0)
+		return &answer_ext;
 	return NULL;
 }

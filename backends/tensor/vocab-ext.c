@@ -2,6 +2,7 @@
  * vocab-ext.c - a model's tokenizer and chat template as weir.tokenizer/1; see vocab-ext.h.
  */
 #include "vocab-ext.h"
+#include "answer.h"
 #include "fail.h"
 #include "template.h"
 #include "tokenizer.h"
@@ -22,7 +23,8 @@ struct weir_vocab_ext {
 	struct weir_vocab *vocab;     /* NULL: the file has none */
 	struct weir_template *chat;   /* NULL: none, or broken */
 	struct weir_error chat_error; /* code 0: the model has no template */
-	char *special;                /* members of the context that are the model's */
+	struct weir_answer_notation notation;
+	char *special; /* members of the context that are the model's */
 	int32_t *end_tokens;
 	uint32_t n_end;
 };
@@ -93,6 +95,7 @@ static void load_template(struct weir_vocab_ext *x, const struct weir_gguf *g,
 	if (s == WEIR_OK)
 		s = weir_template_parse(source, &x->chat, &x->chat_error);
 	if (s >= 0) {
+		weir_answer_notation_of(source, &x->notation);
 		x->chat_error.code = 0;
 		return;
 	}
@@ -314,12 +317,10 @@ static weir_status encode_rendered(const struct weir_vocab_ext *x,
 	return WEIR_OK;
 }
 
-weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct weir_str context,
-				       int32_t *out, size_t cap, size_t *ret_n,
-				       struct weir_error *err)
+static weir_status render(const struct weir_vocab_ext *x, struct weir_str context,
+			  struct weir_template_out *ret, struct weir_error *err)
 {
 	struct weir_template_limits limits = { .size = sizeof(limits) };
-	struct weir_template_out text;
 	struct weir_error why;
 	struct weir_str whole;
 	weir_status s;
@@ -338,16 +339,53 @@ weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct we
 	s = with_special(x, context, &whole, err);
 	if (s != WEIR_OK)
 		return s;
-	s = weir_template_render(x->chat, whole, &limits, &text, &why);
+	s = weir_template_render(x->chat, whole, &limits, ret, &why);
 	free((char *)whole.data);
-	if (s < 0) {
-		if (err)
-			*err = why;
+	if (s < 0 && err)
+		*err = why;
+	return s;
+}
+
+weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct weir_str context,
+				       int32_t *out, size_t cap, size_t *ret_n,
+				       struct weir_error *err)
+{
+	struct weir_template_out text;
+	weir_status s = render(x, context, &text, err);
+
+	if (s < 0)
 		return s;
-	}
 	s = encode_rendered(x, &text, out, cap, ret_n, err);
 	weir_template_out_clear(&text);
 	return s;
+}
+
+weir_status weir_vocab_ext_answer(const struct weir_vocab_ext *x, struct weir_str context,
+				  struct weir_str id, weir_answer **ret, char **ret_prefix,
+				  char **ret_grammar, struct weir_error *err)
+{
+	struct weir_template_out text = { 0 };
+	struct weir_str tail = { NULL, 0 };
+	weir_status s;
+
+	/* A template may have begun a thought already. */
+	if (x->notation.thoughts) {
+		s = render(x, context, &text, err);
+		if (s < 0)
+			return s;
+		tail.len = text.len < 64 ? text.len : 64;
+		tail.data = text.text + text.len - tail.len;
+	}
+	s = weir_answer_open(&x->notation, context, tail, id, ret, ret_prefix, ret_grammar, err);
+	if (x->notation.thoughts)
+		weir_template_out_clear(&text);
+	return s;
+}
+
+bool weir_vocab_ext_shows(const struct weir_vocab_ext *x, int32_t token)
+{
+	return x->vocab &&
+	       weir_answer_notation_has(&x->notation, weir_vocab_token_text(x->vocab, token));
 }
 
 size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint32_t flags,

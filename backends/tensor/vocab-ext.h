@@ -8,6 +8,7 @@
 #ifndef WEIR_TENSOR_VOCAB_EXT_H
 #define WEIR_TENSOR_VOCAB_EXT_H
 
+#include <weir/answer.h>
 #include <weir/tokenizer.h>
 
 #include "gguf.h"
@@ -53,6 +54,12 @@ int32_t weir_vocab_ext_sep(const struct weir_vocab_ext *x);
 
 size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint32_t flags,
 			    char *out, size_t cap);
+
+/* As weir_answer_api.open and shows, without the instance. */
+weir_status weir_vocab_ext_answer(const struct weir_vocab_ext *x, struct weir_str context,
+				  struct weir_str id, weir_answer **ret, char **ret_prefix,
+				  char **ret_grammar, struct weir_error *err);
+bool weir_vocab_ext_shows(const struct weir_vocab_ext *x, int32_t token);
 
 bool weir_vocab_ext_is_end(const struct weir_vocab_ext *x, int32_t token);
 

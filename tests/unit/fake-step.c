@@ -4,6 +4,7 @@
 #include "fake-step.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static guint64 mix(guint64 h, guint64 x)
@@ -324,6 +325,59 @@ static weir_status encode_pair(struct weir_instance *instance, struct weir_str q
 	return WEIR_OK;
 }
 
+/* A reader that makes three parts of each feed, and one more at the end: more events than tokens.
+ */
+struct weir_answer {
+	guint n_fed;
+};
+
+static weir_status answer_open(struct weir_instance *instance, struct weir_str context,
+			       struct weir_str id, weir_answer **ret, char **ret_prefix,
+			       char **ret_grammar, struct weir_error *err)
+{
+	*ret = g_new0(weir_answer, 1);
+	*ret_prefix = strdup("!");
+	*ret_grammar = NULL;
+	return WEIR_OK;
+}
+
+static bool answer_shows(struct weir_instance *instance, int32_t token)
+{
+	return false;
+}
+
+static void answer_feed(weir_answer *a, struct weir_str text,
+			void (*part)(void *data, uint32_t kind, struct weir_str text), void *data)
+{
+	if (text.len == 0)
+		return;
+	a->n_fed++;
+	part(data, WEIR_PART_REASONING, text);
+	part(data, WEIR_PART_CONTENT, text);
+	part(data, WEIR_PART_TOOL, (struct weir_str){ "{}", 2 });
+}
+
+static bool answer_finish(weir_answer *a,
+			  void (*part)(void *data, uint32_t kind, struct weir_str text), void *data)
+{
+	part(data, WEIR_PART_CONTENT, (struct weir_str){ ".", 1 });
+	return a->n_fed > 0;
+}
+
+static void answer_free(weir_answer *a)
+{
+	g_free(a);
+}
+
+static const struct weir_answer_api answer_api = {
+	.size = sizeof(answer_api),
+	.open = answer_open,
+	.shows = answer_shows,
+	.feed = answer_feed,
+	.finish = answer_finish,
+	.free = answer_free,
+};
+
 static const void *get_ext(struct weir_instance *instance, const char *id)
 {
 	static const struct weir_backend_step calls = {
@@ -354,6 +408,8 @@ static const void *get_ext(struct weir_instance *instance, const char *id)
 		return &calls;
 	if (strcmp(id, WEIR_EMBEDDER) == 0)
 		return ((struct fake *)instance->data)->embed.n_dim > 0 ? &embedder : NULL;
+	if (strcmp(id, WEIR_ANSWER) == 0)
+		return ((struct fake *)instance->data)->answers ? &answer_api : NULL;
 	return strcmp(id, WEIR_TOKENIZER) == 0 ? &tokenizer : NULL;
 }
 

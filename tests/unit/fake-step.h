@@ -14,6 +14,7 @@
 
 #include <glib.h>
 
+#include <weir/answer.h>
 #include <weir/backend.h>
 #include <weir/tokenizer.h>
 
@@ -25,6 +26,7 @@ struct fake {
 	int32_t *kv;          /* n_blocks * block_tokens; -1: never written */
 	GHashTable *gone;     /* numbers that must not come again */
 	uint32_t *written_in; /* the step that last wrote to a place */
+	gboolean answers;     /* offers weir.answer/1: see fake_answer in fake-step.c */
 	uint32_t memory;      /* the next token hangs on so many last ones only; 0: on all */
 	uint32_t end_one_in;  /* about one token in so many ends; 0: none */
 	gint fail_load;       /* load() fails */

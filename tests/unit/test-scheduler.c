@@ -628,6 +628,97 @@ static void test_cancel_and_stop(void)
 	stop(&f, false);
 }
 
+/* --- what an answer means ------------------------------------------------------------------ */
+
+struct kinds { /* of events, per choice */
+	GString *text[8][2];
+	guint n_events, n_ends, n_tokens[2];
+	struct weir_choice_end ends[2];
+	weir_status status;
+};
+
+static void on_kind(void *data, weir_stream *stream, const struct weir_event *e)
+{
+	struct kinds *k = data;
+
+	g_assert_cmpuint(k->n_ends, ==, 0);
+	k->n_events++;
+	if (e->type == WEIR_EVENT_STARTED)
+		return;
+	k->n_tokens[e->index] += e->token >= 0;
+	g_string_append_len(
+		k->text[e->type == WEIR_EVENT_TOKEN ? WEIR_EVENT_TEXT : e->type][e->index],
+		e->text.data, (gssize)e->text.len);
+}
+
+static void on_kinds_end(void *data, weir_stream *stream, const struct weir_end *end)
+{
+	struct kinds *k = data;
+
+	k->n_ends++;
+	k->status = end->status;
+	for (uint32_t i = 0; i < 2 && end->choices; i++)
+		k->ends[i] = end->choices[i];
+}
+
+/* A token that means three things takes three events, and they come however slowly they are taken,
+ * each choice's in order, all of them before the end. */
+static void test_parts(void)
+{
+	static const struct weir_sink sink = { sizeof(sink), 0, on_kind, on_kinds_end };
+	const struct weir_sampling sampling = {
+		.size = sizeof(sampling), .seed_set = 1, .seed = 5, .temperature = 1
+	};
+	const struct weir_limits limits = { .size = sizeof(limits), .n = 2, .max_tokens = 30 };
+	const struct weir_kv fields[] = { { "kind", "chat" },
+					  { "model", "fake-model" },
+					  { "messages", "[]" } };
+	const struct weir_gateway *gateway = weir_gateway_extension(WEIR_HOST_GATEWAY);
+	struct fixture f;
+
+	for (uint32_t credit = 1; credit < 400; credit = credit * 3 + 1) {
+		struct kinds k = { 0 };
+		struct weir_error err;
+		weir_stream *stream;
+		weir_request *r;
+
+		fake_init(&f.fake, 200, 8, 64, 8, 200);
+		f.fake.answers = TRUE;
+		f.fake.end_one_in = 25;
+		start_with(&f, NULL);
+		for (int t = 0; t < 8; t++)
+			for (int i = 0; i < 2; i++)
+				k.text[t][i] = g_string_new(NULL);
+		r = gateway->request_new(&f.h.host, fields, G_N_ELEMENTS(fields), &sampling,
+					 &limits);
+		g_assert_cmpint(
+			gateway->open(&f.h.host, f.h.loop, r, &sink, &k, credit, &stream, &err), ==,
+			WEIR_OK);
+		for (guint seen = 0; k.n_ends == 0;) {
+			harness_dispatch(&f.h, 20);
+			if (k.n_ends == 0 && k.n_events > seen)
+				weir_stream_grant(stream, k.n_events - seen);
+			seen = k.n_events;
+		}
+		g_assert_cmpint(k.status, ==, WEIR_OK);
+		for (int i = 0; i < 2; i++) {
+			GString *content = k.text[WEIR_EVENT_TEXT][i];
+
+			g_assert_cmpuint(k.n_tokens[i], ==, k.ends[i].n_output);
+			g_assert_true(g_str_has_suffix(content->str, "."));
+			g_string_truncate(content, content->len - 1);
+			g_assert_cmpstr(k.text[WEIR_EVENT_REASONING][i]->str, ==, content->str);
+			g_assert_cmpuint(k.text[WEIR_EVENT_TOOL][i]->len, >, 0);
+			if (k.ends[i].n_output < 30)
+				g_assert_cmpuint(k.ends[i].finish, ==, WEIR_FINISH_TOOL);
+		}
+		for (int t = 0; t < 8; t++)
+			for (int i = 0; i < 2; i++)
+				g_string_free(k.text[t][i], TRUE);
+		stop(&f, true);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -644,5 +735,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/scheduler/failures", test_failures);
 	g_test_add_func("/scheduler/load-failure", test_load_failure);
 	g_test_add_func("/scheduler/cancel-and-stop", test_cancel_and_stop);
+	g_test_add_func("/scheduler/parts", test_parts);
 	return g_test_run();
 }

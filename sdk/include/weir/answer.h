@@ -26,13 +26,19 @@ enum weir_answer_part {
 
 struct weir_answer_api {
 	uint32_t size, reserved;
-	/* context: the object that encode_chat() got, with tool_choice and parallel_tool_calls
-	 * beside it; id: the request's, from which call ids are made. *ret NULL and OK: this
-	 * model's text is plain. ret_grammar: a spec (weir/grammar.h), to be freed with free(),
-	 * when tool_choice demands a call (required, a named function); else NULL. INVALID: no such
-	 * function. [worker] */
+	/* context: the object that encode_chat() got, with "tool_choice", "parallel_tool_calls" and
+	 * "reasoning" (the request's fields of these names, where given) beside it; id: the
+	 * request's, from which call ids are made. *ret NULL and OK: this model's text is plain.
+	 * When tool_choice demands a call (required, a named function): *ret_prefix goes behind the
+	 * prompt, with control tokens recognised, as if the model had begun so (the reader knows of
+	 * it), and *ret_grammar is a spec (weir/grammar.h) for what follows; either may be NULL;
+	 * both are freed with free(). INVALID: no such function. [worker] */
 	weir_status (*open)(struct weir_instance *, struct weir_str context, struct weir_str id,
-			    weir_answer **ret, char **ret_grammar, struct weir_error *err);
+			    weir_answer **ret, char **ret_prefix, char **ret_grammar,
+			    struct weir_error *err);
+	/* This control token belongs to the notation: feed() wants its text, which is else left out
+	 * of an answer. [any] */
+	bool (*shows)(struct weir_instance *, int32_t token);
 	/* Calls part() for each part of the text. [any] */
 	void (*feed)(weir_answer *, struct weir_str text,
 		     void (*part)(void *data, uint32_t kind, struct weir_str text), void *data);
