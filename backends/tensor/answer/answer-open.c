@@ -268,6 +268,7 @@ weir_status weir_answer_open(const struct weir_answer_notation *n, struct weir_s
 {
 	struct weir_text prefix = { 0 }, grammar = { 0 };
 	weir_answer *a = calloc(1, sizeof(*a));
+	size_t at = 0;
 	weir_status s;
 
 	*ret = NULL;
@@ -275,8 +276,13 @@ weir_status weir_answer_open(const struct weir_answer_notation *n, struct weir_s
 	if (!a)
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for an answer");
 	a->n = *n;
+	/* Of "chatcmpl-1234" the number. */
+	for (size_t i = 0; i < id.len; i++)
+		if (id.data[i] == '-')
+			at = i + 1;
+	id.len -= at;
 	if (id.len > 0)
-		memcpy(a->id, id.data, id.len < sizeof(a->id) ? id.len : sizeof(a->id) - 1);
+		memcpy(a->id, id.data + at, id.len < sizeof(a->id) ? id.len : sizeof(a->id) - 1);
 	s = weir_json_read(context, &a->context, err);
 	if (s == WEIR_OK)
 		s = set_up(a, tail, &prefix, &grammar, err);
