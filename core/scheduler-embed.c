@@ -85,7 +85,8 @@ void weir_embed_engine_free(struct weir_embed_engine *e)
 struct reader {
 	const struct weir_scheduler *s;
 	struct weir_embed_work *work;
-	const char *param, *what; /* "inputs", "input" */
+	const char *field, *param; /* "inputs"; "input", as clients know it */
+	const char *what;          /* of one text, for messages */
 	struct weir_error *err;
 };
 
@@ -186,7 +187,7 @@ static weir_status add_ids(struct reader *r, guint i, JsonArray *array)
 static weir_status read_list(struct reader *r, JsonParser *parser, const weir_request *request,
 			     JsonArray **ret)
 {
-	struct weir_str json = weir_request_field(request, r->param);
+	struct weir_str json = weir_request_field(request, r->field);
 	JsonNode *root = NULL;
 	guint n;
 
@@ -291,7 +292,8 @@ weir_status weir_scheduler_prepare_embed(struct weir_scheduler *s, struct weir_j
 {
 	bool rerank = weir_request_is(job->request, "kind", "rerank");
 	struct reader r = { .s = s,
-			    .param = rerank ? "documents" : "inputs",
+			    .field = rerank ? "documents" : "inputs",
+			    .param = rerank ? "documents" : "input",
 			    .what = rerank ? "document" : "input",
 			    .err = err };
 	weir_status status;

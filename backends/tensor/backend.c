@@ -46,7 +46,7 @@ struct weir_tensor_backend {
 	struct weir_drafter *drafter; /* or NULL */
 	struct weir_grammar_engine *grammars;
 	struct weir_stepper *stepper;
-	struct weir_tensor_embedder *embedder; /* encoders have no other than this */
+	struct weir_tensor_embedder *embedder; /* NULL: the device cannot; all that encoders have */
 	struct weir_tokenizer tokenizer;
 	char name[128], summary[96];
 	_Atomic bool loaded;
@@ -230,7 +230,7 @@ static bool is_encoder(const struct weir_tensor_backend *b)
 	return b->hparams.arch && b->hparams.arch->flags & WEIR_ARCH_ENCODER;
 }
 
-static weir_status make_encoder(struct weir_tensor_backend *b, struct weir_error *err)
+static weir_status make_embedder(struct weir_tensor_backend *b, struct weir_error *err)
 {
 	struct weir_tensor_embedder_config c = { .gguf = b->gguf,
 						 .hparams = &b->hparams,
@@ -240,8 +240,20 @@ static weir_status make_encoder(struct weir_tensor_backend *b, struct weir_error
 						 .n_ctx = b->conf.n_ctx,
 						 .max_batch_tokens = b->conf.max_batch_tokens,
 						 .sep = weir_vocab_ext_sep(b->vocab) };
+	struct weir_error why = { 0 };
+	weir_status s;
 
-	return weir_tensor_embedder_encoder(&c, &b->embedder, err);
+	if (is_encoder(b))
+		return weir_tensor_embedder_encoder(&c, &b->embedder, err);
+	c.n_ctx = b->plan.n_ctx;
+	s = weir_tensor_embedder_decoder(&c, b->weights, &b->embedder, &why);
+	if (s == WEIR_E_UNSUPPORTED) {
+		weir_host_logf(&b->log, WEIR_LOG_INFO, "no embeddings: %s", why.text);
+		return WEIR_OK;
+	}
+	if (s < 0 && err)
+		*err = why;
+	return s;
 }
 
 static void log_encoder(const struct weir_tensor_backend *b, const struct weir_embedder_info *info)
@@ -299,7 +311,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)))
 		goto fail;
 	if (is_encoder(b)) {
-		s = make_encoder(b, err);
+		s = make_embedder(b, err);
 		if (s < 0)
 			goto fail;
 		describe_encoder(b, ret);
@@ -309,7 +321,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 				   &b->weights, err)) ||
 	    (s = weir_lora_load(&b->conf, &b->hparams, b->device, b->instance, &b->log, &b->lora,
 				err)) ||
-	    (s = make_cache(b, err)) || (s = make_stepper(b, err)) ||
+	    (s = make_cache(b, err)) || (s = make_stepper(b, err)) || (s = make_embedder(b, err)) ||
 	    (s = weir_grammar_ext_new(b->vocab, b->hparams.n_vocab, &b->grammars, err)))
 		goto fail;
 	name_model(b, b->weights->main_type, b->weights->n_params);

@@ -4,7 +4,7 @@
  * whose program for embeddings is compiled when the first text comes.
  *
  * Made and freed by backend.c (load on a worker, free on main); info() on any thread once it is
- * made, run() on the step's.
+ * made, run() on the step's. A decoder's embeddings cost nothing until they are asked for.
  */
 #ifndef WEIR_TENSOR_EMBEDDER_H
 #define WEIR_TENSOR_EMBEDDER_H
@@ -13,6 +13,7 @@
 
 #include "hparams.h"
 #include "host-log.h"
+#include "weights.h"
 
 struct weir_tensor_embedder;
 
@@ -31,6 +32,14 @@ struct weir_tensor_embedder_config { /* lent for the call; what it points to out
 /* Loads an encoder's weights and compiles its program. Errors: as weir_encoder_weights_load() and
  * weir_graph_encoder_build(). */
 weir_status weir_tensor_embedder_encoder(const struct weir_tensor_embedder_config *c,
+					 struct weir_tensor_embedder **ret, struct weir_error *err);
+
+/* For a decoder whose weights are loaded; w outlives the embedder, c->n_ctx is its sequences'
+ * length. Pooling is what the file says; else the last token's row where texts end with an end
+ * token, else the mean. A text has at most 8192 tokens, or a step's if these are more.
+ * Errors: UNSUPPORTED (the device lacks an operation, or the file asks for scores), EXHAUSTED. */
+weir_status weir_tensor_embedder_decoder(const struct weir_tensor_embedder_config *c,
+					 const struct weir_weights *w,
 					 struct weir_tensor_embedder **ret, struct weir_error *err);
 
 void weir_tensor_embedder_free(struct weir_tensor_embedder *e); /* NULL is fine */

@@ -1,8 +1,10 @@
 /*
- * graph.c - builds a model's program; see graph.h. Called once, on a worker.
+ * graph.c - builds a model's programs; see graph.h.
  */
 #include "graph.h"
 #include "fail.h"
+
+#include <weir/backend.h>
 
 #include <assert.h>
 #include <stdlib.h>
@@ -11,7 +13,8 @@
 struct builder {
 	const struct weir_hparams *h;
 	const struct weir_weights *w;
-	const struct weir_cache *cache;
+	const struct weir_cache
+		*cache; /* NULL: embeddings; attention is to the step's own tokens */
 	const struct weir_lora *lora;
 	struct weir_tensor *tensors;
 	struct weir_op *ops;
@@ -45,10 +48,13 @@ static uint32_t weight(struct builder *b, weir_buffer *buffer)
 	return buffer ? add_tensor(b, t) : WEIR_NO_TENSOR;
 }
 
-static uint32_t kv(struct builder *b, weir_buffer *buffer)
+static uint32_t kv(struct builder *b, weir_buffer *const *buffers, uint32_t layer)
 {
-	struct weir_tensor t = { .kind = WEIR_TENSOR_KV, .buffer = buffer };
+	struct weir_tensor t = { .kind = WEIR_TENSOR_KV };
 
+	if (!b->cache)
+		return WEIR_NO_TENSOR;
+	t.buffer = buffers[layer];
 	return add_tensor(b, t);
 }
 
@@ -198,20 +204,24 @@ static void rope_kv(struct builder *b, uint32_t layer, uint32_t kc, uint32_t vc)
 	const struct weir_hparams_rope *rope =
 		weir_hparams_is_local(h, layer) ? &h->local_rope : &h->rope;
 	weir_buffer *const *t = b->w->layers[layer].tensor;
-	struct weir_op *op = add_op(b, WEIR_OP_ROPE_KV, WEIR_NO_TENSOR);
+	bool turns = weir_hparams_has_rope(h, layer);
+	struct weir_op *op;
 
+	if (!b->cache && !turns && !t[WEIR_LAYER_Q_NORM] && !t[WEIR_LAYER_K_NORM])
+		return;
+	op = add_op(b, WEIR_OP_ROPE_KV, WEIR_NO_TENSOR);
 	op->src[0] = b->q;
 	op->src[1] = b->k;
-	op->src[2] = b->v;
+	op->src[2] = b->cache ? b->v : WEIR_NO_TENSOR;
 	op->src[3] = kc;
 	op->src[4] = vc;
 	op->src[5] = weight(b, t[WEIR_LAYER_Q_NORM]);
 	op->src[6] = weight(b, t[WEIR_LAYER_K_NORM]);
-	op->src[7] = weir_hparams_has_rope(h, layer) ? weight(b, rope_factors(b)) : WEIR_NO_TENSOR;
+	op->src[7] = turns ? weight(b, rope_factors(b)) : WEIR_NO_TENSOR;
 	op->i[0] = (int32_t)h->n_heads;
 	op->i[1] = (int32_t)h->n_kv_heads;
 	op->i[2] = (int32_t)h->head_size;
-	op->i[3] = weir_hparams_has_rope(h, layer) ? (int32_t)rope->size : 0;
+	op->i[3] = turns ? (int32_t)rope->size : 0;
 	op->i[4] = (int32_t)h->arch->rope;
 	op->i[5] = (int32_t)rope->orig_ctx;
 	op->f[0] = rope->base;
@@ -226,17 +236,19 @@ static void rope_kv(struct builder *b, uint32_t layer, uint32_t kc, uint32_t vc)
 static void attention(struct builder *b, uint32_t layer, uint32_t dst, uint32_t kc, uint32_t vc)
 {
 	const struct weir_hparams *h = b->h;
-	struct weir_op *op = add_op(b, WEIR_OP_ATTENTION, dst);
+	struct weir_op *op =
+		add_op(b, b->cache ? WEIR_OP_ATTENTION : WEIR_OP_ATTENTION_PACKED, dst);
 
 	op->src[0] = b->q;
-	op->src[1] = kc;
-	op->src[2] = vc;
+	op->src[1] = b->cache ? kc : b->k;
+	op->src[2] = b->cache ? vc : b->v;
 	op->i[0] = (int32_t)h->n_heads;
 	op->i[1] = (int32_t)h->n_kv_heads;
 	op->i[2] = (int32_t)h->head_size;
 	op->i[3] = weir_hparams_is_local(h, layer) ? (int32_t)h->window : 0;
 	op->f[0] = h->attn_scale;
 	op->f[1] = h->attn_softcap;
+	op->i[4] = b->cache ? 0 : 1;
 }
 
 static void gather(struct builder *b, uint32_t dst, uint32_t src)
@@ -368,25 +380,25 @@ static void add_attention(struct builder *b, const struct lane *l, uint32_t laye
 		      t[WEIR_LAYER_POST_ATTN_NORM]);
 }
 
-static void layer(struct builder *b, uint32_t i, struct lane *all, struct lane *out)
+/* rest: all, or in the last layer the rows that are wanted of it. */
+static void layer(struct builder *b, uint32_t i, struct lane *all, struct lane *rest)
 {
 	weir_buffer *const *t = b->w->layers[i].tensor;
 	bool own = t[WEIR_LAYER_ATTN_NORM_2] != NULL; /* attention's norm is its own */
 	bool one = b->h->parallel && b->h->arch->flags & WEIR_ARCH_ONE_NORM;
-	struct lane *rest = all;
-	uint32_t kc = kv(b, b->cache->k[i]), vc = kv(b, b->cache->v[i]);
+	uint32_t kc = kv(b, b->cache ? b->cache->k : NULL, i);
+	uint32_t vc = kv(b, b->cache ? b->cache->v : NULL, i);
 
 	norm(b, all->norm, all->x, t[own ? WEIR_LAYER_ATTN_NORM_2 : WEIR_LAYER_ATTN_NORM],
 	     t[own ? WEIR_LAYER_ATTN_NORM_2_BIAS : WEIR_LAYER_ATTN_NORM_BIAS]);
 	qkv(b, all->norm, i);
 	rope_kv(b, i, kc, vc);
 	attention(b, i, all->attn, kc, vc);
-	if (i + 1 == b->w->n_layers) {
-		gather(b, out->attn, all->attn);
-		gather(b, out->x, all->x);
+	if (rest != all) {
+		gather(b, rest->attn, all->attn);
+		gather(b, rest->x, all->x);
 		if (one && !own)
-			gather(b, out->norm, all->norm);
-		rest = out;
+			gather(b, rest->norm, all->norm);
 	}
 	if (!b->h->parallel)
 		add_attention(b, rest, i);
@@ -428,26 +440,38 @@ static void embed(struct builder *b, uint32_t dst)
 	op->f[0] = 1.0f;
 }
 
-static uint32_t whole_model(struct builder *b)
+static uint32_t output(struct builder *b, uint32_t rows, uint64_t width)
+{
+	struct weir_tensor t = { .kind = WEIR_TENSOR_OUTPUT, .rows = rows, .width = width };
+
+	return add_tensor(b, t);
+}
+
+/* rows: those whose result is wanted, WEIR_ROWS_*. */
+static uint32_t whole_model(struct builder *b, uint32_t rows)
 {
 	const struct weir_hparams *h = b->h;
-	struct lane all = make_lane(b, WEIR_ROWS_TOKENS), out = make_lane(b, WEIR_ROWS_OUT);
-	struct weir_tensor logits = { .kind = WEIR_TENSOR_OUTPUT,
-				      .rows = WEIR_ROWS_OUT,
-				      .width = h->n_vocab };
+	struct lane all = make_lane(b, WEIR_ROWS_TOKENS), some, *out = &all;
 	uint32_t at;
 
 	b->q = temp(b, WEIR_ROWS_TOKENS, (uint64_t)h->n_heads * h->head_size);
 	b->k = temp(b, WEIR_ROWS_TOKENS, (uint64_t)h->n_kv_heads * h->head_size);
 	b->v = temp(b, WEIR_ROWS_TOKENS, (uint64_t)h->n_kv_heads * h->head_size);
+	if (rows == WEIR_ROWS_OUT) {
+		some = make_lane(b, rows);
+		out = &some;
+	}
 	embed(b, all.x);
 	for (uint32_t i = 0; i < b->w->n_layers; i++)
-		layer(b, i, &all, &out);
-	norm(b, out.norm, out.x, b->w->output_norm, b->w->output_norm_bias);
-	at = add_tensor(b, logits);
-	linear(b, at, out.norm, b->w->output, b->w->output_bias, 0, h->logit_scale);
+		layer(b, i, &all, i + 1 == b->w->n_layers ? out : &all);
+	at = b->cache ? out->norm : output(b, rows, h->n_embd);
+	norm(b, at, out->x, b->w->output_norm, b->w->output_norm_bias);
+	if (!b->cache)
+		return at;
+	at = output(b, rows, h->n_vocab);
+	linear(b, at, out->norm, b->w->output, b->w->output_bias, 0, h->logit_scale);
 	b->ops[b->n_ops - 1].f[1] = h->output_softcap;
-	adapt(b, b->w->n_layers, WEIR_LORA_OUTPUT, out.norm, at, h->logit_scale);
+	adapt(b, b->w->n_layers, WEIR_LORA_OUTPUT, out->norm, at, h->logit_scale);
 	return at;
 }
 
@@ -464,6 +488,8 @@ static const char *op_name(uint32_t code)
 		return "rope and KV write";
 	case WEIR_OP_ATTENTION:
 		return "attention";
+	case WEIR_OP_ATTENTION_PACKED:
+		return "attention without a cache";
 	case WEIR_OP_GATHER:
 		return "gather";
 	case WEIR_OP_MOE:
@@ -497,47 +523,67 @@ static weir_status check_support(const struct builder *b, struct weir_error *err
 	return WEIR_OK;
 }
 
+/* ret_program NULL: only asks whether the device can do it. */
+static weir_status build(struct builder *b, const struct weir_graph_limits *limits, uint32_t rows,
+			 weir_program **ret_program, uint32_t *ret_output, struct weir_error *err)
+{
+	const struct weir_weights *w = b->w;
+	struct weir_program_desc desc = { .size = sizeof(desc),
+					  .max_tokens = limits->max_tokens,
+					  .max_rows = limits->max_rows,
+					  .max_out = limits->max_out };
+	weir_program *program;
+	uint32_t result;
+	weir_status s;
+
+	/* Per layer: two caches, its weights, the rope factors, two matrices of each adapter for
+	 * each place; beside them 19 temporaries, the logits, and the weights of the whole. */
+	b->max_tensors = w->n_layers * (WEIR_LAYER_N + 3) + 32;
+	b->max_tensors += (w->n_layers + 1) * 2 * WEIR_LORA_N * weir_lora_n(b->lora);
+	b->max_ops = w->n_layers * 24 + 8 + (w->n_layers + 1) * WEIR_LORA_N * weir_lora_n(b->lora);
+	b->tensors = calloc(b->max_tensors, sizeof(*b->tensors));
+	b->ops = calloc(b->max_ops, sizeof(*b->ops));
+	if (!b->tensors || !b->ops) {
+		s = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the model's program");
+		goto out;
+	}
+	result = whole_model(b, rows);
+	s = check_support(b, err);
+	if (s != WEIR_OK || !ret_program)
+		goto out;
+	desc.n_tensors = b->n_tensors;
+	desc.n_ops = b->n_ops;
+	desc.tensors = b->tensors;
+	desc.ops = b->ops;
+	s = w->device->program_new(w->instance, &desc, &program, err);
+	if (s < 0)
+		goto out;
+	s = WEIR_OK;
+	*ret_program = program;
+	*ret_output = result;
+out:
+	free(b->tensors);
+	free(b->ops);
+	return s;
+}
+
 weir_status weir_graph_build(const struct weir_hparams *h, const struct weir_weights *w,
 			     const struct weir_cache *cache, const struct weir_lora *lora,
 			     const struct weir_graph_limits *limits, weir_program **ret_program,
 			     uint32_t *ret_logits, struct weir_error *err)
 {
 	struct builder b = { .h = h, .w = w, .cache = cache, .lora = lora, .n_ctx = limits->n_ctx };
-	struct weir_program_desc desc = { .size = sizeof(desc),
-					  .max_tokens = limits->max_tokens,
-					  .max_rows = limits->max_rows,
-					  .max_out = limits->max_out };
-	weir_program *program;
-	uint32_t logits;
-	weir_status s;
 
-	/* Per layer: two caches, its weights, the rope factors, two matrices of each adapter for
-	 * each place; beside them 19 temporaries, the logits, and the weights of the whole. */
-	b.max_tensors = w->n_layers * (WEIR_LAYER_N + 3) + 32;
-	b.max_tensors += (w->n_layers + 1) * 2 * WEIR_LORA_N * weir_lora_n(lora);
-	b.max_ops = w->n_layers * 24 + 8 + (w->n_layers + 1) * WEIR_LORA_N * weir_lora_n(lora);
-	b.tensors = calloc(b.max_tensors, sizeof(*b.tensors));
-	b.ops = calloc(b.max_ops, sizeof(*b.ops));
-	if (!b.tensors || !b.ops) {
-		s = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the model's program");
-		goto out;
-	}
-	logits = whole_model(&b);
-	s = check_support(&b, err);
-	if (s != WEIR_OK)
-		goto out;
-	desc.n_tensors = b.n_tensors;
-	desc.n_ops = b.n_ops;
-	desc.tensors = b.tensors;
-	desc.ops = b.ops;
-	s = w->device->program_new(w->instance, &desc, &program, err);
-	if (s < 0)
-		goto out;
-	s = WEIR_OK;
-	*ret_program = program;
-	*ret_logits = logits;
-out:
-	free(b.tensors);
-	free(b.ops);
-	return s;
+	return build(&b, limits, WEIR_ROWS_OUT, ret_program, ret_logits, err);
+}
+
+weir_status weir_graph_build_embed(const struct weir_hparams *h, const struct weir_weights *w,
+				   const struct weir_graph_limits *limits, uint32_t pooling,
+				   weir_program **ret_program, uint32_t *ret_output,
+				   struct weir_error *err)
+{
+	struct builder b = { .h = h, .w = w, .n_ctx = limits->n_ctx };
+
+	return build(&b, limits, pooling == WEIR_POOLING_MEAN ? WEIR_ROWS_TOKENS : WEIR_ROWS_OUT,
+		     ret_program, ret_output, err);
 }

@@ -159,14 +159,47 @@ static void put_choices(struct call *k, const struct weir_end *end, GString *out
 	g_string_append_c(out, ']');
 }
 
-static void put_generated(struct call *k, const struct weir_end *end, GString *out)
+static void put_about(const struct call *k, GString *out)
 {
-	uint32_t n_prompt = end->n_prompt ? end->n_prompt : k->n_prompt;
 	g_string_append_printf(out, "{\"request\":\"%s\"", k->log_id);
 	if (k->model) {
 		g_string_append(out, ",\"model\":");
 		json_put_cstring(out, k->model);
 	}
+}
+
+/* False: a vector is missing, or holds what is no number. */
+static bool put_vectors(const struct call *k, const struct weir_end *end, GString *out)
+{
+	uint32_t n_prompt = end->n_prompt ? end->n_prompt : k->n_prompt;
+	char number[G_ASCII_DTOSTR_BUF_SIZE];
+	put_about(k, out);
+	g_string_append(out, ",\"embeddings\":[");
+	for (uint32_t i = 0; i < k->n_vectors; i++) {
+		gsize size = 0;
+		const float *x = k->vectors[i] ? g_bytes_get_data(k->vectors[i], &size) : NULL;
+		if (!x)
+			return false;
+		g_string_append(out, i ? ",[" : "[");
+		for (gsize d = 0; d < size / sizeof(*x); d++) {
+			if (!isfinite(x[d]))
+				return false;
+			if (d)
+				g_string_append_c(out, ',');
+			g_string_append(
+				out, g_ascii_formatd(number, sizeof(number), "%.9g", (double)x[d]));
+		}
+		g_string_append_c(out, ']');
+	}
+	g_string_append_printf(out, "],\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u}}",
+			       n_prompt, n_prompt);
+	return true;
+}
+
+static void put_generated(struct call *k, const struct weir_end *end, GString *out)
+{
+	uint32_t n_prompt = end->n_prompt ? end->n_prompt : k->n_prompt;
+	put_about(k, out);
 	put_choices(k, end, out);
 	g_string_append_printf(out,
 			       ",\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,"
@@ -178,12 +211,31 @@ static void put_generated(struct call *k, const struct weir_end *end, GString *o
 	g_string_append_c(out, '}');
 }
 
+/* Takes back what has been written since `before`. */
+static void wrong_result(const struct call *k, size_t before, const char *what, GString *out)
+{
+	static const char text[] = "the backend's answer is not what was asked for";
+	struct rpc_error err;
+	g_string_truncate(out, before);
+	line_logf(k->line, WEIR_LOG_MISBEHAVING, "request %s: a wrong result: %s", k->log_id, what);
+	rpc_fail_status(&err, WEIR_E_INTERNAL, (struct weir_str){ text, sizeof(text) - 1 },
+			(struct weir_str){ NULL, 0 }, 0);
+	rpc_put_error(out, k->id, &err);
+}
+
 void answer_result(struct call *k, const struct weir_end *end, GString *out)
 {
 	size_t before = out->len;
 	struct json_doc d;
 	struct json_fault fault;
 	rpc_put_result(out, k->id);
+	if (k->method == RPC_METHOD_EMBED) {
+		if (put_vectors(k, end, out))
+			rpc_put_end(out);
+		else
+			wrong_result(k, before, "a vector is missing, or is not finite", out);
+		return;
+	}
 	if (k->method & RPC_METHOD_GENERATE) {
 		put_generated(k, end, out);
 		rpc_put_end(out);
@@ -193,14 +245,7 @@ void answer_result(struct call *k, const struct weir_end *end, GString *out)
 		json_put_compact(out, &d, 0);
 		rpc_put_end(out);
 	} else {
-		static const char text[] = "the backend's answer is not what was asked for";
-		struct rpc_error err;
-		g_string_truncate(out, before);
-		line_logf(k->line, WEIR_LOG_MISBEHAVING, "request %s: a result that is no JSON: %s",
-			  k->log_id, fault.what);
-		rpc_fail_status(&err, WEIR_E_INTERNAL, (struct weir_str){ text, sizeof(text) - 1 },
-				(struct weir_str){ NULL, 0 }, 0);
-		rpc_put_error(out, k->id, &err);
+		wrong_result(k, before, fault.what, out);
 	}
 	json_doc_clear(&d);
 }

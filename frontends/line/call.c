@@ -31,6 +31,10 @@ static void call_free(struct call *k)
 		free_string(k->choices[i].tools);
 	}
 	free_string(k->json);
+	for (uint32_t i = 0; i < k->n_vectors; i++)
+		if (k->vectors[i])
+			g_bytes_unref(k->vectors[i]);
+	g_free(k->vectors);
 	g_free(k->choices);
 	g_free(k->model);
 	g_free(k->id);
@@ -88,10 +92,13 @@ void call_detach(struct call *k)
 
 static void too_large(struct call *k)
 {
-	static const char text[] = "the answer is larger than this server keeps: set stream";
+	const char *text = k->method == RPC_METHOD_EMBED
+				   ? "the vectors take more than this server keeps for an answer: "
+				     "send fewer texts in a request"
+				   : "the answer is larger than this server keeps: set stream";
 	struct rpc_error err;
 	struct peer *peer = k->peer;
-	rpc_fail_status(&err, WEIR_E_EXHAUSTED, (struct weir_str){ text, sizeof(text) - 1 },
+	rpc_fail_status(&err, WEIR_E_EXHAUSTED, (struct weir_str){ text, strlen(text) },
 			(struct weir_str){ NULL, 0 }, 0);
 	rpc_put_error(peer_output(peer), k->id, &err);
 	g_hash_table_remove(peer->calls, k->id);
@@ -107,6 +114,9 @@ static void gather(struct call *k, const struct weir_event *e)
 			k->json = g_string_new(NULL);
 		g_string_append_len(k->json, e->text.data, (gssize)e->text.len);
 		k->gathered += e->text.len;
+	} else if (e->type == WEIR_EVENT_VECTOR) {
+		k->vectors[e->value] = g_bytes_new(e->raw.data, e->raw.len);
+		k->gathered += e->raw.len;
 	}
 	if (k->gathered > MAX_GATHERED)
 		too_large(k);
@@ -115,8 +125,12 @@ static void gather(struct call *k, const struct weir_event *e)
 static bool is_expected(const struct call *k, const struct weir_event *e)
 {
 	bool text = e->type >= WEIR_EVENT_TOKEN && e->type <= WEIR_EVENT_TOOL;
-	bool ok = k->method & RPC_METHOD_GENERATE ? text && e->index < k->n_choices
-						  : e->type == WEIR_EVENT_JSON;
+	bool ok = e->type == WEIR_EVENT_JSON;
+	if (k->method & RPC_METHOD_GENERATE)
+		ok = text && e->index < k->n_choices;
+	else if (k->method == RPC_METHOD_EMBED)
+		ok = e->type == WEIR_EVENT_VECTOR && e->value >= 0 && e->value < k->n_vectors &&
+		     !k->vectors[e->value] && e->raw.len % sizeof(float) == 0;
 	if (!ok)
 		line_logf(k->line, WEIR_LOG_MISBEHAVING,
 			  "request %s: event of type %u for choice %u of %u", k->log_id, e->type,
@@ -168,7 +182,7 @@ static void on_end(void *data, weir_stream *stream, const struct weir_end *end)
 /* ---- opening ---- */
 
 struct fields {
-	struct weir_kv list[12];
+	struct weir_kv list[13];
 	size_t n;
 };
 
@@ -204,6 +218,7 @@ static weir_request *make_request(const struct call *k, const struct params *p)
 	add(&f, "template_kwargs", p->template_kwargs);
 	add(&f, "prompt", p->prompt);
 	add(&f, "tokens", p->tokens);
+	add(&f, "inputs", p->inputs);
 	add(&f, "stop", p->stop);
 	add(&f, "options", k->method == RPC_METHOD_TOKENIZE ? options : NULL);
 	add(&f, "header.authorization", bearer);
@@ -231,6 +246,8 @@ static struct call *call_new(struct peer *peer, const struct rpc_request *r, con
 	k->allowance = p->credit;
 	k->n_choices = r->method & RPC_METHOD_GENERATE ? p->limits.n : 0;
 	k->choices = g_new0(struct choice, k->n_choices + 1);
+	k->n_vectors = p->n_inputs;
+	k->vectors = g_new0(GBytes *, k->n_vectors + 1);
 	g_snprintf(k->log_id, sizeof(k->log_id), "line-%" G_GINT64_MODIFIER "x-%" G_GUINT64_FORMAT,
 		   (uint64_t)g_get_real_time() & 0xffffffffffu, ++peer->line->n_ids);
 	return k;

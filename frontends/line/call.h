@@ -34,7 +34,9 @@ struct call {
 	uint32_t n_prompt;
 	uint32_t n_choices;
 	struct choice *choices;
-	GString *json; /* the result of embed, tokenize, detokenize */
+	GString *json;    /* the result of tokenize, detokenize */
+	GBytes **vectors; /* of embed: n_vectors; NULL: not here yet */
+	uint32_t n_vectors;
 	size_t gathered;
 };
 

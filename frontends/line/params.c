@@ -76,7 +76,7 @@ static bool ids_only(const struct json_doc *d, uint32_t list)
 	return true;
 }
 
-/* A string, or an array of token ids: complete's prompt and embed's input. */
+/* A string, or an array of token ids. */
 static bool read_prompt(struct params *p, const struct json_doc *d, uint32_t node,
 			struct rpc_error *err)
 {
@@ -92,10 +92,24 @@ static bool read_prompt(struct params *p, const struct json_doc *d, uint32_t nod
 static bool read_input(struct params *p, const struct json_doc *d, uint32_t node,
 		       struct rpc_error *err)
 {
-	if (read_prompt(p, d, node, err))
+	bool list = json_type_of(d, node) == JSON_TYPE_ARRAY;
+	uint32_t n = list ? json_count(d, node) : 1;
+	if (n > 0 && (json_type_of(d, node) == JSON_TYPE_STRING || ids_only(d, node))) {
+		struct weir_str one = json_span(d, node);
+		p->inputs = g_strdup_printf("[%.*s]", (int)one.len, one.data);
+		p->n_inputs = 1;
 		return true;
-	return bad(err, "input",
-		   "input must be a string or an array of token ids: send a request for each text");
+	}
+	bool ok = list && n > 0;
+	for (uint32_t i = node + 1; ok && i < d->nodes[node].next; i = d->nodes[i].next)
+		ok = json_type_of(d, i) == JSON_TYPE_STRING ||
+		     (ids_only(d, i) && json_count(d, i) > 0);
+	if (!ok)
+		return bad(err, "input",
+			   "input must be a string or an array of token ids, or an array of these");
+	p->inputs = span_text(d, node);
+	p->n_inputs = n;
+	return true;
 }
 
 static bool read_text(struct params *p, const struct json_doc *d, uint32_t node,
@@ -403,7 +417,7 @@ static bool check(const struct params *p, uint32_t method, struct rpc_error *err
 	case RPC_METHOD_TOKENIZE:
 		return require(p->prompt, "prompt", err);
 	case RPC_METHOD_EMBED:
-		return require(p->prompt || p->tokens, "input", err);
+		return require(p->inputs, "input", err);
 	case RPC_METHOD_DETOKENIZE:
 		return require(p->tokens, "tokens", err);
 	case RPC_METHOD_CANCEL:
@@ -448,6 +462,7 @@ void params_clear(struct params *p)
 	g_free(p->stop);
 	g_free(p->prompt);
 	g_free(p->tokens);
+	g_free(p->inputs);
 	g_free(p->id);
 	*p = (struct params){ .stream = false };
 }

@@ -25,7 +25,9 @@ struct params {
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON */
 	char *prompt;
 	char *tokens; /* JSON array of ids */
-	char *id;     /* cancel, grant: as rpc_request.id */
+	char *inputs; /* embed: JSON array of strings and arrays of ids */
+	uint32_t n_inputs;
+	char *id; /* cancel, grant: as rpc_request.id */
 };
 
 enum param_type {

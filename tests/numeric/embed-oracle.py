@@ -22,6 +22,7 @@ try:
     import numpy as np
     import torch
 
+    from tiny_decoders import decoder
     from tiny_encoders import CLS, LAST, MEAN, RANK, TinyBert, TinyNomic
 except ImportError as missing:
     print(f"skipped: {missing}; set WEIR_TEST_PYTHON to a Python with torch, transformers, gguf")
@@ -47,6 +48,42 @@ CASES = [
     ("cpu", TinyBert("f16", kind="F16"), HALF),
     ("cpu", TinyBert("q8_0", kind="Q8_0", embd=128, ff=256), INT8),
     ("cpu", TinyNomic("nomic-q8_0", kind="Q8_0", embd=128, ff=256, pooling=CLS), INT8),
+    # Decoders: what each does differently in a layer, the three poolings, texts of one token.
+    ("scalar", decoder("llama-small", embd=64, ff=96, kv_heads=2), F32),
+    ("scalar", decoder("gemma2-small", "gemma2", LAST, embd=64, ff=96, kv_heads=2, window=20,
+                       attn_cap=2.0, output_cap=3.0), F32),
+    ("scalar", decoder("qwen3-small", "qwen3", LAST, embd=48, ff=96, kv_heads=2, head_dim=32), F32),
+    ("cpu", decoder("llama"), F32),
+    ("cpu", decoder("llama-last", pooling=LAST, kv_heads=2, tied=True, bias=True), F32),
+    ("cpu", decoder("llama-cls", pooling=CLS, kv_heads=1, heads=8), F32),
+    ("cpu", decoder("llama-eos", pooling=None, ends=True), F32),
+    ("cpu", decoder("llama-silent", pooling=None), F32),
+    ("cpu", decoder("llama-one-layer", layers=1, pooling=LAST), F32),
+    ("cpu", decoder("llama-yarn", rope={"rope_type": "yarn", "factor": 4.0,
+                                        "original_max_position_embeddings": 64}), F32),
+    ("cpu", decoder("qwen2", "qwen2", kv_heads=2, base=1e6), F32),
+    ("cpu", decoder("qwen3", "qwen3", LAST, kv_heads=2, head_dim=96, base=1e6), F32),
+    ("cpu", decoder("phi3-window", "phi3", kv_heads=2, window=20), F32),
+    ("cpu", decoder("gemma2", "gemma2", layers=3, kv_heads=2, head_dim=96, window=20, attn_cap=2.0,
+                    output_cap=3.0, scalar=50), F32),
+    ("cpu", decoder("gemma3", "gemma3", LAST, layers=7, kv_heads=2, head_dim=96, window=20), F32),
+    ("cpu", decoder("mixtral", "mixtral", kv_heads=2, ff=208), F32),
+    ("cpu", decoder("qwen3moe", "qwen3moe", LAST, kv_heads=2, head_dim=96, experts=32, used=8,
+                    ff_expert=96), F32),
+    ("cpu", decoder("qwen2moe", "qwen2moe", kv_heads=2, experts=16, used=4, ff_expert=112,
+                    ff_shared=208), F32),
+    ("cpu", decoder("granite", "granite", kv_heads=2), F32),
+    ("cpu", decoder("smollm3", "smollm3", LAST, layers=5, kv_heads=2), F32),
+    ("cpu", decoder("bitnet", "bitnet-b1.58", kv_heads=2, tied=True), F32),
+    ("cpu", decoder("starcoder2", "starcoder2", kv_heads=2), F32),
+    ("cpu", decoder("gptneox", "gptneox", LAST), F32),
+    ("cpu", decoder("falcon-7b", "falcon", LAST, kv_heads=1), F32),
+    ("cpu", decoder("falcon-40b", "falcon", LAST, two=True, heads=8, kv_heads=2), F32),
+    ("cpu", decoder("phi2", "phi2", LAST), F32),
+    ("cpu", decoder("gpt2", "gpt2"), F32),
+    ("cpu", decoder("llama-f16", kind="F16", kv_heads=2), HALF),
+    ("cpu", decoder("llama-q8_0", kind="Q8_0", kv_heads=2), INT8),
+    ("cpu", decoder("qwen2-q4_k", "qwen2", LAST, kind="Q4_K", kv_heads=2), INT8),
 ]
 
 
@@ -59,6 +96,8 @@ def plugin(device):
 def texts_of(model):
     rng = np.random.default_rng(8)
     lengths = [1, 2, 15, 16, 17, 40, 80, 33, 3, 64, 5]
+    if not isinstance(model, TinyBert):
+        lengths += [130, 1, 213]  # longer than a step: the program is made anew
     texts = [rng.integers(3, model.vocab, min(n, model.context)).tolist() for n in lengths]
     for text in texts[5:8]:  # pairs
         text[0], text[len(text) // 2], text[-1] = 1, 2, 2

@@ -208,7 +208,7 @@ struct weir_device {
 			  weir_buffer **ret, struct weir_error *);
 	void (*buffer_free)(struct weir_instance *, weir_buffer *);
 	weir_status (*program_new)(struct weir_instance *, const struct weir_program_desc *,
-				   weir_program **ret, struct weir_error *); /* [worker] */
+				   weir_program **ret, struct weir_error *); /* [worker, step] */
 	void (*program_free)(struct weir_instance *, weir_program *);
 	/* Queues one step; wait() ends it. CANCELLED after interrupt(). [step] */
 	weir_status (*run)(struct weir_instance *, weir_program *, const struct weir_device_batch *,
