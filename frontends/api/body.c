@@ -64,7 +64,7 @@ static void read_model(struct api_body *b, JsonObject *o, struct api_error_list 
 		return;
 	}
 	const char *name = node ? json_node_get_string(node) : "";
-	if (!name[0] && needed)
+	if (!name[0] && (needed || node))
 		api_error_missing(errors, "model");
 	else if (strlen(name) > MAX_MODEL)
 		api_error_field(errors, NULL, "model", "model must have at most %d bytes",

@@ -64,11 +64,15 @@ static struct listing find(struct conn *c, size_t n)
 {
 	const struct http *h = c->plane->http;
 	const char *name = c->req->path + strlen("/v1/models/");
-	g_autofree char *part = g_strndup(name, strlen(name) - n);
+	size_t len = strlen(name);
+	if (len <= n) /* /v1/models/load names no model */
+		return (struct listing){ .wanted = NULL };
+	g_autofree char *part = g_strndup(name, len - n);
 	g_autofree char *id = g_uri_unescape_string(part, NULL);
 	struct listing l = { .wanted = id };
 	if (id && g_utf8_validate(id, -1, NULL))
 		h->api.gateway->models(h->api.host, each, &l);
+	l.wanted = NULL;
 	return l;
 }
 
@@ -84,13 +88,7 @@ static void respond_not_found(struct conn *c)
 static void handle_change(struct conn *c)
 {
 	const char *path = c->req->path;
-	size_t n = g_str_has_suffix(path, "/load")     ? strlen("/load")
-		   : g_str_has_suffix(path, "/unload") ? strlen("/unload")
-						       : 0;
-	if (n == 0) {
-		respond_not_found(c);
-		return;
-	}
+	size_t n = g_str_has_suffix(path, "/load") ? strlen("/load") : strlen("/unload");
 	struct listing l = find(c, n);
 	if (l.found)
 		conn_respond_error(c, 501, "not_supported",

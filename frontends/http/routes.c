@@ -83,11 +83,22 @@ static const struct route *find(const struct http *h, const char *path)
 	return NULL;
 }
 
-static bool allows(const struct route *r, const char *method)
+/* Of a model one asks by GET, and wants it loaded or unloaded by POST. */
+static uint32_t methods_of(const struct route *r, const char *path)
 {
+	if (r->run != handle_model)
+		return r->methods;
+	return g_str_has_suffix(path, "/load") || g_str_has_suffix(path, "/unload")
+		       ? ROUTE_METHOD_POST
+		       : ROUTE_METHOD_GET;
+}
+
+static bool allows(const struct route *r, const char *path, const char *method)
+{
+	uint32_t methods = methods_of(r, path);
 	if (strcmp(method, "POST") == 0)
-		return r->methods & ROUTE_METHOD_POST;
-	return (r->methods & ROUTE_METHOD_GET) &&
+		return methods & ROUTE_METHOD_POST;
+	return (methods & ROUTE_METHOD_GET) &&
 	       (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
 }
 
@@ -106,22 +117,23 @@ int routes_refuses(const struct http *h, const struct http_request *r)
 	const struct route *route = find(h, r->path);
 	if (!route)
 		return is_page(h, r->path) ? 405 : 404;
-	return allows(route, r->method) ? 0 : 405;
+	return allows(route, r->path, r->method) ? 0 : 405;
 }
 
-static const char *allow_line(const struct route *r)
+static const char *allow_line(const struct route *r, const char *path)
 {
 	static const char *const lines[] = { "Allow: OPTIONS\r\n", "Allow: GET, HEAD, OPTIONS\r\n",
 					     "Allow: POST, OPTIONS\r\n",
 					     "Allow: GET, HEAD, POST, OPTIONS\r\n" };
-	return lines[r->methods & (ROUTE_METHOD_GET | ROUTE_METHOD_POST)];
+	return lines[methods_of(r, path) & (ROUTE_METHOD_GET | ROUTE_METHOD_POST)];
 }
 
 static void answer_options(struct conn *c, const struct route *r)
 {
 	if (!http_request_header(c->req, "access-control-request-method") ||
 	    !c->plane->http->config.cors_origins) {
-		conn_respond(c, 204, NULL, NULL, 0, r ? allow_line(r) : "Allow: GET, HEAD\r\n");
+		conn_respond(c, 204, NULL, NULL, 0,
+			     r ? allow_line(r, c->req->path) : "Allow: GET, HEAD\r\n");
 		return;
 	}
 	const char *wanted = http_request_header(c->req, "access-control-request-headers");
@@ -163,12 +175,12 @@ void routes_dispatch(struct conn *c)
 		lend(c);
 	} else if (!r) {
 		conn_respond_error(c, 404, NULL, "endpoint not found");
-	} else if (!allows(r, method)) {
+	} else if (!allows(r, path, method)) {
 		struct api_error e;
 		struct buf b = { NULL, 0, 0 };
 		api_error_set(&e, 405, NULL, "method not allowed");
 		api_error_body(&b, &e, 1, h->api.config.profile);
-		conn_respond(c, 405, "application/json", b.data, b.len, allow_line(r));
+		conn_respond(c, 405, "application/json", b.data, b.len, allow_line(r, path));
 		buf_free(&b);
 	} else {
 		r->run(c);

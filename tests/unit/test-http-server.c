@@ -49,6 +49,22 @@ static void test_routes(void)
 		{ "POST /admin/reload", 404, NULL }, /* not enabled */
 		{ "GET /", 200, "<a href=\"/v1/models\">" },
 		{ "HEAD /", 200, "Content-Type: text/html" },
+		{ "POST /v1/models/a%2Fb/load", 501, "\"code\":\"not_supported\"" },
+		{ "POST /v1/models/weir-demo/unload", 501, "when the server starts" },
+		{ "POST /v1/models/none/load", 404, "\"message\":\"model not found\"" },
+		{ "POST /v1/models/load", 404, "\"message\":\"model not found\"" },
+		{ "POST /v1/models//load", 404, "\"message\":\"model not found\"" },
+		{ "POST /v1/models/%ff/unload", 404, "\"message\":\"model not found\"" },
+		{ "POST /v1/models/weir-demo", 405, "Allow: GET, HEAD, OPTIONS\r\n" },
+		{ "GET /v1/models/weir-demo/load", 405, "Allow: POST, OPTIONS\r\n" },
+		{ "QUERY /v1/models", 405, "Allow: GET, HEAD, OPTIONS\r\n" },
+		{ "GET /version", 200, "{\"version\":\"" WEIR_VERSION "\"}" },
+		{ "GET /props", 200, "\"models\":[\"weir-demo\",\"a/b\"]" },
+		{ "GET /openapi.json", 200, "\"openapi\" : \"3.1.0\"" },
+		{ "GET /docs", 200, "Content-Security-Policy: default-src 'none'" },
+		{ "GET /docs/init.js", 200, "url: '/openapi.json'" },
+		{ "GET /docs/swagger-ui.css", 404, "endpoint not found" }, /* no package */
+		{ "GET /docs/../docs", 404, NULL },
 		{ "OPTIONS /v1/models", 204, "Allow: GET, HEAD, OPTIONS\r\n" },
 	};
 	struct harness h;

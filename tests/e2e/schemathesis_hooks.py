@@ -1,0 +1,46 @@
+"""What the OpenAPI document says in words only: fields that exclude or need each other, and token ids that exist.
+Loaded by schemathesis (SCHEMATHESIS_HOOKS); cases that break these rules are not sent, since whether they are
+valid is not for the schema to say. tests/unit/test-api-bodies.c has them all."""
+import schemathesis
+
+FORMS = ("response_format", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+         "grammar", "json_schema")
+
+
+def is_form(name, value):
+    return value is not None and not (name == "response_format" and value == {"type": "text"})
+
+
+def consistent(body):
+    if not isinstance(body, dict):
+        return True
+    forms = [name for name in FORMS if is_form(name, body.get(name))]
+    structured = body.get("structured_outputs")
+    ids = [t for name in ("tokens", "prompt", "input") for t in flat(body.get(name))]
+    return not (len(forms) > 1
+                or isinstance(structured, dict) and len(structured) > 1
+                or body.get("stream_options") is not None and body.get("stream") is not True
+                or body.get("top_logprobs") and body.get("logprobs") is not True
+                or body.get("tool_choice") not in (None, "none", "auto")
+                or (number(body.get("best_of"), 1) < number(body.get("n"), 1) and body.get("best_of") is not None)
+                or number(body.get("best_of"), 1) > number(body.get("n"), 1) and body.get("stream")
+                or body.get("echo") and (body.get("logprobs") is not None or ids)
+                or any(isinstance(t, (int, float)) and t > 200 for t in ids)
+                or "guided_json" in forms and isinstance(body["guided_json"], str)
+                or isinstance(structured, dict) and isinstance(structured.get("json"), str))
+
+
+def number(value, otherwise):
+    return value if isinstance(value, (int, float)) else otherwise
+
+
+def flat(value):
+    if isinstance(value, list):
+        return [t for part in value for t in (flat(part) if isinstance(part, list) else [part])
+                if not isinstance(t, str)]
+    return []
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    return consistent(case.body)
