@@ -9,6 +9,10 @@
 
 #include <math.h>
 
+#define ACTS                                                                                       \
+	((uint32_t)(WEIR_ACT_SILU | WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2 | WEIR_ACT_GELU_ERF |      \
+		    WEIR_ACT_RELU | WEIR_ACT_TANH))
+
 #define REFUSE(...) weir_vk_fail(err, WEIR_E_INVALID, __VA_ARGS__)
 
 static bool is_temp(const struct weir_tensor *t)
@@ -56,11 +60,13 @@ static weir_status check_embed(const struct weir_op *op, const struct weir_tenso
 {
 	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
 	const weir_buffer *table = weight_at(tensors, op->src[0], WEIR_WEIGHT_TABLE);
-	const uint32_t known = WEIR_EMBED_ADD | WEIR_EMBED_POSITION | WEIR_EMBED_FIXED;
+	const uint32_t known =
+		WEIR_EMBED_ADD | WEIR_EMBED_POSITION | WEIR_EMBED_FIXED | WEIR_EMBED_TYPE;
 
 	if (!dst || !table || dst->width != table->n_in || dst->rows != WEIR_ROWS_TOKENS)
 		return REFUSE("EMBED: needs a table and rows of tokens of its width");
-	if (op->flags & ~known)
+	if (op->flags & ~known ||
+	    __builtin_popcount(op->flags & known & ~(uint32_t)WEIR_EMBED_ADD) > 1)
 		return REFUSE("EMBED: unknown flags 0x%x", op->flags);
 	if (op->i[0] < 0 || (op->flags & WEIR_EMBED_FIXED && (uint64_t)op->i[0] >= table->n_out))
 		return REFUSE("EMBED: row %d of %llu", op->i[0], (unsigned long long)table->n_out);
@@ -98,15 +104,13 @@ static weir_status check_norm(const struct weir_op *op, const struct weir_tensor
 static weir_status check_linear(const struct weir_op *op, const struct weir_tensor *tensors,
 				struct weir_error *err)
 {
-	const uint32_t acts = WEIR_ACT_SILU | WEIR_ACT_GELU_TANH | WEIR_ACT_RELU2 |
-			      WEIR_ACT_GELU_ERF | WEIR_ACT_RELU | WEIR_ACT_TANH;
 	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
 	bool glu = op->flags & WEIR_LINEAR_GLU, quantised[3];
 
 	if (!src || op->i[0] < 1 || op->i[0] > 3 || (glu && op->i[0] != 2))
 		return REFUSE("LINEAR: no source, or %d matrices", op->i[0]);
-	if (op->flags & ~(acts | WEIR_LINEAR_ADD | WEIR_LINEAR_GLU) ||
-	    __builtin_popcount(op->flags & acts) > 1)
+	if (op->flags & ~(ACTS | WEIR_LINEAR_ADD | WEIR_LINEAR_GLU) ||
+	    __builtin_popcount(op->flags & ACTS) > 1)
 		return REFUSE("LINEAR: unknown flags 0x%x", op->flags);
 	if (op->f[0] == 0 || !isfinite(op->f[0]) || !(op->f[1] >= 0))
 		return REFUSE("LINEAR: factor %g (1 changes nothing), softcap %g", (double)op->f[0],
@@ -222,6 +226,111 @@ static weir_status check_attention(const struct weir_op *op, const struct weir_t
 	return WEIR_OK;
 }
 
+static weir_status check_packed(const struct weir_op *op, const struct weir_tensor *tensors,
+				struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *q = temp_at(tensors, op->src[0]);
+	weir_status status = check_heads(op, q, NULL, NULL, err);
+	uint64_t width = (uint64_t)op->i[1] * (uint64_t)op->i[2];
+
+	if (status)
+		return status;
+	for (int k = 1; k < 3; k++) {
+		const struct weir_tensor *t = temp_at(tensors, op->src[k]);
+
+		if (!t || t->width != width || t->rows != WEIR_ROWS_TOKENS ||
+		    op->dst[0] == op->src[k])
+			return REFUSE("ATTENTION_PACKED: k or v is not %d heads of %d, or the "
+				      "result",
+				      op->i[1], op->i[2]);
+	}
+	if (!dst || dst->width != q->width || dst->rows != q->rows || op->dst[0] == op->src[0])
+		return REFUSE("ATTENTION_PACKED: the result is not like q, or is q");
+	if (op->i[3] < 0 || (op->i[4] != 0 && op->i[4] != 1) || !(op->f[1] >= 0))
+		return REFUSE("ATTENTION_PACKED: window %d, causal %d, softcap %g", op->i[3],
+			      op->i[4], (double)op->f[1]);
+	return WEIR_OK;
+}
+
+static weir_status check_moe(const struct weir_op *op, const struct weir_tensor *tensors,
+			     struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
+	const struct weir_tensor *logits = temp_at(tensors, op->src[1]);
+	uint64_t n, n_ff, n_embd;
+	bool gate, up;
+
+	if (op->i[0] < 1 || op->i[1] < 1 || op->i[1] > op->i[0] || op->i[2] < 1)
+		return REFUSE("MOE: %d of %d experts of %d", op->i[1], op->i[0], op->i[2]);
+	if (op->i[1] > (int32_t)WEIR_VK_MAX_CHOICES)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
+				    "MOE: %d experts for a token; the vulkan backend has 1 to %u",
+				    op->i[1], WEIR_VK_MAX_CHOICES);
+	n = (uint64_t)op->i[0];
+	n_ff = (uint64_t)op->i[2];
+	if (!dst || !src || !logits || dst->width != src->width || dst->rows != src->rows ||
+	    logits->width != n || logits->rows != src->rows || op->dst[0] == op->src[0])
+		return REFUSE("MOE: source, logits and result do not go together");
+	n_embd = src->width;
+	for (int m = 0; m < 3; m++) {
+		const weir_buffer *w = weight_at(tensors, op->src[2 + m], WEIR_WEIGHT_MATRIX);
+
+		if (!w || w->n_in != (m < 2 ? n_embd : n_ff) ||
+		    w->n_out != n * (m < 2 ? n_ff : n_embd))
+			return REFUSE("MOE: matrix %d does not hold %llu experts", m,
+				      (unsigned long long)n);
+	}
+	if (op->flags & ~(ACTS | WEIR_MOE_NORM | WEIR_MOE_SIGMOID) || !isfinite(op->f[0]))
+		return REFUSE("MOE: unknown flags 0x%x, or factor %g", op->flags, (double)op->f[0]);
+	gate = weir_vk_type(tensors[op->src[2]].buffer->type)->split;
+	up = weir_vk_type(tensors[op->src[3]].buffer->type)->split;
+	if (gate != up || (weir_vk_type(tensors[op->src[4]].buffer->type)->split && n_ff % 32))
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
+				    "MOE: a gate of floats with a quantised matrix");
+	if (n_ff > 32 * 65535 || n_embd > 32 * 65535)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED, "MOE: experts are too wide");
+	return WEIR_OK;
+}
+
+static weir_status check_lora(const struct weir_op *op, const struct weir_tensor *tensors,
+			      struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *src = temp_at(tensors, op->src[0]);
+	const weir_buffer *a = weight_at(tensors, op->src[1], WEIR_WEIGHT_MATRIX);
+	const weir_buffer *b = weight_at(tensors, op->src[2], WEIR_WEIGHT_MATRIX);
+
+	if (op->i[0] < 1)
+		return REFUSE("LORA: adapter %d", op->i[0]);
+	if (!dst || !src || dst->rows != src->rows || op->dst[0] == op->src[0] || !a || !b ||
+	    a->n_in != src->width || b->n_in != a->n_out || b->n_out != dst->width)
+		return REFUSE("LORA: the two matrices do not lead from source to result");
+	if (b->n_out > 32 * 65535)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED, "LORA: the result is too wide");
+	if (op->flags || !isfinite(op->f[0]))
+		return REFUSE("LORA: unknown flags 0x%x, or factor %g", op->flags,
+			      (double)op->f[0]);
+	return WEIR_OK;
+}
+
+static weir_status check_glu(const struct weir_op *op, const struct weir_tensor *tensors,
+			     struct weir_error *err)
+{
+	const struct weir_tensor *dst = temp_at(tensors, op->dst[0]);
+	const struct weir_tensor *gate = temp_at(tensors, op->src[0]);
+	const struct weir_tensor *up = temp_at(tensors, op->src[1]);
+
+	if (!dst || !gate || gate->width != dst->width || gate->rows != dst->rows ||
+	    (op->src[1] != WEIR_NO_TENSOR &&
+	     (!up || up->width != dst->width || up->rows != dst->rows)))
+		return REFUSE("GLU: gate, up and result differ in shape");
+	if (op->flags & ~ACTS || __builtin_popcount(op->flags & ACTS) > 1)
+		return REFUSE("GLU: unknown flags 0x%x", op->flags);
+	return WEIR_OK;
+}
+
 weir_status weir_vk_op_check(const struct weir_op *op, const struct weir_tensor *tensors,
 			     struct weir_error *err)
 {
@@ -245,6 +354,14 @@ weir_status weir_vk_op_check(const struct weir_op *op, const struct weir_tensor 
 		    dst->rows != WEIR_ROWS_OUT)
 			return REFUSE("GATHER: leads from rows of tokens to rows of output");
 		return WEIR_OK;
+	case WEIR_OP_ATTENTION_PACKED:
+		return check_packed(op, tensors, err);
+	case WEIR_OP_MOE:
+		return check_moe(op, tensors, err);
+	case WEIR_OP_LORA:
+		return check_lora(op, tensors, err);
+	case WEIR_OP_GLU:
+		return check_glu(op, tensors, err);
 	default:
 		return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
 				    "the vulkan backend has no operation %u", op->code);

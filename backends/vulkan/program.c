@@ -37,7 +37,8 @@ static bool op_adds(const struct weir_op *op)
 {
 	return (op->code == WEIR_OP_LINEAR && op->flags & WEIR_LINEAR_ADD) ||
 	       (op->code == WEIR_OP_NORM && op->flags & WEIR_NORM_ADD) ||
-	       (op->code == WEIR_OP_EMBED && op->flags & WEIR_EMBED_ADD);
+	       (op->code == WEIR_OP_EMBED && op->flags & WEIR_EMBED_ADD) ||
+	       op->code == WEIR_OP_MOE || op->code == WEIR_OP_LORA;
 }
 
 /* Can the op's shader quantise what it writes? */
@@ -46,11 +47,13 @@ static bool op_quantises(const struct weir_op *op, const struct weir_tensor *ten
 	switch (op->code) {
 	case WEIR_OP_LINEAR:
 	case WEIR_OP_GATHER:
+	case WEIR_OP_GLU:
 		return tensors[op->dst[0]].width % 32 == 0;
 	case WEIR_OP_NORM:
 		return !(op->flags & WEIR_NORM_ADD) &&
 		       (op->i[0] ? (uint64_t)op->i[0] : tensors[op->dst[0]].width) % 32 == 0;
 	case WEIR_OP_ATTENTION:
+	case WEIR_OP_ATTENTION_PACKED:
 		return op->i[2] % 32 == 0;
 	default:
 		return false;
@@ -106,6 +109,22 @@ static weir_status find_wishes(const struct weir_program_desc *desc, struct wish
 		case WEIR_OP_ATTENTION:
 		case WEIR_OP_GATHER:
 			s = wish_for(desc, wishes, i, op->src[0], false, err);
+			break;
+		case WEIR_OP_GLU:
+		case WEIR_OP_ATTENTION_PACKED:
+			for (int k = 0; k < 3 && !s; k++)
+				if (op->src[k] != WEIR_NO_TENSOR)
+					s = wish_for(desc, wishes, i, op->src[k], false, err);
+			break;
+		case WEIR_OP_LORA:
+			s = wish_for(desc, wishes, i, op->src[0], is_quantised(desc, op->src[1]),
+				     err);
+			break;
+		case WEIR_OP_MOE:
+			s = wish_for(desc, wishes, i, op->src[0], is_quantised(desc, op->src[2]),
+				     err);
+			if (!s)
+				s = wish_for(desc, wishes, i, op->src[1], false, err);
 			break;
 		}
 	}
@@ -196,6 +215,11 @@ static void add_table_limits(weir_program *p, const struct weir_op *op,
 
 	if (op->flags & WEIR_EMBED_FIXED)
 		return;
+	if (op->flags & WEIR_EMBED_TYPE) {
+		if (!p->n_types || rows < p->n_types)
+			p->n_types = rows;
+		return;
+	}
 	if (op->flags & WEIR_EMBED_POSITION) {
 		rows = rows > (uint32_t)op->i[0] ? rows - (uint32_t)op->i[0] : 0;
 		if (!p->n_positions || rows < p->n_positions)
@@ -214,6 +238,59 @@ static void add_quantise(weir_program *p, uint32_t t)
 	p->temps[t].want_f32 = p->temps[t].want_q8 = true;
 }
 
+/* A temporary of the device's own, shared by all operations that need one like it. */
+static uint32_t own_temp(weir_program *p, uint32_t rows, uint64_t width, uint32_t multiple, bool q8)
+{
+	struct weir_vk_temp *t;
+	uint32_t i;
+
+	for (i = p->max_temps - p->n_ops * 2; i < p->n_temps; i++) {
+		t = &p->temps[i];
+		if (t->rows == rows && t->width == width && t->multiple == multiple &&
+		    t->want_q8 == q8)
+			return i;
+	}
+	p->temps[p->n_temps] = (struct weir_vk_temp){ .kind = WEIR_TENSOR_TEMP,
+						      .rows = rows,
+						      .width = width,
+						      .multiple = multiple,
+						      .want_f32 = !q8,
+						      .want_q8 = q8 };
+	return p->n_temps++;
+}
+
+/* LORA and MOE as the steps that they take; *step is the last. */
+static struct weir_vk_step *split_op(weir_program *p, const struct weir_op *op,
+				     struct weir_vk_step *step)
+{
+	uint32_t rows = p->temps[op->dst[0]].rows, n, between, choice = 0;
+	bool q8;
+
+	if (op->code == WEIR_OP_LORA) {
+		n = (uint32_t)p->temps[op->src[1]].buffer->n_out;
+		q8 = weir_vk_type(p->temps[op->src[2]].buffer->type)->split;
+		between = own_temp(p, rows, n, 1, q8);
+		step->code = WEIR_VK_STEP_LORA_DOWN;
+	} else {
+		q8 = weir_vk_type(p->temps[op->src[4]].buffer->type)->split;
+		between = own_temp(p, rows, (uint64_t)op->i[2], (uint32_t)op->i[1], q8);
+		choice = own_temp(p, rows, 2, (uint32_t)op->i[1], false);
+		step->code = WEIR_VK_STEP_ROUTE;
+		step->choice = choice;
+		step = &p->steps[p->n_steps++];
+		*step = (struct weir_vk_step){ .code = WEIR_VK_STEP_EXPERTS, .op = *op };
+		step->choice = choice;
+	}
+	step->between = between;
+	step->q8[0] = q8;
+	step->f32[0] = !q8;
+	step = &p->steps[p->n_steps++];
+	*step = (struct weir_vk_step){ .code = op->code, .op = *op };
+	step->between = between;
+	step->choice = choice;
+	return step;
+}
+
 static weir_status copy_ops(weir_program *p, const struct weir_program_desc *desc,
 			    const struct wish *wishes, struct weir_error *err)
 {
@@ -229,7 +306,9 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 		if (op->code == WEIR_OP_ROPE_KV && op->i[3] &&
 		    (s = find_angles(p, op, desc->tensors, &step->angles, err)))
 			return s;
-		if (op->code == WEIR_OP_ATTENTION) {
+		if (op->code == WEIR_OP_LORA || op->code == WEIR_OP_MOE)
+			step = split_op(p, op, step);
+		if (op->code == WEIR_OP_ATTENTION || op->code == WEIR_OP_ATTENTION_PACKED) {
 			uint32_t tile = weir_vk_attention_tile(op);
 			uint32_t group = (uint32_t)(op->i[0] / op->i[1]);
 			uint32_t tokens = tile / (group < tile ? group : tile);
@@ -281,7 +360,8 @@ static weir_status lay_out(weir_program *p, struct weir_error *err)
 			      !(p->vk->config.without & WEIR_VK_WITHOUT_MAPPED);
 	for (uint32_t i = 0; i < p->n_temps; i++) {
 		struct weir_vk_temp *t = &p->temps[i];
-		uint64_t rows = t->rows == WEIR_ROWS_OUT ? p->max_out : p->max_tokens;
+		uint64_t rows = (t->rows == WEIR_ROWS_OUT ? p->max_out : p->max_tokens) *
+				(uint64_t)(t->multiple ? t->multiple : 1);
 		bool is_output = t->kind == WEIR_TENSOR_OUTPUT;
 
 		if (!t->want_f32 && !t->want_q8)
@@ -333,7 +413,7 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 		uint64_t bytes, offset;
 		void **host;
 		size_t address; /* in the header */
-	} parts[9 + WEIR_VK_MAX_ANGLES];
+	} parts[10 + WEIR_VK_MAX_ANGLES];
 	uint64_t at = 0, header, tokens = (uint64_t)p->max_tokens * 4;
 	unsigned n = 0;
 	weir_status s;
@@ -350,6 +430,7 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 	PART(kv_len, tokens);
 	PART(out_row, (uint64_t)p->max_out * 4);
 	PART(adapter, tokens);
+	PART(type, tokens);
 	PART(pieces, tokens * 3);
 #undef PART
 	for (uint32_t i = 0; i < p->n_angles; i++) {
@@ -442,8 +523,9 @@ weir_status weir_vk_program_new(struct weir_instance *instance,
 	if (!wishes || !p)
 		goto no_memory;
 	p->vk = weir_vk_of(instance);
-	p->temps = calloc(desc->n_tensors + 1, sizeof(*p->temps));
-	p->steps = calloc((size_t)desc->n_ops * 4, sizeof(*p->steps));
+	p->max_temps = desc->n_tensors + 2 * desc->n_ops;
+	p->temps = calloc((size_t)p->max_temps + 1, sizeof(*p->temps));
+	p->steps = calloc((size_t)desc->n_ops * 6, sizeof(*p->steps));
 	p->caches = calloc(desc->n_tensors + 1, sizeof(*p->caches));
 	if (!p->temps || !p->steps || !p->caches)
 		goto no_memory;

@@ -12,7 +12,8 @@
 
 #include "vk.h"
 
-#define WEIR_VK_MAX_HEAD 512u
+#define WEIR_VK_MAX_HEAD    512u
+#define WEIR_VK_MAX_CHOICES 64u /* experts for a token */
 
 enum {
 	WEIR_VK_MAX_ANGLES = 6,
@@ -25,6 +26,7 @@ struct weir_vk_batch {
 	uint32_t n_tokens, n_rows, n_out, n_pieces;
 	uint32_t block_stride, reserved[3];
 	VkDeviceAddress token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter;
+	VkDeviceAddress type, reserved2;
 	VkDeviceAddress angles[WEIR_VK_MAX_ANGLES];
 };
 
@@ -38,6 +40,7 @@ struct weir_vk_temp {
 	uint32_t kind, rows;
 	uint64_t width;
 	weir_buffer *buffer;
+	uint32_t multiple; /* rows for each row of tokens or of output; 0: 1 */
 	bool want_f32, want_q8;
 	uint32_t stride; /* floats between two rows */
 	VkDeviceAddress f32, q8;
@@ -49,12 +52,16 @@ struct weir_vk_temp {
 enum weir_vk_step_code {
 	WEIR_VK_STEP_QUANTIZE = 100, /* dst0 to its Q8 form */
 	WEIR_VK_STEP_NORM_CHAIN,     /* op and the NORM after it */
+	WEIR_VK_STEP_LORA_DOWN,      /* to the step's temporary `between` */
+	WEIR_VK_STEP_ROUTE,          /* MOE: to `choice` */
+	WEIR_VK_STEP_EXPERTS,        /* MOE: gate and up, to `between` */
 };
 
 struct weir_vk_step {
 	uint32_t code;
-	uint32_t angles;    /* ROPE_KV: which table */
-	bool f32[3], q8[3]; /* which forms of dst[k] are read later */
+	uint32_t angles;          /* ROPE_KV: which table */
+	uint32_t between, choice; /* temporaries of the device's own */
+	bool f32[3], q8[3];       /* which forms of dst[k] are read later */
 	struct weir_op op, next;
 };
 
@@ -78,6 +85,7 @@ struct weir_program {
 	struct weir_vk *vk;
 	uint32_t n_temps, n_steps, n_angles, n_caches, n_ops;
 	uint32_t max_tokens, max_rows, max_out;
+	uint32_t max_temps, n_types;
 	uint32_t n_vocab, n_positions; /* smallest tables of EMBED by token, by position; 0: none */
 	uint32_t piece_tokens, max_group; /* attention */
 	uint64_t partial_bytes;           /* of one token and chunk, the largest op's */
@@ -88,7 +96,7 @@ struct weir_program {
 	struct weir_vk_memory arena, outputs, batch, blocks, partial;
 	bool outputs_in_place; /* shaders write to `outputs` themselves */
 	struct weir_vk_batch *header;
-	uint32_t *token, *pos, *row, *slot, *first, *kv_len, *out_row, *adapter; /* mapped */
+	uint32_t *token, *pos, *row, *slot, *first, *kv_len, *out_row, *adapter, *type; /* mapped */
 	struct weir_vk_piece *pieces;
 	struct weir_vk_bucket buckets[WEIR_VK_MAX_BUCKETS];
 	uint32_t n_buckets;

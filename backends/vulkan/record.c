@@ -32,6 +32,7 @@ enum {
 	ROPE_CACHE = 8,
 	ATTENTION_SOFTCAP = 1,
 	ATTENTION_SPLIT = 2,
+	ATTENTION_CAUSAL = 4,
 };
 
 struct recorder {
@@ -148,7 +149,8 @@ static weir_status record_embed(struct recorder *r, const struct weir_vk_step *s
 	const struct weir_op *op = &s->op;
 	const weir_buffer *table = buffer(r, op->src[0]);
 	uint32_t spec[] = { r->vk->width, r->vk->lanes, table->format,
-			    op->flags & WEIR_EMBED_FIXED      ? 2u
+			    op->flags & WEIR_EMBED_TYPE       ? 3u
+			    : op->flags & WEIR_EMBED_FIXED    ? 2u
 			    : op->flags & WEIR_EMBED_POSITION ? 1u
 							      : 0u,
 			    op->flags & WEIR_EMBED_ADD ? 1u : 0u };
@@ -249,48 +251,62 @@ static uint32_t activation(uint32_t flags)
 	return 0;
 }
 
-/* Matrices first .. first + n of the op in one dispatch. Its Q8 form is one for all, so only a
- * single result can have one. */
-static weir_status record_matrices(struct recorder *r, const struct weir_vk_step *s, int first,
-				   int n, uint32_t format_a, uint32_t format_b, uint32_t which)
+/* One dispatch of a linear shader: up to three matrices of one family. */
+struct product {
+	uint32_t x, n, w[3], dst[3], bias[3]; /* tensors */
+	uint32_t flags;                       /* of LINEAR */
+	uint32_t adapter, mixture, choices, choice, n_experts;
+	float scale, softcap;
+	bool f32, q8;
+};
+
+static weir_status record_product(struct recorder *r, const struct product *o)
 {
-	const struct weir_op *op = &s->op;
-	bool glu = op->flags & WEIR_LINEAR_GLU, floats = format_a >= WEIR_VK_FORMAT_FLOATS;
-	struct weir_vk_temp *x = temp(r, op->src[0]), *y = temp(r, op->dst[first]);
+	const weir_buffer *first = buffer(r, o->w[0]);
+	bool glu = o->flags & WEIR_LINEAR_GLU, floats = first->format >= WEIR_VK_FORMAT_FLOATS;
+	struct weir_vk_temp *x = temp(r, o->x), *y = temp(r, o->dst[0]);
 	struct linear_push push = { .batch = r->p->batch.address,
 				    .x = floats ? x->f32 : x->q8,
 				    .y_q8 = y->q8,
 				    .n_in = (uint32_t)x->width,
 				    .x_meta = floats ? x->stride : x->q8_meta,
 				    .y_meta = y->q8_meta,
-				    .scale = op->f[0],
-				    .softcap = op->f[1] };
-	uint32_t rows = n_rows(r, op->dst[0]), groups = 0;
-	uint32_t cols = rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
-	uint32_t flags = row_flags(r, op->dst[0], s->f32[first], s->q8[first]);
+				    .scale = o->scale,
+				    .softcap = o->softcap };
+	uint32_t rows = n_rows(r, o->dst[0]) * (o->mixture == 1 ? o->choices : 1), groups = 0;
+	uint32_t cols = o->mixture || rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
+	uint32_t flags = row_flags(r, o->dst[0], o->f32, o->q8), format_b = first->format;
+	uint32_t which = 0;
 	struct touches t = { .n_read = 0 };
 
-	flags |= op->flags & WEIR_LINEAR_ADD ? LINEAR_ADD : 0u;
+	flags |= o->flags & WEIR_LINEAR_ADD ? LINEAR_ADD : 0u;
 	flags |= glu ? LINEAR_GLU : 0u;
-	flags |= op->f[1] > 0 ? LINEAR_SOFTCAP : 0u;
-	flags |= activation(op->flags) << 16;
-	reads(&t, op->src[0]);
-	for (int k = 0; k < n; k++) {
-		const weir_buffer *w = buffer(r, op->src[1 + first + k]);
+	flags |= o->softcap > 0 ? LINEAR_SOFTCAP : 0u;
+	flags |= activation(o->flags) << 16;
+	reads(&t, o->x);
+	for (uint32_t k = 0; k < o->n; k++) {
+		const weir_buffer *w = buffer(r, o->w[k]);
 
 		push.w[k] = w->address;
-		push.n_out[k] = (uint32_t)w->n_out;
-		push.bias[k] = vector(r, op->src[4 + first + k]);
+		push.n_out[k] = (uint32_t)(o->mixture ? w->n_out / o->n_experts : w->n_out);
+		push.bias[k] = vector(r, o->bias[k]);
 		if (push.bias[k])
 			flags |= (uint32_t)LINEAR_BIAS << k;
-		if (!glu || k == 0) {
-			struct weir_vk_temp *dst = temp(r, op->dst[first + k]);
-
-			/* Results lie at multiples of the matrix's rows. */
-			push.y[k] = dst->f32;
-			groups += (push.n_out[k] + 31) / 32;
-			writes(&t, op->dst[first + k]);
+		if (w->format != first->format) {
+			format_b = w->format;
+			which |= 1u << k;
 		}
+		if (!glu || k == 0) {
+			/* Results lie at multiples of the matrix's rows. */
+			push.y[k] = temp(r, o->dst[k])->f32;
+			groups += (push.n_out[k] + 31) / 32;
+			writes(&t, o->dst[k]);
+		}
+	}
+	if (o->mixture) {
+		push.bias[2] = temp(r, o->choice)->f32;
+		push.n_out[2] = o->n_experts;
+		reads(&t, o->choice);
 	}
 	uint32_t spec[] = { r->vk->lanes * r->vk->subs,
 			    r->vk->lanes,
@@ -298,12 +314,103 @@ static weir_status record_matrices(struct recorder *r, const struct weir_vk_step
 			    r->vk->rows_each,
 			    cols,
 			    flags,
-			    format_a & ~WEIR_VK_FORMAT_FLOATS,
+			    first->format & ~WEIR_VK_FORMAT_FLOATS,
 			    format_b & ~WEIR_VK_FORMAT_FLOATS,
 			    which,
-			    (uint32_t)n };
+			    o->n,
+			    o->adapter,
+			    o->mixture,
+			    o->mixture ? o->choices : 1 };
 	return DISPATCH(r, floats ? WEIR_VK_SHADER_LINEAR_F : WEIR_VK_SHADER_LINEAR_Q, spec, push,
 			&t, (rows + cols - 1) / cols, groups, 1);
+}
+
+/* Both steps of LORA: down to the temporary between, and up to the result. */
+static weir_status record_lora(struct recorder *r, const struct weir_vk_step *s)
+{
+	const struct weir_op *op = &s->op;
+	bool down = s->code == WEIR_VK_STEP_LORA_DOWN;
+	struct product o = { .x = down ? op->src[0] : s->between,
+			     .n = 1,
+			     .w = { op->src[down ? 1 : 2] },
+			     .dst = { down ? s->between : op->dst[0] },
+			     .bias = { WEIR_NO_TENSOR },
+			     .flags = down ? 0u : (uint32_t)WEIR_LINEAR_ADD,
+			     .adapter = (uint32_t)op->i[0],
+			     .scale = down ? 1 : op->f[0],
+			     .f32 = down ? s->f32[0] : true,
+			     .q8 = down && s->q8[0] };
+
+	return record_product(r, &o);
+}
+
+/* MOE after its choice: gate and up for each pair of a row and an expert; down for each row. */
+static weir_status record_experts(struct recorder *r, const struct weir_vk_step *s)
+{
+	const uint32_t choice_flags = WEIR_MOE_NORM | WEIR_MOE_SIGMOID;
+	const struct weir_op *op = &s->op;
+	bool up = s->code == WEIR_VK_STEP_EXPERTS;
+	struct product o = { .x = up ? op->src[0] : s->between,
+			     .n = up ? 2 : 1,
+			     .w = { op->src[up ? 2 : 4], op->src[3] },
+			     .dst = { up ? s->between : op->dst[0] },
+			     .bias = { WEIR_NO_TENSOR, WEIR_NO_TENSOR },
+			     .mixture = up ? 1 : 2,
+			     .choices = (uint32_t)op->i[1],
+			     .choice = s->choice,
+			     .n_experts = (uint32_t)op->i[0],
+			     .scale = up ? 1 : op->f[0],
+			     .f32 = up ? s->f32[0] : true,
+			     .q8 = up && s->q8[0] };
+
+	o.flags = up ? (op->flags & ~choice_flags) | WEIR_LINEAR_GLU : WEIR_LINEAR_ADD;
+	return record_product(r, &o);
+}
+
+static weir_status record_route(struct recorder *r, const struct weir_vk_step *s)
+{
+	const struct weir_op *op = &s->op;
+	uint32_t spec[] = { r->vk->lanes, r->vk->lanes,
+			    (op->flags & WEIR_MOE_NORM ? 1u : 0u) |
+				    (op->flags & WEIR_MOE_SIGMOID ? 2u : 0u) |
+				    row_flags(r, op->src[1], false, false),
+			    (uint32_t)op->i[1] };
+	struct {
+		VkDeviceAddress batch, logits, to;
+		uint32_t n_experts, reserved;
+	} push = { r->p->batch.address, temp(r, op->src[1])->f32, temp(r, s->choice)->f32,
+		   (uint32_t)op->i[0], 0 };
+	struct touches t = { .n_read = 0 };
+
+	reads(&t, op->src[1]);
+	writes(&t, s->choice);
+	return DISPATCH(r, WEIR_VK_SHADER_ROUTE, spec, push, &t, n_rows(r, op->src[1]), 1, 1);
+}
+
+static weir_status record_glu(struct recorder *r, const struct weir_vk_step *s)
+{
+	const struct weir_op *op = &s->op;
+	bool two = op->src[1] != WEIR_NO_TENSOR;
+	struct weir_vk_temp *y = temp(r, op->dst[0]);
+	uint32_t spec[] = { r->vk->width, r->vk->lanes,
+			    row_flags(r, op->dst[0], s->f32[0], s->q8[0]) | (two ? 1u : 0u),
+			    activation(op->flags) };
+	struct {
+		VkDeviceAddress batch, x, u, y, q8;
+		uint32_t width, q8_meta;
+	} push = { r->p->batch.address,
+		   temp(r, op->src[0])->f32,
+		   two ? temp(r, op->src[1])->f32 : 0,
+		   y->f32,
+		   y->q8,
+		   (uint32_t)y->width,
+		   y->q8_meta };
+	struct touches t = { .n_read = 0 };
+
+	reads(&t, op->src[0]);
+	reads(&t, op->src[1]);
+	writes(&t, op->dst[0]);
+	return DISPATCH(r, WEIR_VK_SHADER_GLU, spec, push, &t, n_rows(r, op->dst[0]), 1, 1);
 }
 
 /* As many matrices at a time as have two formats of one family, and the same wishes. */
@@ -313,7 +420,13 @@ static weir_status record_linear(struct recorder *r, const struct weir_vk_step *
 	int n = op->i[0], first = 0;
 
 	while (first < n) {
-		uint32_t a = buffer(r, op->src[1 + first])->format, b = a, which = 0;
+		uint32_t a = buffer(r, op->src[1 + first])->format, b = a;
+		struct product o = { .x = op->src[0],
+				     .flags = op->flags,
+				     .scale = op->f[0],
+				     .softcap = op->f[1],
+				     .f32 = s->f32[first],
+				     .q8 = s->q8[first] };
 		int k = first + 1;
 		weir_status status;
 
@@ -327,12 +440,16 @@ static weir_status record_linear(struct recorder *r, const struct weir_vk_step *
 			if (!(op->flags & WEIR_LINEAR_GLU) &&
 			    (s->q8[k] || s->q8[first] || s->f32[k] != s->f32[first]))
 				break;
-			if (f != a) {
+			if (f != a)
 				b = f;
-				which |= 1u << (k - first);
-			}
 		}
-		status = record_matrices(r, s, first, k - first, a, b, which);
+		o.n = (uint32_t)(k - first);
+		for (int m = first; m < k; m++) {
+			o.w[m - first] = op->src[1 + m];
+			o.bias[m - first] = op->src[4 + m];
+			o.dst[m - first] = op->dst[m];
+		}
+		status = record_product(r, &o);
 		if (status)
 			return status;
 		first = k;
@@ -413,39 +530,47 @@ uint32_t weir_vk_attention_tile(const struct weir_op *op)
 static weir_status record_attention(struct recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op;
+	bool packed = op->code == WEIR_OP_ATTENTION_PACKED;
 	const weir_buffer *keys = buffer(r, op->src[1]), *values = buffer(r, op->src[2]);
 	struct weir_vk_temp *q = temp(r, op->src[0]), *y = temp(r, op->dst[0]);
 	uint32_t emit = row_flags(r, op->dst[0], s->f32[0], s->q8[0]);
 	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), tile = weir_vk_attention_tile(op);
 	uint32_t heads = group < tile ? group : tile, slices = (group + heads - 1) / heads;
-	uint32_t chunks = r->bucket->chunks;
-	uint32_t flags = (op->f[1] > 0 ? ATTENTION_SOFTCAP : 0u) | (chunks ? ATTENTION_SPLIT : 0u);
-	uint32_t spec[] = { r->vk->width,       r->vk->lanes,
-			    kv_kind(keys),      (uint32_t)op->i[2],
-			    keys->block_tokens, (uint32_t)op->i[1],
-			    (uint32_t)op->i[0], tile,
-			    WEIR_VK_CHUNK,      flags | (chunks ? 0 : emit) };
+	uint32_t chunks = packed ? 0 : r->bucket->chunks;
+	uint32_t flags = (op->f[1] > 0 ? ATTENTION_SOFTCAP : 0u) | (chunks ? ATTENTION_SPLIT : 0u) |
+			 (packed && op->i[4] ? ATTENTION_CAUSAL : 0u);
+	uint32_t spec[] = { r->vk->width,
+			    r->vk->lanes,
+			    packed ? 4u : kv_kind(keys),
+			    (uint32_t)op->i[2],
+			    packed ? 1 : keys->block_tokens,
+			    (uint32_t)op->i[1],
+			    (uint32_t)op->i[0],
+			    tile,
+			    WEIR_VK_CHUNK,
+			    flags | (chunks ? 0 : emit) };
 	struct {
 		VkDeviceAddress batch, q, keys, values, y, q8, partial;
 		uint32_t q_stride, y_stride, q8_meta, n_chunks;
 		int32_t window;
 		float scale, softcap;
-		uint32_t reserved;
-	} push = { r->p->batch.address,
-		   q->f32,
-		   keys->address,
-		   values->address,
-		   y->f32,
-		   y->q8,
-		   r->p->partial.address,
-		   q->stride,
-		   y->stride,
-		   y->q8_meta,
-		   chunks,
-		   op->i[3],
-		   op->f[0],
-		   op->f[1],
-		   0 };
+		uint32_t k_stride, v_stride, reserved;
+	} push = { .batch = r->p->batch.address,
+		   .q = q->f32,
+		   .keys = packed ? temp(r, op->src[1])->f32 : keys->address,
+		   .values = packed ? temp(r, op->src[2])->f32 : values->address,
+		   .y = y->f32,
+		   .q8 = y->q8,
+		   .partial = r->p->partial.address,
+		   .q_stride = q->stride,
+		   .y_stride = y->stride,
+		   .q8_meta = y->q8_meta,
+		   .n_chunks = chunks,
+		   .window = op->i[3],
+		   .scale = op->f[0],
+		   .softcap = op->f[1],
+		   .k_stride = temp(r, op->src[1])->stride,
+		   .v_stride = temp(r, op->src[2])->stride };
 	struct touches t = { .n_read = 0 }, merged = { .n_read = 0 };
 	weir_status status;
 
@@ -490,7 +615,18 @@ static weir_status record_step(struct recorder *r, const struct weir_vk_step *s)
 	case WEIR_OP_ROPE_KV:
 		return record_rope_kv(r, s);
 	case WEIR_OP_ATTENTION:
+	case WEIR_OP_ATTENTION_PACKED:
 		return record_attention(r, s);
+	case WEIR_OP_LORA:
+	case WEIR_VK_STEP_LORA_DOWN:
+		return record_lora(r, s);
+	case WEIR_VK_STEP_ROUTE:
+		return record_route(r, s);
+	case WEIR_OP_MOE:
+	case WEIR_VK_STEP_EXPERTS:
+		return record_experts(r, s);
+	case WEIR_OP_GLU:
+		return record_glu(r, s);
 	case WEIR_OP_GATHER:
 		return record_rows(r, s->op.src[0], s->op.dst[0],
 				   ROWS_GATHER | row_flags(r, s->op.dst[0], s->f32[0], s->q8[0]));

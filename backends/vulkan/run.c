@@ -45,6 +45,10 @@ static weir_status check_tokens(const weir_program *p, const struct weir_device_
 		if (p->n_positions && (uint32_t)b->pos[t] >= p->n_positions)
 			return weir_vk_fail(err, WEIR_E_INVALID, "batch: position %d of %u",
 					    b->pos[t], p->n_positions);
+		if (p->n_types && WEIR_HAS(struct weir_device_batch, b, type) &&
+		    (b->type[t] < 0 || (uint32_t)b->type[t] >= p->n_types))
+			return weir_vk_fail(err, WEIR_E_INVALID, "batch: type %d of %u", b->type[t],
+					    p->n_types);
 		if (b->row[t] < 0 || (uint32_t)b->row[t] >= b->n_rows)
 			return weir_vk_fail(err, WEIR_E_INVALID, "batch: sequence %d of %u",
 					    b->row[t], b->n_rows);
@@ -199,7 +203,7 @@ static void cut_pieces(weir_program *p, const struct weir_device_batch *b)
 {
 	uint32_t n = 0;
 
-	for (uint32_t r = 0; p->n_caches && r < b->n_rows; r++)
+	for (uint32_t r = 0; p->piece_tokens != UINT32_MAX && r < b->n_rows; r++)
 		for (uint32_t t = b->first[r]; t < b->first[r + 1]; t += p->piece_tokens) {
 			uint32_t left = b->first[r + 1] - t;
 
@@ -233,6 +237,10 @@ static void write_batch(weir_program *p, const struct weir_device_batch *b)
 		memcpy(p->adapter, b->adapter, b->n_rows * sizeof(uint32_t));
 	else
 		memset(p->adapter, 0, b->n_rows * sizeof(uint32_t));
+	if (WEIR_HAS(struct weir_device_batch, b, type))
+		memcpy(p->type, b->type, n);
+	else
+		memset(p->type, 0, n);
 	write_angles(p, b);
 	cut_pieces(p, b);
 }

@@ -83,10 +83,12 @@ enum weir_vk_shader {
 	WEIR_VK_SHADER_ATTENTION,
 	WEIR_VK_SHADER_MERGE,
 	WEIR_VK_SHADER_ROWS,
+	WEIR_VK_SHADER_GLU,
+	WEIR_VK_SHADER_ROUTE,
 	WEIR_VK_N_SHADERS,
 };
 
-enum { WEIR_VK_MAX_SPEC = 12, WEIR_VK_MAX_PUSH = 128 };
+enum { WEIR_VK_MAX_SPEC = 13, WEIR_VK_MAX_PUSH = 128 };
 
 /* A pipeline is found by its shader and specialisation constants. */
 struct weir_vk_pipeline {

@@ -1,4 +1,4 @@
-/* attention.comp - ATTENTION over the paged cache: some heads of one KV head by some tokens of one
+/* attention.comp - ATTENTION over the paged cache, and ATTENTION_PACKED over a step's own rows: some heads of one KV head by some tokens of one
  * sequence ("columns", at most TILE) against all positions, CHUNK at a time.
  *
  * Workgroups: x slices of the KV heads, y pieces (see run.c), z chunks when SPLIT. A chunk's result
@@ -16,7 +16,7 @@ layout(constant_id = 7) const uint TILE = 4;
 layout(constant_id = 8) const uint CHUNK = 64;
 layout(constant_id = 9) const uint FLAGS = 0;
 
-const uint FLAG_SOFTCAP = 1u, FLAG_SPLIT = 2u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u;
+const uint FLAG_SOFTCAP = 1u, FLAG_SPLIT = 2u, FLAG_CAUSAL = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u;
 const uint GROUP = N_HEADS / N_KV;
 const uint HEADS = GROUP < TILE ? GROUP : TILE;   /* of a slice */
 const uint SLICES = (GROUP + HEADS - 1u) / HEADS; /* of a KV head */
@@ -32,12 +32,13 @@ layout(push_constant, std430) uniform Push {
 	uint q_stride, y_stride, q8_meta, n_chunks;
 	int window;
 	float scale, softcap;
+	uint k_stride, v_stride; /* KV_ROWS: floats between two tokens */
 };
 
 shared float q_room[TILE * PADDED], o_room[TILE * PADDED], weight[TILE * CHUNK];
 shared uint slots[CHUNK];
 
-uint n_cols, n_heads, head0, kv_head, token0;
+uint n_cols, n_heads, head0, kv_head, token0, first_token;
 
 uint token_of(uint c)
 {
@@ -54,7 +55,12 @@ void load_key(uint slot, uint u, out float k[8])
 {
 	uint base = head_base(slot, kv_head) / 4u, token = slot % BLOCK;
 
-	if (KV == KV_F32) {
+	if (KV == KV_ROWS) {
+		[[unroll]] for (uint i = 0u; i < 8u; i++)
+			k[i] = u * 8u + i < HEAD
+				       ? Floats(keys).at[slot * k_stride + kv_head * HEAD + u * 8u + i]
+				       : 0.0;
+	} else if (KV == KV_F32) {
 		uvec4 a = load4(keys, base + 2u * u * BLOCK + token);
 		uvec4 b = load4(keys, base + (2u * u + 1u) * BLOCK + token);
 
@@ -88,6 +94,12 @@ vec2 load_value(uint slot, uint i)
 {
 	uint base = head_base(slot, kv_head), token = slot % BLOCK;
 
+	if (KV == KV_ROWS) {
+		uint at = slot * v_stride + kv_head * HEAD + 2u * i;
+
+		return vec2(2u * i < HEAD ? Floats(values).at[at] : 0.0,
+			    2u * i + 1u < HEAD ? Floats(values).at[at + 1u] : 0.0);
+	}
 	if (KV == KV_F32) {
 		uvec2 v = load2(Pairs(values), (base + token * PADDED) / 2u + i);
 
@@ -103,10 +115,18 @@ vec2 load_value(uint slot, uint i)
 	return KV == KV_F16 ? unpackHalf2x16(w) : vec2(bf16_low(w), bf16_high(w));
 }
 
+/* Without a cache, positions count from the sequence's first token of the step. */
+int position_of(uint t)
+{
+	return KV == KV_ROWS ? int(t - first_token) : int(batch.pos.at[t]);
+}
+
 bool visible(uint c, int position)
 {
-	int last = int(batch.pos.at[token_of(c)]);
+	int last = position_of(token_of(c));
 
+	if (KV == KV_ROWS && (FLAGS & FLAG_CAUSAL) == 0u)
+		return window == 0 || abs(position - last) <= window / 2;
 	return position <= last && (window == 0 || position > last - window);
 }
 
@@ -170,7 +190,9 @@ void attend_chunk(uint chunk, int from, int to, uint sequence)
 	for (uint j = lane(); j < CHUNK; j += WIDTH) {
 		int position = int(chunk * CHUNK + j);
 
-		if (position >= from && position < to)
+		if (KV == KV_ROWS)
+			slots[j] = first_token + uint(position);
+		else if (position >= from && position < to)
 			slots[j] = batch.blocks.at[sequence * batch.block_stride + uint(position) / BLOCK] *
 					   BLOCK + uint(position) % BLOCK;
 	}
@@ -272,9 +294,17 @@ void main()
 	head0 = kv_head * GROUP + slice * HEADS;
 	n_heads = min(HEADS, GROUP - slice * HEADS);
 	n_cols = n_heads * count;
-	low = int(batch.pos.at[token0]) - window + 1;
+	if (KV == KV_ROWS)
+		first_token = batch.first.at[sequence];
+	low = position_of(token0) - window + 1;
+	high = position_of(token0 + count - 1u) + 1;
+	if (KV == KV_ROWS && (FLAGS & FLAG_CAUSAL) == 0u) {
+		int n = int(batch.first.at[sequence + 1u] - first_token);
+
+		low = position_of(token0) - window / 2;
+		high = window == 0 ? n : min(n, high + window / 2);
+	}
 	low = window == 0 || low < 0 ? 0 : low;
-	high = int(batch.pos.at[token0 + count - 1u]) + 1;
 	if ((FLAGS & FLAG_SPLIT) != 0u) {
 		low = max(low, int(gl_WorkGroupID.z * CHUNK));
 		high = min(high, int((gl_WorkGroupID.z + 1u) * CHUNK));

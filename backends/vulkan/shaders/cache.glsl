@@ -5,7 +5,7 @@
  * in units of 16, [unit][token], or [token][dims], and after them a float for each token and 32 dims,
  * [32 dims][token].
  */
-const uint KV_F32 = 0u, KV_F16 = 1u, KV_BF16 = 2u, KV_Q8_0 = 3u;
+const uint KV_F32 = 0u, KV_F16 = 1u, KV_BF16 = 2u, KV_Q8_0 = 3u, KV_ROWS = 4u;
 
 layout(constant_id = 2) const uint KV = 1;
 layout(constant_id = 3) const uint HEAD = 64;   /* head size */

@@ -34,7 +34,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Lon
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Batch {
 	uint n_tokens, n_rows, n_out, n_pieces;
 	uint block_stride, reserved0, reserved1, reserved2;
-	Words token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter;
+	Words token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter, type, reserved3;
 	Floats angles[6];
 };
 

@@ -4,7 +4,7 @@
 #include "codes.glsl"
 
 layout(constant_id = 2) const uint FORMAT = 0; /* FLOATS + 0 F32, 1 F16, 2 BF16, or as codes.glsl */
-layout(constant_id = 3) const uint ROW_FROM = 0; /* 0 token, 1 position + row, 2 row */
+layout(constant_id = 3) const uint ROW_FROM = 0; /* 0 token, 1 position + row, 2 row, 3 type */
 layout(constant_id = 4) const uint ADD = 0;
 
 layout(push_constant, std430) uniform Push {
@@ -33,6 +33,8 @@ void main()
 		r = batch.token.at[t];
 	else if (ROW_FROM == 1u)
 		r = batch.pos.at[t] + row;
+	else if (ROW_FROM == 3u)
+		r = batch.type.at[t];
 	if (FORMAT >= 1u << 20) {
 		uint f = FORMAT & 3u, stride = (n_in + 7u) & ~7u;
 

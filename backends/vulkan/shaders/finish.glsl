@@ -9,6 +9,11 @@ layout(constant_id = 6) const uint FORMAT_A = 0;
 layout(constant_id = 7) const uint FORMAT_B = 0;
 layout(constant_id = 8) const uint WHICH = 0; /* bit k: matrix k is in FORMAT_B */
 layout(constant_id = 9) const uint N_MATS = 1;
+layout(constant_id = 10) const uint ADAPTER = 0; /* only for tokens of sequences that have it */
+/* Mixture of experts: 1 gate and up, 2 down; then bias[2] has each row's CHOICES experts and shares,
+ * and n_out[2] is how many experts a matrix holds. */
+layout(constant_id = 11) const uint MIXTURE = 0;
+layout(constant_id = 12) const uint CHOICES = 1;
 
 const uint FLAG_ADD = 1u, FLAG_GLU = 2u, FLAG_OUT_ROWS = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u,
 	   FLAG_BIAS = 32u, FLAG_SOFTCAP = 256u; /* FLAG_BIAS << k: of matrix k */
@@ -39,36 +44,7 @@ float lanes_sum(float x)
 #endif
 }
 
-float activate(float x)
-{
-	if (ACT == 1u)
-		return x / (1.0 + exp(-x));
-	if (ACT == 2u) {
-		float u = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-		return x / (1.0 + exp(-2.0 * u)); /* x (1 + tanh u) / 2 */
-	}
-	if (ACT == 3u)
-		return x > 0.0 ? x * x : 0.0;
-	if (ACT == 4u) { /* erf by Abramowitz and Stegun 7.1.26 is too coarse: 7.1.28 has 3e-7 */
-		float a = abs(x) * 0.7071067811865476;
-		float p = 1.0 + a * (0.0705230784 + a * (0.0422820123 + a * (0.0092705272 +
-			  a * (0.0001520143 + a * (0.0002765672 + a * 0.0000430638)))));
-		float e;
-
-		p *= p;
-		p *= p;
-		p *= p;
-		e = 1.0 / (p * p);
-		return x > 0.0 ? x * (1.0 - 0.5 * e) : x * 0.5 * e;
-	}
-	if (ACT == 5u)
-		return max(x, 0.0);
-	if (ACT == 6u) {
-		float e = exp(-2.0 * abs(x));
-		return sign(x) * (1.0 - e) / (1.0 + e);
-	}
-	return x;
-}
+#include "activate.glsl"
 
 /* The matrix of a workgroup, and its first row there. */
 void locate(uint group, out uint mat, out uint row)
@@ -91,12 +67,43 @@ void locate(uint group, out uint mat, out uint row)
 
 uint n_cols()
 {
-	return (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
+	uint n = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
+
+	return MIXTURE == 1u ? n * CHOICES : n;
+}
+
+/* The expert of a row's choice, in ascending order; its share. */
+uint expert_of(uint pair)
+{
+	return Words(bias[2]).at[2u * pair];
+}
+
+float share_of(uint pair)
+{
+	return bias[2].at[2u * pair + 1u];
+}
+
+/* Is the row's sequence one that uses this adapter? */
+bool is_adapted(uint col)
+{
+	uint t = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.out_row.at[col] : col;
+
+	return ADAPTER == 0u || batch.adapter.at[batch.row.at[t]] == ADAPTER;
+}
+
+bool any_adapted(uint col0, uint n)
+{
+	if (ADAPTER == 0u)
+		return true;
+	for (uint c = col0; c < min(col0 + COLS, n); c++)
+		if (is_adapted(c))
+			return true;
+	return false;
 }
 
 float bias_at(uint mat, uint row)
 {
-	return (FLAGS & FLAG_BIAS << mat) != 0u ? bias[mat].at[row] : 0.0;
+	return MIXTURE == 0u && (FLAGS & FLAG_BIAS << mat) != 0u ? bias[mat].at[row] : 0.0;
 }
 
 /* One result: row `at` (0..31) after `row`, column c. y0 (and y1 with GLU) are the products. */
@@ -125,7 +132,7 @@ void store_results(uint mat, uint row, uint col0)
 	for (uint i = lane(); i < n * 32u; i += WIDTH) {
 		uint c = i / 32u, r = i % 32u, at = (col0 + c) * n_out[mat] + row + r;
 
-		if (r >= rows)
+		if (r >= rows || !is_adapted(col0 + c))
 			continue;
 		if ((FLAGS & FLAG_ADD) != 0u)
 			results[i] += y[mat].at[at];
@@ -142,4 +149,13 @@ void store_results(uint mat, uint row, uint col0)
 			put_q8(y_q8, y_meta, ((col0 + c) * n_out[mat] + row) / 32u, v);
 		}
 	}
+}
+
+float sums[2][4][8];
+uint base; /* rows of a matrix before the expert's own */
+
+/* The rows of x that the columns from col0 on multiply. */
+uint x_row(uint col, uint last)
+{
+	return MIXTURE == 1u ? min(col, last) / CHOICES : min(col, last);
 }

@@ -8,8 +8,6 @@
 #include "quantize.glsl"
 #include "finish.glsl"
 
-float sums[2][4][8];
-
 void load_weights(uint f, Quads m, uint run, out float q[8])
 {
 	if (f == 0u) {
@@ -53,7 +51,7 @@ void load_x(uint col, uint run, bool whole, out float v[8])
 	}
 }
 
-void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uint last)
+void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row, uint col0, uint last)
 {
 	uint runs = (n_in + 7u) / 8u, first = lane() % LANES;
 
@@ -61,11 +59,11 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 		bool whole = x_meta % 4u == 0u && b * 8u + 8u <= n_in;
 		float v[8][8];
 
-		[[unroll]] for (uint c = 0u; c < COLS; c++) load_x(min(col0 + c, last), b, whole, v[c]);
+		[[unroll]] for (uint c = 0u; c < COLS; c++) load_x(x_row(col0 + c, last), b, whole, v[c]);
 		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
 			float q[8];
 
-			load_weights(f, m, min(row + r, n_rows - 1u) * runs + b, q);
+			load_weights(f, m, (base + min(row + r, n_rows - 1u)) * runs + b, q);
 			[[unroll]] for (uint c = 0u; c < COLS; c++)
 				[[unroll]] for (int k = 0; k < 8; k++)
 					sums[which][r][c] = fma(q[k], v[c][k], sums[which][r][c]);
@@ -73,39 +71,4 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 	}
 }
 
-void multiply_mat(uint mat, uint which, uint row, uint col0, uint last)
-{
-	[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
-		[[unroll]] for (uint c = 0u; c < COLS; c++) sums[which][r][c] = 0.0;
-	if (WHICH != 0u && (WHICH >> mat & 1u) != 0u)
-		multiply(FORMAT_B, which, w[mat], n_out[mat], row, col0, last);
-	else
-		multiply(FORMAT_A, which, w[mat], n_out[mat], row, col0, last);
-}
-
-void main()
-{
-	uint n = n_cols(), col0 = gl_WorkGroupID.x * COLS, mat, row, sub = lane() / LANES;
-
-	if (col0 >= n)
-		return;
-	locate(gl_WorkGroupID.y, mat, row);
-	for (uint at = sub * ROWS_EACH; at < 32u; at += SUBS * ROWS_EACH) {
-		if (row + at >= n_out[mat])
-			break;
-		multiply_mat(mat, 0u, row + at, col0, n - 1u);
-		if (GLU)
-			multiply_mat(1u, 1u, row + at, col0, n - 1u);
-		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
-			[[unroll]] for (uint c = 0u; c < COLS; c++) {
-				float y0 = lanes_sum(sums[0][r][c]), y1 = 0.0;
-
-				if (GLU)
-					y1 = lanes_sum(sums[1][r][c]);
-				if (lane() % LANES == 0u)
-					put_result(mat, row, at + r, c, y0, y1);
-			}
-		}
-	}
-	store_results(mat, row, col0);
-}
+#include "multiply.glsl"

@@ -10,12 +10,10 @@
 #include "codes.glsl"
 #include "finish.glsl"
 
-float sums[2][4][8];
-
-void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uint last)
+void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row, uint col0, uint last)
 {
 	uint blocks = n_in / 32u, first = lane() % LANES;
-	Planes p = planes_of(f, n_rows * blocks);
+	Planes p = planes_of(f, all * blocks);
 
 	for (uint b = first; b < blocks; b += LANES) {
 		uint a[8][8];
@@ -23,7 +21,7 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 		int s0[8], s1[8];
 
 		[[unroll]] for (uint c = 0u; c < COLS; c++) {
-			uint at = min(col0 + c, last) * blocks + b;
+			uint at = x_row(col0 + c, last) * blocks + b;
 			uvec4 u = load4(x, 2u * at), v = load4(x, 2u * at + 1u);
 			uvec2 meta = load2(Pairs(x), x_meta / 2u + at);
 
@@ -36,7 +34,7 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 			s1[c] = bitfieldExtract(int(meta.y), 16, 16);
 		}
 		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
-			uint block = min(row + r, n_rows - 1u) * blocks + b;
+			uint block = (base + min(row + r, n_rows - 1u)) * blocks + b;
 			int off = int(fmt_offset(f));
 			uint q[8];
 			Scales s = load_scales(f, Words(m), p, block);
@@ -60,39 +58,4 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 	}
 }
 
-void multiply_mat(uint mat, uint which, uint row, uint col0, uint last)
-{
-	[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
-		[[unroll]] for (uint c = 0u; c < COLS; c++) sums[which][r][c] = 0.0;
-	if (WHICH != 0u && (WHICH >> mat & 1u) != 0u)
-		multiply(FORMAT_B, which, w[mat], n_out[mat], row, col0, last);
-	else
-		multiply(FORMAT_A, which, w[mat], n_out[mat], row, col0, last);
-}
-
-void main()
-{
-	uint n = n_cols(), col0 = gl_WorkGroupID.x * COLS, mat, row, sub = lane() / LANES;
-
-	if (col0 >= n)
-		return;
-	locate(gl_WorkGroupID.y, mat, row);
-	for (uint at = sub * ROWS_EACH; at < 32u; at += SUBS * ROWS_EACH) {
-		if (row + at >= n_out[mat])
-			break;
-		multiply_mat(mat, 0u, row + at, col0, n - 1u);
-		if (GLU)
-			multiply_mat(1u, 1u, row + at, col0, n - 1u);
-		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
-			[[unroll]] for (uint c = 0u; c < COLS; c++) {
-				float y0 = lanes_sum(sums[0][r][c]), y1 = 0.0;
-
-				if (GLU)
-					y1 = lanes_sum(sums[1][r][c]);
-				if (lane() % LANES == 0u)
-					put_result(mat, row, at + r, c, y0, y1);
-			}
-		}
-	}
-	store_results(mat, row, col0);
-}
+#include "multiply.glsl"

@@ -1,0 +1,67 @@
+/* multiply.glsl - what linear-q and linear-f do alike, around their multiply(). */
+void multiply_mat(uint mat, uint which, uint row, uint col0, uint last)
+{
+	uint all = MIXTURE != 0u ? n_out[mat] * n_out[2] : n_out[mat];
+
+	if (WHICH != 0u && (WHICH >> mat & 1u) != 0u)
+		multiply(FORMAT_B, which, w[mat], n_out[mat], all, row, col0, last);
+	else
+		multiply(FORMAT_A, which, w[mat], n_out[mat], all, row, col0, last);
+}
+
+void clear_sums()
+{
+	[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
+		[[unroll]] for (uint c = 0u; c < COLS; c++) sums[0][r][c] = sums[1][r][c] = 0.0;
+}
+
+/* Down: the experts of one row, one after the other, by their shares. */
+void mix(uint mat, uint row, uint at, uint col)
+{
+	float mixed[4] = { 0.0, 0.0, 0.0, 0.0 };
+
+	for (uint k = 0u; k < CHOICES; k++) {
+		uint pair = col * CHOICES + k;
+
+		base = expert_of(pair) * n_out[0];
+		clear_sums();
+		multiply_mat(0u, 0u, row + at, pair, pair);
+		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
+			mixed[r] = fma(share_of(pair), lanes_sum(sums[0][r][0]), mixed[r]);
+	}
+	if (lane() % LANES == 0u)
+		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) put_result(mat, row, at + r, 0u, mixed[r], 0.0);
+}
+
+void main()
+{
+	uint n = n_cols(), col0 = gl_WorkGroupID.x * COLS, mat, row, sub = lane() / LANES;
+
+	if (col0 >= n || !any_adapted(col0, n))
+		return;
+	locate(gl_WorkGroupID.y, mat, row);
+	base = MIXTURE == 1u ? expert_of(col0) * n_out[0] : 0u;
+	for (uint at = sub * ROWS_EACH; at < 32u; at += SUBS * ROWS_EACH) {
+		if (row + at >= n_out[mat])
+			break;
+		if (MIXTURE == 2u) {
+			mix(mat, row, at, col0);
+			continue;
+		}
+		clear_sums();
+		multiply_mat(mat, 0u, row + at, col0, n - 1u);
+		if (GLU)
+			multiply_mat(1u, 1u, row + at, col0, n - 1u);
+		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
+			[[unroll]] for (uint c = 0u; c < COLS; c++) {
+				float y0 = lanes_sum(sums[0][r][c]), y1 = 0.0;
+
+				if (GLU)
+					y1 = lanes_sum(sums[1][r][c]);
+				if (lane() % LANES == 0u)
+					put_result(mat, row, at + r, c, y0, y1);
+			}
+		}
+	}
+	store_results(mat, row, col0);
+}
