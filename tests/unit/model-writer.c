@@ -192,6 +192,25 @@ float *model_tensor_data(struct model *m, const char *name)
 	return (float *)(void *)find_tensor(m, name)->data->data;
 }
 
+void model_fill_matrices(struct model *m, guint32 type, guint32 block,
+			 guint8 *(*make)(GRand *rand, guint32 type, gsize n_in, gsize n_out),
+			 gsize (*row_bytes)(guint32 type, gsize n_in))
+{
+	for (guint i = 0; i < m->tensors->len; i++) {
+		struct tensor *t = m->tensors->pdata[i];
+		gsize n_out = t->ne[1] * MAX(t->ne[2], 1);
+		guint8 *bytes;
+
+		if (t->n_dims < 2 || t->ne[0] % block != 0)
+			continue;
+		bytes = make(m->rand, type, t->ne[0], n_out);
+		g_byte_array_set_size(t->data, 0);
+		g_byte_array_append(t->data, bytes, (guint)(n_out * row_bytes(type, t->ne[0])));
+		t->type = type;
+		g_free(bytes);
+	}
+}
+
 void model_drop_tensor(struct model *m, const char *name)
 {
 	g_ptr_array_remove(m->tensors, find_tensor(m, name));

@@ -39,6 +39,11 @@ void model_set_tensor(struct model *m, const char *name, guint64 ne0, guint64 ne
 void model_set_stack(struct model *m, const char *name, guint64 ne0, guint64 ne1, guint64 ne2);
 void model_set_type(struct model *m, const char *name, guint32 type); /* keeps the bytes */
 float *model_tensor_data(struct model *m, const char *name);          /* to be changed in place */
+/* Every matrix whose rows are whole blocks becomes random weights of a type: make() gives the bytes
+ * (freed by g_free()), row_bytes() how many a row has. */
+void model_fill_matrices(struct model *m, guint32 type, guint32 block,
+			 guint8 *(*make)(GRand *rand, guint32 type, gsize n_in, gsize n_out),
+			 gsize (*row_bytes)(guint32 type, gsize n_in));
 void model_drop_tensor(struct model *m, const char *name);
 
 /* The file's bytes (*ret_header: how many come before the weights, or NULL); a file of its own in
