@@ -141,6 +141,7 @@ static void settings_clear(struct http_config *c, struct ws_config *w)
 	g_strfreev(c->health_listen);
 	g_free(c->swagger_ui);
 	g_free(c->www);
+	g_free(c->ui);
 }
 
 static void destroy(struct weir_instance *i)

@@ -32,6 +32,7 @@ struct http_config {
 	bool cors_any;
 	bool admin;
 	char *www;            /* NULL: none */
+	char *ui;             /* folder of the browser interface; NULL: none */
 	char *swagger_ui;     /* folder of the package swagger-ui-dist; NULL: none */
 	char **health_listen; /* of the health port, as `listen`; NULL: none */
 	bool websocket;       /* answer at /v1/ws ... */

@@ -335,9 +335,11 @@ static void on_request(SoupServer *server, SoupServerMessage *m, const char *pat
  * server ignore them, and many are a known way to exhaust memory. */
 static bool is_lent(const struct http_header *h)
 {
-	static const char *const names[] = { "accept",        "host",      "if-modified-since",
-					     "if-none-match", "range",     "if-unmodified-since",
-					     "if-range",      "user-agent" };
+	static const char *const names[] = {
+		"accept",          "host",  "if-modified-since",   "if-none-match",
+		"accept-encoding", "range", "if-unmodified-since", "if-range",
+		"user-agent"
+	};
 	if (strcmp(h->name, "range") == 0 && strchr(h->value, ','))
 		return false;
 	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)

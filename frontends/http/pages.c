@@ -7,18 +7,24 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <sys/stat.h>
 
 #include "docs.h"
 #include "routes.h"
+#include "ui.h"
 
 #define MAX_FILE  (64u << 20)
 #define MAX_TOTAL (128u << 20)
 #define MAX_FILES 256
+/* Smaller files gain nothing; larger ones would keep the loop busy. */
+#define MIN_GZIP 512
+#define MAX_GZIP (4u << 20)
 
 struct page {
 	GBytes *bytes;
+	GBytes *gzip; /* NULL: it is sent as it is */
 	char etag[64];
 };
 
@@ -117,11 +123,58 @@ static const char *type_of(const char *file)
 	return "application/octet-stream";
 }
 
+/* etag without its closing quote: of the file as it is, or compressed. */
 static bool not_modified(SoupServerMessage *m, const char *etag)
 {
 	const char *given = soup_message_headers_get_list(
 		soup_server_message_get_request_headers(m), "If-None-Match");
-	return given && (strcmp(given, "*") == 0 || strstr(given, etag));
+	if (!given || strcmp(given, "*") == 0)
+		return given;
+	const char *at = strstr(given, etag);
+	size_t n = strlen(etag);
+	return at && (at[n] == '"' || g_str_has_prefix(at + n, "-gzip\""));
+}
+
+static bool accepts_gzip(SoupServerMessage *m)
+{
+	SoupMessageHeaders *headers = soup_server_message_get_request_headers(m);
+	const char *given = soup_message_headers_get_list(headers, "Accept-Encoding");
+	if (!given || soup_message_headers_get_one(headers, "Range"))
+		return false; /* a part is of the file as it is */
+	GSList *unwelcome = NULL, *list = soup_header_parse_quality_list(given, &unwelcome);
+	bool found = g_slist_find_custom(list, "gzip", (GCompareFunc)g_ascii_strcasecmp);
+	soup_header_free_list(list);
+	soup_header_free_list(unwelcome);
+	return found;
+}
+
+/* NULL: not worth it. */
+static GBytes *compress_file(const char *file, const char *data, gsize size)
+{
+	static const char *const plain[] = { "text/", "application/json", "application/yaml",
+					     "image/svg+xml" };
+	bool worth = false;
+	for (size_t i = 0; i < G_N_ELEMENTS(plain); i++)
+		worth |= g_str_has_prefix(type_of(file), plain[i]);
+	if (!worth || size < MIN_GZIP || size > MAX_GZIP)
+		return NULL;
+	z_stream z = { 0 };
+	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16, 8,
+			 Z_DEFAULT_STRATEGY) != Z_OK)
+		return NULL;
+	uLong room = deflateBound(&z, (uLong)size);
+	guchar *packed = g_malloc(room);
+	z.next_in = (guchar *)data;
+	z.avail_in = (uInt)size;
+	z.next_out = packed;
+	z.avail_out = (uInt)room;
+	int end = deflate(&z, Z_FINISH);
+	gsize n = z.total_out;
+	deflateEnd(&z);
+	if (end == Z_STREAM_END && n < size)
+		return g_bytes_new_take(g_realloc(packed, n), n);
+	g_free(packed);
+	return NULL;
 }
 
 /* Read, not mapped: a file that shrinks under a mapping would end the process. */
@@ -149,6 +202,7 @@ static void page_free(gpointer data)
 {
 	struct page *page = data;
 	g_bytes_unref(page->bytes);
+	g_clear_pointer(&page->gzip, g_bytes_unref);
 	g_free(page);
 }
 
@@ -164,7 +218,7 @@ static const struct page *load(struct pages *p, const char *file)
 		return NULL;
 	}
 	char etag[64];
-	g_snprintf(etag, sizeof(etag), "\"%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x\"",
+	g_snprintf(etag, sizeof(etag), "\"%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x",
 		   (guint64)st.st_mtim.tv_sec * 1000000000u + (guint64)st.st_mtim.tv_nsec,
 		   (guint64)st.st_size);
 	struct page *page = g_hash_table_lookup(p->files, file);
@@ -183,6 +237,7 @@ static const struct page *load(struct pages *p, const char *file)
 	}
 	p->size += size; /* of replaced ones too: at worst the table is emptied too early */
 	page = g_new0(struct page, 1);
+	page->gzip = compress_file(file, copy, size);
 	page->bytes = g_bytes_new_take(copy, size);
 	g_strlcpy(page->etag, etag, sizeof(page->etag));
 	g_hash_table_replace(p->files, g_strdup(file), page);
@@ -196,8 +251,12 @@ static bool answer_file(struct pages *p, SoupServerMessage *m, const char *file)
 	if (!page)
 		return false;
 	SoupMessageHeaders *headers = soup_server_message_get_response_headers(m);
-	soup_message_headers_replace(headers, "ETag", page->etag);
+	bool packed = page->gzip && accepts_gzip(m);
+	g_autofree char *etag = g_strconcat(page->etag, packed ? "-gzip\"" : "\"", NULL);
+	soup_message_headers_replace(headers, "ETag", etag);
 	soup_message_headers_replace(headers, "Cache-Control", "no-cache");
+	if (page->gzip)
+		soup_message_headers_append(headers, "Vary", "Accept-Encoding");
 	soup_message_headers_replace(headers, "X-Content-Type-Options", "nosniff");
 	if (not_modified(m, page->etag)) {
 		soup_server_message_set_status(m, 304, NULL);
@@ -205,7 +264,25 @@ static bool answer_file(struct pages *p, SoupServerMessage *m, const char *file)
 	}
 	soup_server_message_set_status(m, 200, NULL);
 	soup_message_headers_replace(headers, "Content-Type", type_of(file));
-	soup_message_body_append_bytes(soup_server_message_get_response_body(m), page->bytes);
+	if (packed)
+		soup_message_headers_replace(headers, "Content-Encoding", "gzip");
+	soup_message_body_append_bytes(soup_server_message_get_response_body(m),
+				       packed ? page->gzip : page->bytes);
+	return true;
+}
+
+/* false: it is not there. */
+static bool answer_ui(struct pages *p, SoupServerMessage *m, const char *path)
+{
+	if (!ui_has(p->http, path))
+		return false;
+	g_autofree char *file =
+		safe_path(p->http->config.ui, strcmp(path, "/") == 0 ? path : path + 3);
+	if (!file || !answer_file(p, m, file))
+		return false;
+	SoupMessageHeaders *headers = soup_server_message_get_response_headers(m);
+	soup_message_headers_replace(headers, "Content-Security-Policy", ui_policy());
+	soup_message_headers_replace(headers, "Referrer-Policy", "no-referrer");
 	return true;
 }
 
@@ -254,7 +331,7 @@ void pages_answer(struct pages *p, SoupServerMessage *m, const char *path)
 		return;
 	}
 	g_autofree char *file = h->config.www ? safe_path(h->config.www, path) : NULL;
-	if (file && answer_file(p, m, file))
+	if ((file && answer_file(p, m, file)) || answer_ui(p, m, path))
 		return;
 	if (strcmp(path, "/") == 0)
 		answer_index(h, m);

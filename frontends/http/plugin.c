@@ -8,6 +8,7 @@
 #include <websocket/defaults.h>
 
 #include "frontend.h"
+#include "ui.h"
 
 /* key, fallback, type, range, help */
 #define OPTION(var, k, f, t, lo, hi, h)                                                            \
@@ -58,6 +59,8 @@ OPTION(swagger_ui, "swagger_ui", NULL, PATH, 0, 0,
 OPTION(health_listen, "health_listen", NULL, LIST, 0, 0,
        "Addresses of a health port of its own (/ping, /health); unset: none.");
 OPTION(www, "www", NULL, PATH, 0, 0, "Folder of static files for all other paths.");
+OPTION(ui, "ui", "true", BOOL, 0, 0,
+       "The browser interface: at /ui/, and at / unless `www` has an index.html.");
 
 static const struct weir_option option_api_profile = {
 	.size = sizeof(struct weir_option),
@@ -92,6 +95,7 @@ static const struct weir_option *const options[] = {
 	&option_swagger_ui,
 	&option_health_listen,
 	&option_www,
+	&option_ui,
 	NULL,
 };
 
@@ -131,6 +135,8 @@ static void configure(struct http_settings *s, const struct weir_kv *conf, size_
 	s->websocket.limits.max_message = c->frame.max_body;
 	s->websocket.handshake.origins = g_strdupv(c->cors_origins);
 	c->www = g_strdup(http_option(conf, n, &option_www));
+	if (strcmp(http_option(conf, n, &option_ui), "true") == 0)
+		c->ui = ui_folder();
 	c->swagger_ui = g_strdup(http_option(conf, n, &option_swagger_ui));
 	c->health_listen = http_option_list(conf, n, &option_health_listen);
 }

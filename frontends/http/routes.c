@@ -9,6 +9,7 @@
 #include "docs.h"
 #include "handlers.h"
 #include "lend.h"
+#include "ui.h"
 
 static const struct route table[] = {
 	{ "/v1/chat/completions", "chat", ROUTE_METHOD_POST, false, handle_api,
@@ -109,7 +110,7 @@ static bool is_page(const struct http *h, const char *path)
 		return false;
 	if (h->config.only_websocket)
 		return h->config.www;
-	return h->config.www || strcmp(path, "/") == 0 || docs_has(path);
+	return h->config.www || strcmp(path, "/") == 0 || docs_has(path) || ui_has(h, path);
 }
 
 int routes_refuses(const struct http *h, const struct http_request *r)

@@ -69,7 +69,7 @@ static void test_routes(void)
 	};
 	struct harness h;
 	fake_gateway_init(&h.gateway);
-	harness_start(&h, NULL);
+	harness_start(&h, "ui", "false", NULL);
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *request =
 			g_strconcat(cases[i].request,

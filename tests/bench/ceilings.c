@@ -1,12 +1,10 @@
-/* SPDX-License-Identifier: MIT */
 /*
- * ceilings.c - what this machine can do; see ceilings.h.
+ * ceilings.c - what this machine can do: reading, int8, bf16 and float arithmetic. For bench-cpu.
  */
-#include "ceilings.h"
-
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "bench.h"
 
 struct probe {
 	const uint64_t *data;
@@ -28,30 +26,21 @@ static void read_memory(void *data, uint32_t thread, uint32_t n_threads)
 		probe->sums[thread] ^= sum[k];
 }
 
-double ceilings_now(bool cpu_time)
-{
-	struct timespec t;
-
-	clock_gettime(cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-double ceilings_read(struct weir_pool *pool, const void *data, size_t bytes, unsigned rounds,
-		     bool cpu_time)
+static double read_rate(struct bench *b, struct weir_pool *pool, const uint64_t *data, size_t bytes)
 {
 	uint32_t n_threads = weir_pool_n_threads(pool);
 	struct probe *probe = calloc(1, sizeof(*probe));
 	double best = 0;
 
 	if (!probe)
-		return 0;
+		bench_die("no memory");
 	probe->n = bytes / 8 / n_threads / 32 * 32;
 	probe->data = data;
-	for (unsigned i = 0; i < rounds; i++) {
-		double t = ceilings_now(cpu_time), rate;
+	for (int i = 0; i < 7; i++) {
+		double t = bench_now(b), rate;
 
 		weir_pool_run(pool, read_memory, probe);
-		rate = (double)(probe->n * 8 * n_threads) / (ceilings_now(cpu_time) - t);
+		rate = (double)(probe->n * 8 * n_threads) / (bench_now(b) - t);
 		best = rate > best ? rate : best;
 	}
 	free(probe);
@@ -86,8 +75,6 @@ PEAK(peak_vnni, "vpdpbusd", "zmm")
 PEAK(peak_bf16, "vdpbf16ps", "zmm")
 PEAK(peak_fma512, "vfmadd231ps", "zmm")
 PEAK(peak_fma256, "vfmadd231ps", "ymm")
-PEAK(peak_vnni256, "vpdpbusd", "ymm")
-PEAK(peak_avxvnni, "%{vex%} vpdpbusd", "ymm")
 
 static void run_peak(void *data, uint32_t thread, uint32_t n_threads)
 {
@@ -95,68 +82,57 @@ static void run_peak(void *data, uint32_t thread, uint32_t n_threads)
 }
 
 /* Operations a second; `each`: of one instruction. */
-static double peak_rate(struct weir_cpu *cpu, bool cpu_time, void (*peak)(void), double each)
+static double peak_rate(struct bench *b, void (*peak)(void), double each)
 {
 	struct probe probe = { .peak = peak };
 	double best = 0;
 
 	for (int i = 0; i < 3; i++) {
-		double t = ceilings_now(cpu_time);
+		double t = bench_now(b);
 
-		weir_pool_run(cpu->pool, run_peak, &probe);
-		t = 12.0 * PEAK_ROUNDS * each * weir_pool_n_threads(cpu->pool) /
-		    (ceilings_now(cpu_time) - t);
+		weir_pool_run(b->cpu->pool, run_peak, &probe);
+		t = 12.0 * PEAK_ROUNDS * each * weir_pool_n_threads(b->cpu->pool) /
+		    (bench_now(b) - t);
 		best = t > best ? t : best;
 	}
 	return best;
 }
 
-static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret)
+static void find_peaks(struct bench *b)
 {
-	const struct weir_cpu_kernels *k = cpu->kernels;
-	bool wide = (k == weir_cpu_level_kernels(WEIR_CPU_AVX512) ||
-		     k == weir_cpu_level_kernels(WEIR_CPU_VNNI) ||
-		     k == weir_cpu_level_kernels(WEIR_CPU_BF16));
+	bool avx2 = b->cpu->kernels == weir_cpu_level_kernels(WEIR_CPU_AVX2);
 
-	if (k == weir_cpu_level_kernels(WEIR_CPU_SCALAR))
+	if (b->cpu->kernels == weir_cpu_level_kernels(WEIR_CPU_SCALAR))
 		return;
-	ret->f32 = wide ? peak_rate(cpu, cpu_time, peak_fma512, 32)
-			: peak_rate(cpu, cpu_time, peak_fma256, 16);
-	if (k == &weir_cpu_avxvnni)
-		ret->int8 = peak_rate(cpu, cpu_time, peak_avxvnni, 64);
-	else if (k == &weir_cpu_avxvnni_evex)
-		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni256, 64);
-	else if (wide && __builtin_cpu_supports("avx512vnni"))
-		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni, 128);
-	if (wide && __builtin_cpu_supports("avx512bf16"))
-		ret->bf16 = peak_rate(cpu, cpu_time, peak_bf16, 64);
+	b->ceilings.f32 = avx2 ? peak_rate(b, peak_fma256, 16) : peak_rate(b, peak_fma512, 32);
+	if (!avx2 && __builtin_cpu_supports("avx512vnni"))
+		b->ceilings.int8 = peak_rate(b, peak_vnni, 128);
+	if (!avx2 && __builtin_cpu_supports("avx512bf16"))
+		b->ceilings.bf16 = peak_rate(b, peak_bf16, 64);
 }
 
 #else
 
-static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret)
+static void find_peaks(struct bench *b)
 {
 }
 
 #endif
 
-bool ceilings_find(struct weir_cpu *cpu, size_t bytes, bool cpu_time, struct ceilings *ret)
+void bench_find_ceilings(struct bench *b)
 {
-	size_t n = bytes > CEILINGS_LEAST ? bytes : CEILINGS_LEAST;
+	size_t bytes = b->total > 64u << 20 ? b->total : 64u << 20;
 	struct weir_pool *one = weir_pool_new(1);
-	void *data = weir_cpu_map(n, true);
-	bool ok = one && data;
+	uint64_t *data = weir_cpu_map(bytes, true);
 
-	*ret = (struct ceilings){ .read = 0 };
-	if (ok) {
-		memset(data, 1, n);
-		ret->read_one = ceilings_read(one, data, n, 7, cpu_time);
-		ret->read = weir_pool_n_threads(cpu->pool) > 1
-				    ? ceilings_read(cpu->pool, data, n, 7, cpu_time)
-				    : ret->read_one;
-		find_peaks(cpu, cpu_time, ret);
-	}
-	weir_cpu_unmap(data, n);
+	if (!one || !data)
+		bench_die("no memory");
+	memset(data, 1, bytes);
+	b->ceilings.read_one = read_rate(b, one, data, bytes);
+	b->ceilings.read = weir_pool_n_threads(b->cpu->pool) > 1
+				   ? read_rate(b, b->cpu->pool, data, bytes)
+				   : b->ceilings.read_one;
+	weir_cpu_unmap(data, bytes);
 	weir_pool_free(one);
-	return ok;
+	find_peaks(b);
 }

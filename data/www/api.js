@@ -1,0 +1,193 @@
+/*
+ * api.js - the page's way to the server: JSON by fetch, answers over one WebSocket (weir-client.js),
+ * or over server-sent events where a proxy lets no WebSocket through.
+ */
+import { apiKey } from "./store.js";
+import { WeirClient, WeirError } from "./weir-client.js";
+
+const PATHS = { chat: "/v1/chat/completions", text: "/v1/completions" };
+const TYPES = { chat: "chat.create", text: "completions.create" };
+const TRIES = 2; // handshakes that may fail before SSE is used
+const SSE_FOR = 60000; // and for how long it then is, in ms
+
+export function headers(extra = {}) {
+	const key = apiKey.get();
+	return key ? { ...extra, Authorization: `Bearer ${key}` } : extra;
+}
+
+async function failure(response) {
+	let error = null;
+	try {
+		const body = await response.json();
+		error = body.error ?? (Array.isArray(body.detail)
+			? { message: body.detail.map((d) => d.msg).join("; "), param: body.detail[0]?.loc?.at(-1) }
+			: { message: String(body.detail ?? body.message) });
+	} catch {
+		error = { message: `the server answers ${response.status} ${response.statusText}` };
+	}
+	return new WeirError(error, response.status);
+}
+
+export async function getJson(path) {
+	const response = await fetch(path, { headers: headers({ Accept: "application/json" }), cache: "no-store" });
+	if (!response.ok)
+		throw await failure(response);
+	return response.json();
+}
+
+/* One answer over SSE, in the same shape as WeirAnswer: iterate, cancel(), usage. */
+class SseAnswer {
+	constructor(kind, body) {
+		this.kind = kind;
+		this.body = { ...body, stream: true, stream_options: { include_usage: true } };
+		this.abort = new AbortController();
+		this.usage = null;
+		this.cancelled = false;
+		this.resumes = 0;
+	}
+
+	cancel() {
+		this.cancelled = true;
+		this.abort.abort();
+	}
+
+	async *[Symbol.asyncIterator]() {
+		try {
+			const response = await fetch(PATHS[this.kind], {
+				method: "POST", signal: this.abort.signal, body: JSON.stringify(this.body),
+				headers: headers({ "Content-Type": "application/json" }),
+			});
+			if (!response.ok)
+				throw await failure(response);
+			yield* this.#events(response.body.pipeThrough(new TextDecoderStream()).getReader());
+		} catch (error) {
+			if (this.cancelled)
+				return;
+			throw error instanceof TypeError
+				? new WeirError({ message: "the server cannot be reached", code: "connection_lost" })
+				: error;
+		}
+	}
+
+	async *#events(reader) {
+		let rest = "";
+		for (;;) {
+			const { done, value } = await reader.read();
+			if (done)
+				throw new WeirError({ message: "the connection was lost", code: "connection_lost" });
+			rest += value;
+			const events = rest.split(/\r?\n\r?\n/);
+			rest = events.pop();
+			for (const event of events) {
+				const data = event.split(/\r?\n/).filter((l) => l.startsWith("data:"))
+					.map((l) => l.slice(5).trimStart()).join("\n");
+				if (data === "[DONE]")
+					return;
+				if (!data)
+					continue;
+				const chunk = JSON.parse(data);
+				if (chunk.error)
+					throw new WeirError(chunk.error, chunk.error.status);
+				this.usage = chunk.usage ?? this.usage;
+				yield chunk;
+			}
+		}
+	}
+}
+
+/* Events: "state" (detail: "idle" | "open" | "lost" | "sse"). */
+export class Connection extends EventTarget {
+	#client = null;
+	#opened = false;
+	#failed = 0;
+	#sseUntil = 0;
+	state = "idle";
+
+	/* Another key: the next answer gets a new socket. */
+	reset() {
+		this.#client?.close();
+		this.#client = null;
+		this.#failed = 0;
+		this.#sseUntil = 0;
+		this.#set("idle");
+	}
+
+	#set(state) {
+		if (this.state === state)
+			return;
+		this.state = state;
+		this.dispatchEvent(new CustomEvent("state", { detail: state }));
+	}
+
+	#socket() {
+		if (this.#client)
+			return this.#client;
+		const client = new WeirClient(undefined, { apiKey: apiKey.get() || undefined });
+		this.#client = client;
+		this.#opened = false;
+		client.addEventListener("open", () => {
+			this.#opened = true;
+			this.#failed = 0;
+			this.#set("open");
+		});
+		client.addEventListener("close", () => {
+			if (this.#client !== client)
+				return;
+			this.#set(this.#opened ? "lost" : "idle");
+			if (!this.#opened && ++this.#failed >= TRIES) {
+				this.#sseUntil = Date.now() + SSE_FOR;
+				this.#client = null;
+				client.close();
+			}
+		});
+		return client;
+	}
+
+	/*
+	 * Chunks of one answer: for await (const chunk of connection.stream("chat", body, handle)).
+	 * handle.cancel() is set while it runs; handle.usage and handle.cancelled at the end.
+	 */
+	async *stream(kind, body, handle) {
+		if (Date.now() >= this.#sseUntil) {
+			let answer;
+			try {
+				answer = this.#socket().request(TYPES[kind], body);
+			} catch {
+				this.#sseUntil = Date.now() + SSE_FOR; // a key that a subprotocol cannot carry
+			}
+			try {
+				if (answer) {
+					yield* this.#follow(answer, handle);
+					return;
+				}
+			} catch (error) {
+				const refused = error.code === "closed" && Date.now() < this.#sseUntil;
+				if (!refused || answer.accepted)
+					throw error;
+			}
+		}
+		if (handle.cancelled)
+			return;
+		this.#set("sse");
+		yield* this.#follow(new SseAnswer(kind, body), handle);
+	}
+
+	async *#follow(answer, handle) {
+		handle.cancel = () => {
+			handle.cancelled = true;
+			answer.cancel();
+		};
+		yield* answer;
+		handle.usage = answer.usage;
+		handle.resumes = answer.resumes;
+	}
+}
+
+export const connection = new Connection();
+
+/* The members of a request as the server's own document has them: name -> schema. */
+export async function loadFields() {
+	const document = await getJson("/openapi.json");
+	const { ChatRequest, CompletionRequest } = document.components.schemas;
+	return { chat: ChatRequest.properties, text: CompletionRequest.properties };
+}
