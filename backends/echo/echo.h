@@ -21,6 +21,7 @@ enum echo_verb {
 	ECHO_DELAY = 5,
 	ECHO_ERROR = 6,
 	ECHO_FINISH = 7,
+	ECHO_CLOCK = 8, /* the time at which this event was due, for measurements */
 };
 
 struct echo_line {

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +23,7 @@ struct play {
 	weir_stream *out;
 	weir_request *request;
 	char *said; /* what ECHO_ECHO repeats */
+	char clock[24];
 	size_t n_said;
 	uint32_t max_tokens, n_choices, n_prompt;
 
@@ -215,6 +217,11 @@ static bool make_event(struct echo_player *p, struct play *play, struct weir_eve
 					       : WEIR_EVENT_TEXT;
 	if (line->verb == ECHO_ECHO)
 		text = (struct weir_str){ play->said, play->n_said };
+	if (line->verb == ECHO_CLOCK) {
+		snprintf(play->clock, sizeof(play->clock), "%lld ",
+			 (long long)(p->interval_ns ? play->due_ns : now_ns()));
+		text = (struct weir_str){ play->clock, strlen(play->clock) };
+	}
 	if (play->at >= text.len)
 		return false;
 	e->text.data = text.data + play->at;

@@ -28,7 +28,8 @@ static const struct weir_option option_script = {
 	.size = sizeof(struct weir_option),
 	.type = WEIR_OPTION_PATH,
 	.key = "script",
-	.help = "File of instructions, one a line: text, words, echo, reasoning, tool, delay "
+	.help = "File of instructions, one a line: text, words, echo, reasoning, tool, clock, "
+		"delay "
 		"200ms, "
 		"repeat N, finish WHY, error CODE TEXT. Without it the last user message is said.",
 };

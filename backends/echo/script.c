@@ -8,6 +8,7 @@
  *   echo              the last user message or the prompt, word by word
  *   reasoning TEXT    word by word, in the reasoning channel
  *   tool JSON         a fragment of a tool call (OpenAI's delta object)
+ *   clock             when this event was due: nanoseconds of CLOCK_MONOTONIC
  *   delay 200ms       ms or s
  *   repeat N          the line before is played N times in all
  *   finish WHY        stop | length | tool | filter: how the answer ends
@@ -69,6 +70,7 @@ static const struct {
 	{ "echo", ECHO_ECHO, false },    { "reasoning", ECHO_REASONING, true },
 	{ "tool", ECHO_TOOL, true },     { "delay", ECHO_DELAY, true },
 	{ "finish", ECHO_FINISH, true }, { "error", ECHO_ERROR, true },
+	{ "clock", ECHO_CLOCK, false },
 };
 
 static void unescape(char *text, size_t *len)
@@ -161,8 +163,8 @@ static const char *parse_line(char *s, struct echo_script *script)
 		}
 	}
 	if (!known)
-		return "unknown instruction; there are text, words, echo, reasoning, tool, delay, "
-		       "repeat, finish and error";
+		return "unknown instruction; there are text, words, echo, reasoning, tool, clock, "
+		       "delay, repeat, finish and error";
 	if (has_text != (s[rest] != '\0'))
 		return has_text ? "this instruction needs an argument"
 				: "this instruction takes no argument";

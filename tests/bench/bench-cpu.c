@@ -17,12 +17,7 @@
 
 double bench_now(const struct bench *b)
 {
-	struct timespec t;
-
-	clock_gettime(weir_pool_n_threads(b->cpu->pool) == 1 ? CLOCK_THREAD_CPUTIME_ID
-							     : CLOCK_MONOTONIC,
-		      &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	return ceilings_now(weir_pool_n_threads(b->cpu->pool) == 1);
 }
 
 _Noreturn void bench_die(const char *what)
@@ -78,7 +73,7 @@ double bench_record(struct bench *b, const char *name, const char *unit, double 
 
 static void write_head(struct bench *b)
 {
-	const struct bench_ceilings *c = &b->ceilings;
+	const struct ceilings *c = &b->ceilings;
 
 	if (!b->json)
 		return;
@@ -136,7 +131,8 @@ int main(int argc, char **argv)
 	if (json && !(b.json = fopen(json, "ae")))
 		bench_die("could not open the history");
 	printf("%s%s\n", b.cpu->name, weir_pool_n_threads(b.cpu->pool) == 1 ? ", CPU time" : "");
-	bench_find_ceilings(&b);
+	if (!ceilings_find(b.cpu, b.total, weir_pool_n_threads(b.cpu->pool) == 1, &b.ceilings))
+		bench_die("no memory");
 	write_head(&b);
 	printf("ceilings: read %.1f GB/s (one thread %.1f), int8 dot %.0f Gop/s, bf16 dot %.0f, "
 	       "float %.0f\n",

@@ -6,22 +6,15 @@
 
 #include <stdio.h>
 
+#include "ceilings.h"
 #include "cpu.h"
 
 enum { BENCH_MAX_REPEATS = 32 };
 
-/* What this machine can do, measured in the same run; operations or bytes a second, 0: not known.
- */
-struct bench_ceilings {
-	double read;            /* all threads of the pool */
-	double read_one;        /* one thread */
-	double int8, bf16, f32; /* dot products and fused multiply-adds, all threads */
-};
-
 struct bench {
 	struct weir_cpu *cpu;
 	struct weir_instance *instance;
-	struct bench_ceilings ceilings;
+	struct ceilings ceilings;
 	size_t total;     /* bytes of weights to go through */
 	unsigned repeats; /* of each measurement */
 	FILE *json;       /* or NULL: a list of figures is being written to it */
@@ -31,8 +24,6 @@ struct bench {
 /* Seconds; CPU time of the caller where the pool has one thread, else wall time. */
 double bench_now(const struct bench *b);
 _Noreturn void bench_die(const char *what);
-
-void bench_find_ceilings(struct bench *b);
 
 /* Bytes that are valid weights or cached values of every type: no scale is a NaN. */
 void bench_fill(uint8_t *p, size_t n);

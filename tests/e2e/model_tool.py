@@ -27,7 +27,8 @@ def test_help():
     listed = weir("help")[0].decode()
     assert re.search(r"^ +model +\w", listed, re.M) and re.search(r"^ +bench +\w", listed, re.M)
     verbs = re.findall(r"^  (\w+)  ", weir("model", "--help")[0].decode(), re.M)
-    assert {"info", "plan", "tokenize"} <= set(verbs), verbs
+    assert {"info", "plan", "tokenize", "quantize", "perplexity"} <= set(verbs), verbs
+    assert "Examples" in weir("bench", "model", "--help")[0].decode()
     for verb in verbs:
         text = weir("model", verb, "--help")[0].decode()
         assert "Examples" in text and "exit status" in text, verb

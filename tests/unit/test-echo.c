@@ -263,6 +263,32 @@ static void test_kinds(void)
 	seen_free(seen);
 }
 
+/* Events that say when they were due: one behind the other, none in the future. */
+static void test_clock(void)
+{
+	struct seen *seen = seen_new(1);
+	struct fixture f;
+	gint64 last = 0;
+
+	start(&f, "1000", "clock\nrepeat 3");
+	ask(&f, seen, 9, 0, 1, "");
+	harness_until(&f.h, &seen->n_ends);
+	{
+		g_auto(GStrv) times = g_strsplit(seen->text->str, " ", -1);
+
+		g_assert_cmpuint(g_strv_length(times), ==, 4);
+		for (int i = 0; i < 3; i++) {
+			gint64 t = g_ascii_strtoll(times[i], NULL, 10);
+
+			g_assert_cmpint(t, >, last);
+			g_assert_cmpint(t, <=, g_get_monotonic_time() * 1000 + 1000);
+			last = t;
+		}
+	}
+	stop(&f);
+	seen_free(seen);
+}
+
 /* Many streams at a rate on one thread; stopped in the middle of it. */
 static void test_many(void)
 {
@@ -308,6 +334,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/echo/play", test_play);
 	g_test_add_func("/echo/credit-and-cancel", test_credit_and_cancel);
 	g_test_add_func("/echo/kinds", test_kinds);
+	g_test_add_func("/echo/clock", test_clock);
 	g_test_add_func("/echo/many", test_many);
 	return g_test_run();
 }

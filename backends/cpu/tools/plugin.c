@@ -20,10 +20,14 @@ static const struct verb model_verbs[] = {
 	{ "info", "what a file holds: architecture, sizes, tokenizer, tensors", model_info },
 	{ "plan", "the memory that serving it takes, to the byte, and what fits here", model_plan },
 	{ "tokenize", "text to token ids, and back", model_tokenize },
+	{ "quantize", "the same model in another number format", model_quantize },
+	{ "perplexity", "how well it predicts a text; how far it is from another file's model",
+	  model_perplexity },
 	{ NULL, NULL, NULL },
 };
 
 static const struct verb bench_verbs[] = {
+	{ "model", "prompts and answers a second, against the machine's limits", bench_model },
 	{ NULL, NULL, NULL },
 };
 

@@ -21,6 +21,10 @@ struct session {
 	const struct weir_backend_step *step;
 	uint64_t memory_free;
 	bool plan;
+	uint32_t n_last; /* not 0: what the run and its output are about */
+	uint32_t out_row[SESSION_OUTPUTS];
+	const float *logits;
+	uint32_t *blocks; /* 0, 1, 2 ... */
 };
 
 static struct session *session_of(struct weir_instance *instance)
@@ -146,6 +150,30 @@ static weir_status program_new(struct weir_instance *instance, const struct weir
 	return WEIR_OK;
 }
 
+/* A step's row has one output; for scoring the last n_last tokens have one. */
+static weir_status run(struct weir_instance *instance, weir_program *program,
+		       const struct weir_device_batch *batch, struct weir_error *err)
+{
+	struct session *s = session_of(instance);
+	struct weir_device_batch all = *batch;
+
+	if (!s->n_last)
+		return weir_cpu_run(instance, program, batch, err);
+	for (uint32_t i = 0; i < s->n_last; i++)
+		s->out_row[i] = batch->n_tokens - s->n_last + i;
+	all.n_out = s->n_last;
+	all.out_row = s->out_row;
+	return weir_cpu_run(instance, program, &all, err);
+}
+
+static const float *output(struct weir_instance *instance, weir_program *program, uint32_t tensor)
+{
+	struct session *s = session_of(instance);
+
+	s->logits = weir_cpu_output(instance, program, tensor);
+	return s->logits;
+}
+
 /* The CPU's, with the members above in place of its own. */
 static struct weir_device counting_device(void)
 {
@@ -155,6 +183,8 @@ static struct weir_device counting_device(void)
 	device.weight = weight;
 	device.kv = kv;
 	device.program_new = program_new;
+	device.run = run;
+	device.output = output;
 	return device;
 }
 
@@ -219,6 +249,13 @@ weir_status session_new(const struct tool *tool, const struct session_wish *wish
 	status = s->step->load(&s->instance, &s->model, err);
 	if (status != WEIR_OK)
 		goto fail;
+	s->blocks = malloc(((size_t)s->model.n_blocks + 1) * sizeof(*s->blocks));
+	if (!s->blocks) {
+		status = weir_cpu_fail(err, WEIR_E_EXHAUSTED, "no memory for a session");
+		goto fail;
+	}
+	for (uint32_t i = 0; i < s->model.n_blocks; i++)
+		s->blocks[i] = i;
 	*ret = s;
 	return WEIR_OK;
 fail:
@@ -232,6 +269,7 @@ void session_free(struct session *s)
 		return;
 	weir_tensor_backend_free(s->data.tensor_backend);
 	weir_cpu_free(s->data.cpu);
+	free(s->blocks);
 	free(s);
 }
 
@@ -243,6 +281,16 @@ const struct weir_model *session_model(const struct session *s)
 const struct session_bytes *session_bytes_of(const struct session *s)
 {
 	return &s->bytes;
+}
+
+struct weir_instance *session_instance(struct session *s)
+{
+	return &s->instance;
+}
+
+const struct weir_tokenizer *session_tokenizer(const struct session *s)
+{
+	return weir_tensor_backend_ext(s->data.tensor_backend, WEIR_TOKENIZER);
 }
 
 struct weir_cpu *session_cpu(const struct session *s)
@@ -264,4 +312,46 @@ weir_status session_step(struct session *s, const struct weir_batch *batch, stru
 	if (s->plan)
 		return weir_cpu_fail(err, WEIR_E_INVALID, "a plan computes nothing");
 	return s->step->step(&s->instance, batch, ret, err);
+}
+
+weir_status session_score(struct session *s, const int32_t *tokens, uint32_t n, uint32_t pos,
+			  uint32_t n_last, const float **ret_logits, struct weir_error *err)
+{
+	const struct weir_sampling greedy = {
+		.size = sizeof(greedy), .top_p = 1, .typical_p = 1, .repetition_penalty = 1
+	};
+	struct weir_error row_error = { 0 };
+	struct weir_row row = { .seq = 1,
+				.count = n,
+				.pos = pos,
+				.n_blocks = s->model.n_blocks,
+				.blocks = s->blocks,
+				.sampling = n_last ? &greedy : NULL,
+				.history = tokens,
+				.n_history = n,
+				.n_prompt = n };
+	struct weir_batch batch = { .size = sizeof(batch),
+				    .row_size = sizeof(row),
+				    .n_tokens = n,
+				    .n_rows = 1,
+				    .tokens = tokens,
+				    .rows = &row };
+	int32_t token = 0;
+	struct weir_step step = { .size = sizeof(step), .token = &token, .error = &row_error };
+	weir_status status;
+
+	if (n_last > SESSION_OUTPUTS || n_last > n)
+		return weir_cpu_fail(err, WEIR_E_INVALID, "%u outputs of %u tokens", n_last, n);
+	s->n_last = n_last;
+	status = session_step(s, &batch, &step, err);
+	s->n_last = 0;
+	if (status != WEIR_OK)
+		return status;
+	if (n_last && token < 0) {
+		*err = row_error;
+		return row_error.code;
+	}
+	if (n_last)
+		*ret_logits = s->logits;
+	return WEIR_OK;
 }

@@ -10,6 +10,7 @@
 #define WEIR_CPU_SESSION_H
 
 #include <weir/backend.h>
+#include <weir/tokenizer.h>
 
 #include "cpu.h"
 #include "tool.h"
@@ -46,6 +47,8 @@ void session_free(struct session *s); /* NULL is fine */
 
 const struct weir_model *session_model(const struct session *s);
 const struct session_bytes *session_bytes_of(const struct session *s);
+struct weir_instance *session_instance(struct session *s);
+const struct weir_tokenizer *session_tokenizer(const struct session *s);
 struct weir_cpu *session_cpu(const struct session *s);
 /* What the machine has free, as the device reports it; before or after loading. */
 uint64_t session_memory_free(const struct session *s);
@@ -53,5 +56,13 @@ uint64_t session_memory_free(const struct session *s);
 /* As weir_backend_step.step. */
 weir_status session_step(struct session *s, const struct weir_batch *batch, struct weir_step *ret,
 			 struct weir_error *err);
+
+/* One sequence, whose blocks are the cache's in order: tokens at positions pos .., of which the
+ * last n_last get logits: *ret_logits, [n_last][n_vocab], until the next step of this session. n at
+ * most max_tokens, n_last at most SESSION_OUTPUTS with guesses = SESSION_OUTPUTS - 1 and one
+ * sequence, n_last 0: none. */
+#define SESSION_OUTPUTS 128u
+weir_status session_score(struct session *s, const int32_t *tokens, uint32_t n, uint32_t pos,
+			  uint32_t n_last, const float **ret_logits, struct weir_error *err);
 
 #endif

@@ -1,10 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 /*
- * ceilings.c - what this machine can do: reading, int8, bf16 and float arithmetic. For bench-cpu.
+ * ceilings.c - what this machine can do; see ceilings.h.
  */
+#include "ceilings.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "bench.h"
+#include <time.h>
 
 struct probe {
 	const uint64_t *data;
@@ -26,21 +28,30 @@ static void read_memory(void *data, uint32_t thread, uint32_t n_threads)
 		probe->sums[thread] ^= sum[k];
 }
 
-static double read_rate(struct bench *b, struct weir_pool *pool, const uint64_t *data, size_t bytes)
+double ceilings_now(bool cpu_time)
+{
+	struct timespec t;
+
+	clock_gettime(cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double ceilings_read(struct weir_pool *pool, const void *data, size_t bytes, unsigned rounds,
+		     bool cpu_time)
 {
 	uint32_t n_threads = weir_pool_n_threads(pool);
 	struct probe *probe = calloc(1, sizeof(*probe));
 	double best = 0;
 
 	if (!probe)
-		bench_die("no memory");
+		return 0;
 	probe->n = bytes / 8 / n_threads / 32 * 32;
 	probe->data = data;
-	for (int i = 0; i < 7; i++) {
-		double t = bench_now(b), rate;
+	for (unsigned i = 0; i < rounds; i++) {
+		double t = ceilings_now(cpu_time), rate;
 
 		weir_pool_run(pool, read_memory, probe);
-		rate = (double)(probe->n * 8 * n_threads) / (bench_now(b) - t);
+		rate = (double)(probe->n * 8 * n_threads) / (ceilings_now(cpu_time) - t);
 		best = rate > best ? rate : best;
 	}
 	free(probe);
@@ -75,6 +86,8 @@ PEAK(peak_vnni, "vpdpbusd", "zmm")
 PEAK(peak_bf16, "vdpbf16ps", "zmm")
 PEAK(peak_fma512, "vfmadd231ps", "zmm")
 PEAK(peak_fma256, "vfmadd231ps", "ymm")
+PEAK(peak_vnni256, "vpdpbusd", "ymm")
+PEAK(peak_avxvnni, "%{vex%} vpdpbusd", "ymm")
 
 static void run_peak(void *data, uint32_t thread, uint32_t n_threads)
 {
@@ -82,57 +95,68 @@ static void run_peak(void *data, uint32_t thread, uint32_t n_threads)
 }
 
 /* Operations a second; `each`: of one instruction. */
-static double peak_rate(struct bench *b, void (*peak)(void), double each)
+static double peak_rate(struct weir_cpu *cpu, bool cpu_time, void (*peak)(void), double each)
 {
 	struct probe probe = { .peak = peak };
 	double best = 0;
 
 	for (int i = 0; i < 3; i++) {
-		double t = bench_now(b);
+		double t = ceilings_now(cpu_time);
 
-		weir_pool_run(b->cpu->pool, run_peak, &probe);
-		t = 12.0 * PEAK_ROUNDS * each * weir_pool_n_threads(b->cpu->pool) /
-		    (bench_now(b) - t);
+		weir_pool_run(cpu->pool, run_peak, &probe);
+		t = 12.0 * PEAK_ROUNDS * each * weir_pool_n_threads(cpu->pool) /
+		    (ceilings_now(cpu_time) - t);
 		best = t > best ? t : best;
 	}
 	return best;
 }
 
-static void find_peaks(struct bench *b)
+static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret)
 {
-	bool avx2 = b->cpu->kernels == weir_cpu_level_kernels(WEIR_CPU_AVX2);
+	const struct weir_cpu_kernels *k = cpu->kernels;
+	bool wide = (k == weir_cpu_level_kernels(WEIR_CPU_AVX512) ||
+		     k == weir_cpu_level_kernels(WEIR_CPU_VNNI) ||
+		     k == weir_cpu_level_kernels(WEIR_CPU_BF16));
 
-	if (b->cpu->kernels == weir_cpu_level_kernels(WEIR_CPU_SCALAR))
+	if (k == weir_cpu_level_kernels(WEIR_CPU_SCALAR))
 		return;
-	b->ceilings.f32 = avx2 ? peak_rate(b, peak_fma256, 16) : peak_rate(b, peak_fma512, 32);
-	if (!avx2 && __builtin_cpu_supports("avx512vnni"))
-		b->ceilings.int8 = peak_rate(b, peak_vnni, 128);
-	if (!avx2 && __builtin_cpu_supports("avx512bf16"))
-		b->ceilings.bf16 = peak_rate(b, peak_bf16, 64);
+	ret->f32 = wide ? peak_rate(cpu, cpu_time, peak_fma512, 32)
+			: peak_rate(cpu, cpu_time, peak_fma256, 16);
+	if (k == &weir_cpu_avxvnni)
+		ret->int8 = peak_rate(cpu, cpu_time, peak_avxvnni, 64);
+	else if (k == &weir_cpu_avxvnni_evex)
+		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni256, 64);
+	else if (wide && __builtin_cpu_supports("avx512vnni"))
+		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni, 128);
+	if (wide && __builtin_cpu_supports("avx512bf16"))
+		ret->bf16 = peak_rate(cpu, cpu_time, peak_bf16, 64);
 }
 
 #else
 
-static void find_peaks(struct bench *b)
+static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret)
 {
 }
 
 #endif
 
-void bench_find_ceilings(struct bench *b)
+bool ceilings_find(struct weir_cpu *cpu, size_t bytes, bool cpu_time, struct ceilings *ret)
 {
-	size_t bytes = b->total > 64u << 20 ? b->total : 64u << 20;
+	size_t n = bytes > CEILINGS_LEAST ? bytes : CEILINGS_LEAST;
 	struct weir_pool *one = weir_pool_new(1);
-	uint64_t *data = weir_cpu_map(bytes, true);
+	void *data = weir_cpu_map(n, true);
+	bool ok = one && data;
 
-	if (!one || !data)
-		bench_die("no memory");
-	memset(data, 1, bytes);
-	b->ceilings.read_one = read_rate(b, one, data, bytes);
-	b->ceilings.read = weir_pool_n_threads(b->cpu->pool) > 1
-				   ? read_rate(b, b->cpu->pool, data, bytes)
-				   : b->ceilings.read_one;
-	weir_cpu_unmap(data, bytes);
+	*ret = (struct ceilings){ .read = 0 };
+	if (ok) {
+		memset(data, 1, n);
+		ret->read_one = ceilings_read(one, data, n, 7, cpu_time);
+		ret->read = weir_pool_n_threads(cpu->pool) > 1
+				    ? ceilings_read(cpu->pool, data, n, 7, cpu_time)
+				    : ret->read_one;
+		find_peaks(cpu, cpu_time, ret);
+	}
+	weir_cpu_unmap(data, n);
 	weir_pool_free(one);
-	find_peaks(b);
+	return ok;
 }
