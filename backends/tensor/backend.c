@@ -324,6 +324,8 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 	    (s = make_cache(b, err)) || (s = make_stepper(b, err)) || (s = make_embedder(b, err)) ||
 	    (s = weir_grammar_ext_new(b->vocab, b->hparams.n_vocab, &b->grammars, err)))
 		goto fail;
+	/* A vocabulary without text is told to whoever brings a grammar. */
+	(void)weir_grammar_engine_prepare(b->grammars, &(struct weir_error){ 0 });
 	name_model(b, b->weights->main_type, b->weights->n_params);
 	log_plan(b);
 	*ret = (struct weir_model){

@@ -113,6 +113,16 @@ static weir_status make_ready(struct weir_grammar_engine *e, struct weir_error *
 	return s;
 }
 
+weir_status weir_grammar_engine_prepare(struct weir_grammar_engine *e, struct weir_error *err)
+{
+	weir_status s;
+
+	pthread_mutex_lock(&e->lock);
+	s = make_ready(e, err);
+	pthread_mutex_unlock(&e->lock);
+	return s;
+}
+
 /* --- compiling ----------------------------------------------------------------------------- */
 
 static weir_status build_choice(struct weir_net *net, const struct weir_json *v,

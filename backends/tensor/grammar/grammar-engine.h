@@ -2,10 +2,10 @@
 /*
  * grammar-engine.h - weir.grammar/1 for one vocabulary; knows no model and no device.
  *
- * backend.c makes an engine for a loaded model. The tree of the vocabulary and what JSON allows in
- * it are made with the first grammar. Compiled grammars are kept by their text, the last
- * WEIR_GRAMMAR_KEPT of them. All [any] but free; weir_grammar and weir_grammar_state as
- * <weir/grammar.h> has them, with the functions of the same names.
+ * backend.c makes an engine for a loaded model, and with it the tree of the vocabulary and what
+ * JSON allows in it. Compiled grammars are kept by their text, the last WEIR_GRAMMAR_KEPT of them.
+ * All [any] but free; weir_grammar and weir_grammar_state as <weir/grammar.h> has them, with the
+ * functions of the same names.
  */
 #ifndef WEIR_TENSOR_GRAMMAR_ENGINE_H
 #define WEIR_TENSOR_GRAMMAR_ENGINE_H
@@ -22,6 +22,9 @@ struct weir_grammar_engine;
 /* source->ctx must live as long as the engine. */
 weir_status weir_grammar_engine_new(const struct weir_grammar_source *source,
 				    struct weir_grammar_engine **ret, struct weir_error *err);
+/* Makes ahead what the first grammar needs: tens of milliseconds for a large vocabulary. Without it
+ * the first compile does. */
+weir_status weir_grammar_engine_prepare(struct weir_grammar_engine *, struct weir_error *err);
 /* Grammars and states may live on: the engine goes with the last of them. NULL is fine. */
 void weir_grammar_engine_free(struct weir_grammar_engine *);
 

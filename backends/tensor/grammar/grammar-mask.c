@@ -17,6 +17,11 @@ struct weir_part {
 	struct exit {
 		uint32_t node, count;
 	} * exits;
+	/* Of many exits: what is one byte further down, by that byte; made when it is asked for. */
+	struct below {
+		struct exit *at;
+		uint32_t n;
+	} * below;
 };
 
 struct weir_masker {
@@ -32,7 +37,8 @@ struct weir_masker {
 	struct weir_configs configs;
 };
 
-#define FEW 256 /* tokens that are kept as a list */
+#define FEW       256 /* tokens that are kept as a list */
+#define FEW_EXITS 16  /* that are all gone down from */
 
 static weir_status no_memory(struct weir_error *err)
 {
@@ -47,6 +53,9 @@ void weir_part_free(struct weir_part *p)
 	free(p->tokens);
 	free(p->rounds);
 	free(p->exits);
+	for (unsigned i = 0; p->below && i < 256; i++)
+		free(p->below[i].at);
+	free(p->below);
 	free(p);
 }
 
@@ -193,8 +202,8 @@ static bool keep_by_rounds(struct weir_masker *m, struct weir_part *p)
 	return true;
 }
 
-static weir_status part_of(struct weir_masker *m, uint32_t set, bool rounds,
-			   const struct weir_part **ret, struct weir_error *err)
+static weir_status part_of(struct weir_masker *m, uint32_t set, bool rounds, struct weir_part **ret,
+			   struct weir_error *err)
 {
 	struct weir_part *p = m->machine.sets[set].part;
 	weir_status s;
@@ -239,6 +248,53 @@ static weir_status part_of(struct weir_masker *m, uint32_t set, bool rounds,
 	m->machine.bytes += sizeof(*p) + (p->bits ? m->trie->n_words * 4 : 0) +
 			    (p->tokens ? p->n_tokens * 6 : 0) + p->n_exits * sizeof(*p->exits);
 	*ret = p;
+	return WEIR_OK;
+}
+
+/* The node below `node` by a byte; 0: none. */
+static uint32_t child_of(const struct weir_trie_node *nodes, uint32_t node, uint8_t byte)
+{
+	for (uint32_t i = node + 1; i < nodes[node].end; i = nodes[i].end)
+		if (nodes[i].byte >= byte)
+			return nodes[i].byte == byte ? i : 0;
+	return 0;
+}
+
+/* Most exits of a part, as of any string, have nothing below that a quote or a comma begins. */
+static weir_status below_of(struct machine *a, const struct weir_trie *trie, struct weir_part *p,
+			    uint8_t byte, const struct below **ret, struct weir_error *err)
+{
+	struct below *b;
+	uint32_t cap = 0;
+
+	if (!p->below)
+		p->below = calloc(256, sizeof(*p->below));
+	if (!p->below)
+		return no_memory(err);
+	b = &p->below[byte];
+	*ret = b;
+	if (b->at)
+		return WEIR_OK;
+	for (uint32_t i = 0; i < p->n_exits; i++) {
+		uint32_t child = child_of(trie->nodes, p->exits[i].node, byte);
+
+		if (child == 0 && i + 1 < p->n_exits)
+			continue;
+		if (b->n == cap) {
+			struct exit *at = realloc(b->at, (cap * 2 + 8) * sizeof(*at));
+
+			if (!at) {
+				free(b->at);
+				*b = (struct below){ 0 };
+				return no_memory(err);
+			}
+			b->at = at;
+			cap = cap * 2 + 8;
+		}
+		if (child > 0)
+			b->at[b->n++] = (struct exit){ child, p->exits[i].count };
+	}
+	a->bytes += cap * sizeof(*b->at);
 	return WEIR_OK;
 }
 
@@ -347,13 +403,68 @@ static weir_status alone(struct weir_masker *m, const struct weir_config *at, ui
 	return machine_set(&m->machine, &m->configs, ret, err);
 }
 
+/* A node of the tree and all below, from the set before its byte. */
+static weir_status walk_from(struct weir_masker *m, uint32_t set, uint32_t node, uint32_t *mask,
+			     struct weir_error *err)
+{
+	const struct weir_trie_node *n = &m->trie->nodes[node];
+	struct machine *a = &m->machine;
+	uint32_t next = machine_peek(a, set, n->byte);
+
+	if (next == MACHINE_UNKNOWN) {
+		weir_status s = machine_step(a, set, n->byte, &next, err);
+
+		if (s != WEIR_OK)
+			return s;
+	}
+	if (next == MACHINE_DEAD)
+		return WEIR_OK;
+	for (int32_t t = n->token; t >= 0; t = m->trie->same[t])
+		set_bit(mask, (uint32_t)t);
+	return n->end > node + 1 ? walk_below(m, next, node, mask, err) : WEIR_OK;
+}
+
+static bool fits(const struct bounds *b, const struct exit *e)
+{
+	return !b->rounds || (e->count >= b->min && e->count <= b->max);
+}
+
+/* What goes on behind the exits of a part, in `rest`. */
+static weir_status add_exits(struct weir_masker *m, struct weir_masker *owner, struct weir_part *p,
+			     const struct bounds *b, uint32_t rest, uint32_t *mask,
+			     struct weir_error *err)
+{
+	struct machine *a = &m->machine;
+	bool few = p->n_exits <= FEW_EXITS;
+	weir_status s = WEIR_OK;
+
+	for (uint32_t i = 0; few && s == WEIR_OK && i < p->n_exits; i++)
+		if (fits(b, &p->exits[i]))
+			s = walk_below(m, rest, p->exits[i].node, mask, err);
+	for (unsigned byte = 0; !few && s == WEIR_OK && byte < 256; byte++) {
+		const struct below *below = NULL;
+		uint32_t next = machine_peek(a, rest, (uint8_t)byte);
+
+		if (next == MACHINE_UNKNOWN)
+			s = machine_step(a, rest, (uint8_t)byte, &next, err);
+		if (s != WEIR_OK || next == MACHINE_DEAD)
+			continue;
+		s = below_of(&owner->machine, m->trie, p, (uint8_t)byte, &below, err);
+		for (uint32_t i = 0; s == WEIR_OK && i < below->n; i++)
+			if (fits(b, &below->at[i]))
+				s = walk_from(m, rest, below->at[i].node, mask, err);
+	}
+	return s;
+}
+
 /* The nodes at[0 .. n) have the same frame. `at` stays where it is. */
 static weir_status add_group(struct weir_masker *m, const struct weir_config *at, uint32_t n,
 			     uint32_t *mask, struct weir_error *err)
 {
 	struct weir_masker *owner = m;
-	const struct weir_part *part;
-	uint32_t frame = at[0].frame, set, rest = MACHINE_UNKNOWN;
+	struct weir_part *part;
+	uint32_t frame = at[0].frame, set, rest;
+	bool any = false;
 	struct bounds b;
 	weir_status s;
 
@@ -377,20 +488,14 @@ static weir_status add_group(struct weir_masker *m, const struct weir_config *at
 	if (s != WEIR_OK)
 		goto out;
 	add_part(m, part, &b, mask);
-	for (uint32_t i = 0; s == WEIR_OK && i < part->n_exits; i++) {
-		const struct exit *e = &part->exits[i];
-
-		if (b.rounds && (e->count < b.min || e->count > b.max))
-			continue;
-		if (rest == MACHINE_UNKNOWN) {
-			s = weir_run_return(&m->machine.run, frame, b.rounds, &m->configs, err);
-			if (s == WEIR_OK)
-				s = machine_set(&m->machine, &m->configs, &rest, err);
-			if (s != WEIR_OK)
-				break;
-		}
-		s = walk_below(m, rest, e->node, mask, err);
-	}
+	for (uint32_t i = 0; i < part->n_exits && !any; i++)
+		any = fits(&b, &part->exits[i]);
+	if (any)
+		s = weir_run_return(&m->machine.run, frame, b.rounds, &m->configs, err);
+	if (any && s == WEIR_OK)
+		s = machine_set(&m->machine, &m->configs, &rest, err);
+	if (any && s == WEIR_OK)
+		s = add_exits(m, owner, part, &b, rest, mask, err);
 out:
 	if (owner != m)
 		pthread_mutex_unlock(&owner->machine.lock);
@@ -462,7 +567,7 @@ weir_status weir_masker_warm(struct weir_masker *m, uint32_t node, uint32_t rule
 {
 	struct bounds b = { .rounds = rounds, .rule = rule };
 	struct weir_config at = { node, WEIR_FRAME_HOLE };
-	const struct weir_part *part;
+	struct weir_part *part;
 	weir_status s;
 	uint32_t set;
 

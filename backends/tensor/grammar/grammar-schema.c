@@ -342,9 +342,10 @@ static bool in_list(struct weir_schema *sc, const struct weir_json *list,
 	return false;
 }
 
-/* Does a value of an enum meet the rest of a part? Only what is easy to tell is asked. */
+/* Does a value of an enum meet the rest of a part? Only what is easy to tell is asked. of: the enum
+ * that it comes from, which need not be searched for it. */
 static bool value_fits(struct weir_schema *sc, const struct weir_json *part,
-		       const struct weir_json *value)
+		       const struct weir_json *value, const struct weir_json *of)
 {
 	static const char *const bounds[] = { "minimum", "maximum", "exclusiveMinimum",
 					      "exclusiveMaximum" };
@@ -367,7 +368,7 @@ static bool value_fits(struct weir_schema *sc, const struct weir_json *part,
 
 	if (!both_types(type, weir_schema_types(sc, part, false)))
 		return false;
-	if (list && list->type == WEIR_JSON_ARRAY && !in_list(sc, list, value))
+	if (list && list->type == WEIR_JSON_ARRAY && list != of && !in_list(sc, list, value))
 		return false;
 	k = weir_schema_get(sc, part, "const");
 	if (k && !weir_json_equal(k, value))
@@ -403,7 +404,7 @@ static bool emit_values(struct weir_schema *sc, const struct weir_view *v,
 		bool fits = true;
 
 		for (uint32_t k = 0; fits && k < v->n; k++)
-			fits = value_fits(sc, v->at[k].node, c);
+			fits = value_fits(sc, v->at[k].node, c, first->parent);
 		if (sc->status != WEIR_OK)
 			break;
 		if (!fits)
