@@ -79,6 +79,29 @@ static void step(struct device_scalar *d, const struct weir_backend_step *b,
 		g_assert_true(token[0] >= -1 && token[0] < (int32_t)m->n_vocab);
 }
 
+/* Vectors may be anything; finite or not, of the length that they say. */
+static void embed(struct device_scalar *d, const struct weir_model *m)
+{
+	static const uint32_t first[3] = { 0, 4, 5 };
+	static const int32_t tokens[5] = { 0, 1, 2, 1, 0 };
+	const struct weir_embedder *e = weir_tensor_backend_ext(d->backend, WEIR_EMBEDDER);
+	struct weir_embedder_info info = { .size = sizeof(info) };
+	struct weir_error err = { 0 };
+	g_autofree float *ret = NULL;
+
+	if (!e)
+		return;
+	e->info(&d->instance, &info);
+	g_assert_cmpuint(info.n_dim, >, 0);
+	g_assert_cmpuint(info.max_tokens, >, 0);
+	g_assert_cmpuint(info.max_batch, >=, info.max_tokens);
+	ret = g_new(float, 2 * (size_t)info.n_dim);
+	if (e->embed(&d->instance, tokens, first, 2, ret, &err) < 0)
+		g_assert_cmpuint(strlen(err.text), >, 10);
+	else
+		g_assert_cmpuint(m->n_vocab, >=, 3);
+}
+
 static bool run(const char *path)
 {
 	const struct weir_kv conf[] = { { "model", path },
@@ -98,9 +121,11 @@ static bool run(const char *path)
 			==, WEIR_OK);
 	b = weir_tensor_backend_ext(d.backend, WEIR_BACKEND_STEP);
 	loaded = b->load(&d.instance, &m, &err) == WEIR_OK;
-	if (loaded)
-		step(&d, b, &m);
-	else
+	if (loaded) {
+		if (!(m.flags & WEIR_MODEL_ENCODER))
+			step(&d, b, &m);
+		embed(&d, &m);
+	} else
 		g_assert_cmpuint(strlen(err.text), >, 10);
 	weir_tensor_backend_free(d.backend);
 	g_assert_cmpint(d.n_buffers, ==, 0);
@@ -175,10 +200,11 @@ static void test_mutations(gconstpointer arch)
 
 int main(int argc, char **argv)
 {
-	static const char *const archs[] = { "llama",    "qwen2",    "qwen3",        "phi3",
-					     "gemma2",   "gemma3",   "granitemoe",   "smollm3",
-					     "qwen2moe", "qwen3moe", "bitnet-b1.58", "starcoder2",
-					     "gptneox",  "falcon",   "phi2",         "gpt2" };
+	static const char *const archs[] = { "llama",    "qwen2",     "qwen3",        "phi3",
+					     "gemma2",   "gemma3",    "granitemoe",   "smollm3",
+					     "qwen2moe", "qwen3moe",  "bitnet-b1.58", "starcoder2",
+					     "gptneox",  "falcon",    "phi2",         "gpt2",
+					     "bert",     "nomic-bert" };
 
 	g_test_init(&argc, &argv, NULL);
 	for (gsize i = 0; i < G_N_ELEMENTS(archs); i++) {

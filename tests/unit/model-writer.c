@@ -369,6 +369,61 @@ static void layer_tensors(struct model *m, const struct model_spec *s, guint32 i
 	layer_bias(m, i, "post_ffw_norm.weight", s->n_embd, f->post_norm);
 }
 
+static gboolean is_encoder(const struct model_spec *s)
+{
+	return is_arch(s, "bert") || is_arch(s, "nomic-bert");
+}
+
+static void encoder_layer(struct model *m, const struct model_spec *s, guint32 i, gboolean bert)
+{
+	static const char *const attn[] = { "attn_q", "attn_k", "attn_v", "attn_output" };
+	static const char *const norms[] = { "attn_output_norm", "layer_output_norm" };
+	char name[64];
+
+	for (guint k = 0; k < G_N_ELEMENTS(attn); k++) {
+		g_snprintf(name, sizeof(name), "%s.weight", attn[k]);
+		layer_tensor(m, i, name, s->n_embd, s->n_embd);
+		g_snprintf(name, sizeof(name), "%s.bias", attn[k]);
+		layer_bias(m, i, name, s->n_embd, bert);
+	}
+	for (guint k = 0; k < G_N_ELEMENTS(norms); k++) {
+		g_snprintf(name, sizeof(name), "%s.weight", norms[k]);
+		layer_tensor(m, i, name, s->n_embd, 0);
+		g_snprintf(name, sizeof(name), "%s.bias", norms[k]);
+		layer_tensor(m, i, name, s->n_embd, 0);
+	}
+	if (!bert)
+		layer_tensor(m, i, "ffn_gate.weight", s->n_embd, s->n_ff);
+	layer_tensor(m, i, "ffn_up.weight", s->n_embd, s->n_ff);
+	layer_bias(m, i, "ffn_up.bias", s->n_ff, bert);
+	layer_tensor(m, i, "ffn_down.weight", s->n_ff, s->n_embd);
+	layer_bias(m, i, "ffn_down.bias", s->n_embd, bert);
+}
+
+/* With the head of a cross-encoder, which other poolings leave alone. */
+static void encoder(struct model *m, const struct model_spec *s)
+{
+	gboolean bert = is_arch(s, "bert");
+	char key[96];
+
+	model_set_u32(m, arch_key(s, "attention.head_count_kv", key), s->n_heads);
+	model_set_f32(m, arch_key(s, "attention.layer_norm_epsilon", key), 1e-5f);
+	model_set_bool(m, arch_key(s, "attention.causal", key), FALSE);
+	model_set_u32(m, arch_key(s, "pooling_type", key), 1);
+	model_set_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab);
+	model_set_tensor(m, "token_types.weight", s->n_embd, 2);
+	if (bert)
+		model_set_tensor(m, "position_embd.weight", s->n_embd, s->n_ctx);
+	model_set_tensor(m, "token_embd_norm.weight", s->n_embd, 0);
+	model_set_tensor(m, "token_embd_norm.bias", s->n_embd, 0);
+	for (guint32 i = 0; i < s->n_layers; i++)
+		encoder_layer(m, s, i, bert);
+	model_set_tensor(m, "cls.weight", s->n_embd, s->n_embd);
+	model_set_tensor(m, "cls.bias", s->n_embd, 0);
+	model_set_tensor(m, "cls.output.weight", s->n_embd, 1);
+	model_set_tensor(m, "cls.output.bias", 1, 0);
+}
+
 static void family_keys(struct model *m, const struct model_spec *s)
 {
 	const struct family *f = family_of(s);
@@ -417,8 +472,12 @@ struct model *model_new(const struct model_spec *s)
 	model_set_u32(m, arch_key(s, "feed_forward_length", key), s->n_ff);
 	model_set_u32(m, arch_key(s, "attention.head_count", key), s->n_heads);
 	model_set_u32(m, arch_key(s, "attention.head_count_kv", key), s->n_kv_heads);
-	family_keys(m, s);
 	model_set_u32(m, arch_key(s, "vocab_size", key), s->n_vocab);
+	if (is_encoder(s)) {
+		encoder(m, s);
+		return m;
+	}
+	family_keys(m, s);
 	model_set_tensor(m, "token_embd.weight", s->n_embd, s->n_vocab);
 	for (guint32 i = 0; i < s->n_layers; i++)
 		layer_tensors(m, s, i);

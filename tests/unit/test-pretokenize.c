@@ -38,14 +38,23 @@ static const struct weir_pretokenizer *find(const char *name)
 	"}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CASED(suffix, max)                                                                         \
-	"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" UPPER        \
-	"+" LOWER "*" suffix "|\\p{N}{1," max                                                      \
-	"}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define CASED_OF(upper, lower, suffix, max, slash)                                                 \
+	"[^\\r\\n\\p{L}\\p{N}]?(?:" upper ")*(?:" lower ")+" suffix                                \
+	"|[^\\r\\n\\p{L}\\p{N}]?(?:" upper ")+(?:" lower ")*" suffix "|\\p{N}{1," max              \
+	"}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n" slash "]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define CASED(suffix, max) CASED_OF(UPPER, LOWER, suffix, max, "/")
+#define SUFFIX             "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+/* What a cut before each group of three from the right leaves: PCRE2's matches are not empty here.
+ */
+#define THREES "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))"
+#define DEEPSEEK3                                                                                  \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"                                   \
+	"[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"                  \
+	"\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define DEEPSEEK_CJK "[一-龥ࠀ-一가-퟿]+"
 #define BLOOM        " ?[^(\\s|.,!?…。，、।۔،)]+"
 
-/* The stages of each family, as published. */
+/* The stages of each family, as published; superbpe, afmoe: see THREES. */
 static const struct {
 	const char *name;
 	const char *stages[7];
@@ -94,6 +103,29 @@ static const struct {
 	    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+" } },
 	{ "tekken", { CASED("", "1") } },
 	{ "gpt-4o", { CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "3") } },
+	{ "kimi-k2",
+	  { "\\p{sc:Han}+|" CASED_OF("(?!\\p{sc:Han})" UPPER, "(?!\\p{sc:Han})" LOWER, SUFFIX, "3",
+				     "") } },
+	{ "youtu",
+	  { "[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|"
+	    "[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}\\x{ff1a}"
+	    "\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|"
+	    "[\\x{3105}-\\x{312f}]+|"
+	    "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+	    CASED(SUFFIX, "1") } },
+	{ "superbpe", { THREES } },
+	{ "afmoe",
+	  { THREES,
+	    "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}"
+	    "\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}"
+	    "\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}"
+	    "\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+",
+	    DEEPSEEK3 } },
+	{ "minicpm5",
+	  { "\\p{N}{1,3}", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}+| "
+			   "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+" } },
+	{ "laguna", { "[^\\n]+|[\\n]+", LLAMA3("1") } },
+	{ "chameleon", { "([\\t\\n]|    |  )", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2 } },
 	{ "poro-chat", { BLOOM } },
 	{ "viking", { BLOOM, "\\p{N}" } },
 };

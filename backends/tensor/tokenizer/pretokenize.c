@@ -9,8 +9,10 @@
  */
 #include "pretokenize.h"
 
+#include "rune-sets.h"
 #include "unicode-tables.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Does the pattern match at p (p < end)? True: *ret is the end of the match. False: *ret is the
@@ -271,6 +273,13 @@ static bool match_qwen2(const char *p, const char *end, const char **ret)
 	return match_words(p, end, &rules, ret);
 }
 
+static bool match_minicpm5(const char *p, const char *end, const char **ret)
+{
+	static const struct rules rules = { UINT_MAX, is_letter, is_other, "\r\n" };
+
+	return match_words(p, end, &rules, ret);
+}
+
 static bool match_qwen35(const char *p, const char *end, const char **ret)
 {
 	static const struct rules rules = { 1, is_letter_or_mark, is_other_without_marks, "\r\n" };
@@ -298,59 +307,81 @@ static bool is_lower(uint32_t rune)
 	return c == WEIR_RUNE_LOWER || c == WEIR_RUNE_LETTER || c == WEIR_RUNE_MARK;
 }
 
+/* What the words of a pattern are made of; the two kinds overlap. */
+struct cases {
+	rune_fn upper, lower;
+};
+
+static const struct cases all_cases = { is_upper, is_lower };
+
 /* upper*lower+ : when nothing lower follows the run, it ends after the last rune that is both. */
-static const char *mixed_word(const char *p, const char *end)
+static const char *mixed_word(const char *p, const char *end, const struct cases *is)
 {
 	const char *at = p, *both = p, *next, *to;
 
-	while ((next = one(at, end, is_upper)) > at) {
-		if (one(at, end, is_lower) > at)
+	while ((next = one(at, end, is->upper)) > at) {
+		if (one(at, end, is->lower) > at)
 			both = next;
 		at = next;
 	}
-	to = run(at, end, is_lower);
+	to = run(at, end, is->lower);
 	return to > at ? to : both;
 }
 
 /* upper+lower* */
-static const char *upper_word(const char *p, const char *end)
+static const char *upper_word(const char *p, const char *end, const struct cases *is)
 {
-	const char *to = run(p, end, is_upper);
+	const char *to = run(p, end, is->upper);
 
-	return to > p ? run(to, end, is_lower) : p;
+	return to > p ? run(to, end, is->lower) : p;
 }
 
 /* [^\r\n\p{L}\p{N}]?upper*lower+|[^\r\n\p{L}\p{N}]?upper+lower* */
-static const char *cased_word(const char *p, const char *end)
+static const char *cased_word(const char *p, const char *end, const struct cases *is)
 {
 	const char *from = one(p, end, is_prefix);
-	const char *to = mixed_word(from, end);
+	const char *to = mixed_word(from, end, is);
 
 	if (to > from)
 		return to;
-	if ((to = mixed_word(p, end)) > p)
+	if ((to = mixed_word(p, end, is)) > p)
 		return to;
-	if ((to = upper_word(from, end)) > from)
+	if ((to = upper_word(from, end, is)) > from)
 		return to;
-	return upper_word(p, end);
+	return upper_word(p, end, is);
 }
 
 static bool match_tekken(const char *p, const char *end, const char **ret)
 {
 	static const struct rules rules = { 1, NULL, is_other, "\r\n/" };
-	const char *to = cased_word(p, end);
+	const char *to = cased_word(p, end, &all_cases);
 
 	return matched(p, end, to > p ? to : after_words(p, end, &rules), ret);
+}
+
+/* cased_word(?i:'s|'t|'re|'ve|'m|'ll|'d)?| ... */
+static bool match_cased(const char *p, const char *end, const struct cases *is,
+			const struct rules *rules, const char **ret)
+{
+	const char *to = cased_word(p, end, is);
+
+	if (to > p)
+		to = contraction(to, end, true);
+	return matched(p, end, to > p ? to : after_words(p, end, rules), ret);
 }
 
 static bool match_gpt4o(const char *p, const char *end, const char **ret)
 {
 	static const struct rules rules = { 3, NULL, is_other, "\r\n/" };
-	const char *to = cased_word(p, end);
 
-	if (to > p)
-		to = contraction(to, end, true);
-	return matched(p, end, to > p ? to : after_words(p, end, &rules), ret);
+	return match_cased(p, end, &all_cases, &rules, ret);
+}
+
+static bool match_youtu(const char *p, const char *end, const char **ret)
+{
+	static const struct rules rules = { 1, NULL, is_other, "\r\n/" };
+
+	return match_cased(p, end, &all_cases, &rules, ret);
 }
 
 static bool is_ascii_letter(uint32_t rune)
@@ -389,6 +420,14 @@ static bool match_deepseek3(const char *p, const char *end, const char **ret)
 	if (to == p)
 		to = spaces(p, end);
 	return matched(p, end, to, ret);
+}
+
+/* Not matched by the scanner: split_piece() knows it. Runs of numbers in threes, counted from the
+ * right: \p{N}+, then (?=(\p{N}{3})+(?!\p{N})). superbpe writes \d in the second: numbers that are
+ * no decimal digits are grouped here as well. */
+static bool match_threes(const char *p, const char *end, const char **ret)
+{
+	return matched(p, end, numbers(p, end, 3), ret);
 }
 
 static bool match_newline(const char *p, const char *end, const char **ret)
@@ -451,111 +490,101 @@ static bool match_default_punct(const char *p, const char *end, const char **ret
 	return matched(p, end, run(p, end, is_default_punct), ret);
 }
 
-struct range {
-	uint32_t first, last;
-};
-
-static bool in_ranges(uint32_t rune, const struct range *ranges, size_t n)
+static bool is_upper_not_han(uint32_t rune)
 {
-	size_t low = 0;
-
-	while (n > 0) {
-		size_t half = n / 2;
-
-		if (rune > ranges[low + half].last) {
-			low += half + 1;
-			n -= half + 1;
-		} else if (rune < ranges[low + half].first) {
-			n = half;
-		} else {
-			return true;
-		}
-	}
-	return false;
+	return is_upper(rune) && !weir_rune_is_han(rune);
 }
 
-#define IN(rune, ranges) in_ranges(rune, ranges, sizeof(ranges) / sizeof((ranges)[0]))
-
-static bool is_deepseek_cjk(uint32_t rune)
+static bool is_lower_not_han(uint32_t rune)
 {
-	return (rune >= 0x800 && rune <= 0x9fa5) || (rune >= 0xac00 && rune <= 0xd7ff);
+	return is_lower(rune) && !weir_rune_is_han(rune);
+}
+
+/* \p{Han}+|words of gpt-4o without Han| ... */
+static bool match_kimi(const char *p, const char *end, const char **ret)
+{
+	static const struct cases is = { is_upper_not_han, is_lower_not_han };
+	static const struct rules rules = { 3, NULL, is_other, "\r\n" };
+	const char *to = run(p, end, weir_rune_is_han);
+
+	if (to > p)
+		return matched(p, end, to, ret);
+	return match_cased(p, end, &is, &rules, ret);
+}
+
+static bool match_afmoe_cjk(const char *p, const char *end, const char **ret)
+{
+	return matched(p, end, run(p, end, weir_rune_is_afmoe_cjk), ret);
+}
+
+/* The text's lines, and the line ends between them: [^\n]+|[\n]+ */
+static bool is_line_feed(uint32_t rune)
+{
+	return rune == '\n';
+}
+
+static bool match_line_feeds(const char *p, const char *end, const char **ret)
+{
+	return matched(p, end, run(p, end, is_line_feed), ret);
+}
+
+/* [\t\n]|    |  : four spaces, or two */
+static bool match_chameleon_space(const char *p, const char *end, const char **ret)
+{
+	const char *to = p;
+
+	if (*p == '\t' || *p == '\n')
+		to = p + 1;
+	else if (end - p >= 4 && memcmp(p, "    ", 4) == 0)
+		to = p + 4;
+	else if (end - p >= 2 && memcmp(p, "  ", 2) == 0)
+		to = p + 2;
+	return matched(p, end, to, ret);
+}
+
+/* [\p{P}!-/:-@\[-`{-~] */
+static bool is_chameleon_punct(uint32_t rune)
+{
+	return is_punct(rune) || is_ascii_punct(rune);
+}
+
+static bool match_chameleon_punct(const char *p, const char *end, const char **ret)
+{
+	return matched(p, end, one(p, end, is_chameleon_punct), ret);
 }
 
 static bool match_deepseek_cjk(const char *p, const char *end, const char **ret)
 {
-	return matched(p, end, run(p, end, is_deepseek_cjk), ret);
-}
-
-/* [一-龥぀-ゟ゠-ヿ]+ */
-static bool is_deepseek3_cjk(uint32_t rune)
-{
-	return (rune >= 0x4e00 && rune <= 0x9fa5) || (rune >= 0x3040 && rune <= 0x30ff);
+	return matched(p, end, run(p, end, weir_rune_is_deepseek_cjk), ret);
 }
 
 static bool match_deepseek3_cjk(const char *p, const char *end, const char **ret)
 {
-	return matched(p, end, run(p, end, is_deepseek3_cjk), ret);
+	return matched(p, end, run(p, end, weir_rune_is_deepseek3_cjk), ret);
 }
 
-/* The cased letters of Unicode 11, as the pattern of deepseek-llm lists them. */
-static bool is_deepseek_letter(uint32_t rune)
+static bool match_youtu_cjk(const char *p, const char *end, const char **ret)
 {
-	static const struct range ranges[] = {
-		{ 0x41, 0x5a },       { 0x61, 0x7a },       { 0xb5, 0xb5 },
-		{ 0xc0, 0xd6 },       { 0xd8, 0xf6 },       { 0xf8, 0x1ba },
-		{ 0x1bc, 0x1bf },     { 0x1c4, 0x293 },     { 0x295, 0x2af },
-		{ 0x370, 0x373 },     { 0x376, 0x377 },     { 0x37b, 0x37d },
-		{ 0x37f, 0x37f },     { 0x386, 0x386 },     { 0x388, 0x38a },
-		{ 0x38c, 0x38c },     { 0x38e, 0x3a1 },     { 0x3a3, 0x3f5 },
-		{ 0x3f7, 0x481 },     { 0x48a, 0x52f },     { 0x531, 0x556 },
-		{ 0x10a0, 0x10c5 },   { 0x13a0, 0x13f5 },   { 0x13f8, 0x13fd },
-		{ 0x1c90, 0x1cba },   { 0x1cbd, 0x1cbf },   { 0x1d00, 0x1d2b },
-		{ 0x1d6b, 0x1d77 },   { 0x1d79, 0x1d9a },   { 0x1e00, 0x1f15 },
-		{ 0x1f18, 0x1f1d },   { 0x1f20, 0x1f45 },   { 0x1f48, 0x1f4d },
-		{ 0x1f50, 0x1f57 },   { 0x1f59, 0x1f59 },   { 0x1f5b, 0x1f5b },
-		{ 0x1f5d, 0x1f5d },   { 0x1f5f, 0x1f7d },   { 0x1f80, 0x1fb4 },
-		{ 0x1fb6, 0x1fbc },   { 0x1fbe, 0x1fbe },   { 0x1fc2, 0x1fc4 },
-		{ 0x1fc6, 0x1fcc },   { 0x1fd0, 0x1fd3 },   { 0x1fd6, 0x1fdb },
-		{ 0x1fe0, 0x1fec },   { 0x1ff2, 0x1ff4 },   { 0x1ff6, 0x1ffc },
-		{ 0x2102, 0x2102 },   { 0x2107, 0x2107 },   { 0x210a, 0x2113 },
-		{ 0x2115, 0x2115 },   { 0x2119, 0x211d },   { 0x2124, 0x2124 },
-		{ 0x2126, 0x2126 },   { 0x2128, 0x2128 },   { 0x212a, 0x212d },
-		{ 0x212f, 0x2134 },   { 0x2139, 0x2139 },   { 0x213c, 0x213f },
-		{ 0x2145, 0x2149 },   { 0x214e, 0x214e },   { 0x2183, 0x2184 },
-		{ 0x2c00, 0x2c7b },   { 0x2c7e, 0x2ce4 },   { 0x2ceb, 0x2cee },
-		{ 0x2cf2, 0x2cf3 },   { 0xa640, 0xa66d },   { 0xa680, 0xa69b },
-		{ 0xa722, 0xa76f },   { 0xa771, 0xa787 },   { 0xa78b, 0xa78e },
-		{ 0xab70, 0xabbf },   { 0xfb00, 0xfb06 },   { 0xfb13, 0xfb17 },
-		{ 0xff21, 0xff3a },   { 0xff41, 0xff5a },   { 0x10400, 0x1044f },
-		{ 0x104b0, 0x104d3 }, { 0x104d8, 0x104fb }, { 0x10c80, 0x10cb2 },
-		{ 0x10cc0, 0x10cf2 }, { 0x118a0, 0x118df }, { 0x1e900, 0x1e943 },
-	};
+	static const rune_fn kinds[] = { weir_rune_is_youtu_hangul, weir_rune_is_youtu_punct,
+					 weir_rune_is_youtu_bopomofo, weir_rune_is_deepseek3_cjk };
+	const char *to = p;
 
-	return IN(rune, ranges);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && to == p; i++)
+		to = run(p, end, kinds[i]);
+	return matched(p, end, to, ret);
 }
 
 static bool match_deepseek_letters(const char *p, const char *end, const char **ret)
 {
-	return matched(p, end, any_spaced(p, end, is_deepseek_letter), ret);
-}
-
-/* [!-/:-~！-／：-～‘-‟　-。] */
-static bool is_deepseek_punct(uint32_t rune)
-{
-	static const struct range ranges[] = {
-		{ 0x21, 0x2f },     { 0x3a, 0x7e },     { 0x2018, 0x201f },
-		{ 0x3000, 0x3002 }, { 0xff01, 0xff0f }, { 0xff1a, 0xff5e },
-	};
-
-	return IN(rune, ranges);
+	return matched(p, end, any_spaced(p, end, weir_rune_is_deepseek_letter), ret);
 }
 
 static bool match_deepseek_punct(const char *p, const char *end, const char **ret)
 {
 	/* The ideographic space is a \s and in the class: \s? may have to give it back. */
-	const char *to = any_spaced(p, end, is_deepseek_punct);
+	const char *to = any_spaced(p, end, weir_rune_is_deepseek_punct);
 
-	return matched(p, end, to > p ? to : run(p, end, is_deepseek_punct), ret);
+	return matched(p, end, to > p ? to : run(p, end, weir_rune_is_deepseek_punct), ret);
 }
 
 /* \s+$ */
@@ -569,21 +598,9 @@ static bool match_trailing_space(const char *p, const char *end, const char **re
 	return false;
 }
 
-/* [^(\s|.,!?…。，、।۔،)] */
-static bool is_bloom_word(uint32_t rune)
-{
-	static const uint32_t excluded[] = { '(',    '|',    '.',    ',',    '!',   '?',   ')',
-					     0x2026, 0x3002, 0xff0c, 0x3001, 0x964, 0x6d4, 0x60c };
-
-	for (size_t i = 0; i < sizeof(excluded) / sizeof(excluded[0]); i++)
-		if (rune == excluded[i])
-			return false;
-	return !weir_rune_is_space(rune);
-}
-
 static bool match_bloom(const char *p, const char *end, const char **ret)
 {
-	return matched(p, end, spaced(p, end, is_bloom_word), ret);
+	return matched(p, end, spaced(p, end, weir_rune_is_bloom_word), ret);
 }
 
 /* ---- the families ---- */
@@ -591,19 +608,20 @@ static bool match_bloom(const char *p, const char *end, const char **ret)
 static const struct weir_pretokenizer families[] = {
 	{ .names = " default ",
 	  .stages = { match_default_punct, match_gpt2, match_numbers, match_3_digits } },
-	{ .names =
-		  " gpt-2 phi-2 mpt olmo jais trillion granite-docling jina-es jina-de jina-v1-en "
-		  "jina-v2-es jina-v2-de jina-v2-code roberta-bpe gigachat a.x-4.0 mellum exaone4 ",
+	{ .names = " gpt-2 phi-2 mpt olmo jais trillion granite-docling jina-es jina-de jina-v1-en "
+		   "jina-v2-es jina-v2-de jina-v2-code roberta-bpe gigachat a.x-4.0 mellum exaone4 "
+		   "modern-bert ",
 	  .stages = { match_gpt2 } },
-	{ .names = " starcoder refact command-r smollm codeshell exaone minerva-7b ",
+	{ .names = " starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ",
 	  .stages = { match_number, match_gpt2 } },
-	{ .names = " llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 ",
+	{ .names = " llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 "
+		   "jina-v5-nano ",
 	  .stages = { match_llama3 },
 	  .ignores_merges = true,
 	  .adds_bos = true },
 	{ .names = " dbrx smaug-bpe glm4 chatglm-bpe ", .stages = { match_llama3 } },
 	{ .names = " qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan grok-2 bailingmoe bailingmoe2 "
-		   "llada-moe ",
+		   "llada-moe kormo f2llmv2 solar-open ",
 	  .stages = { match_qwen2 } },
 	{ .names = " qwen35 ", .stages = { match_qwen35 } },
 	{ .names = " seed-coder ", .stages = { match_seed } },
@@ -614,13 +632,27 @@ static const struct weir_pretokenizer families[] = {
 	{ .names = " deepseek-llm ",
 	  .stages = { match_newline, match_deepseek_letters, match_deepseek_punct,
 		      match_trailing_space, match_deepseek_cjk, match_numbers } },
-	{ .names = " deepseek-v3 hunyuan-dense ",
+	{ .names = " deepseek-v3 hunyuan-dense joyai-llm ",
 	  .stages = { match_3_numbers, match_deepseek3_cjk, match_deepseek3 } },
 	{ .names = " tekken ",
 	  .stages = { match_tekken },
 	  .ignores_merges = true,
 	  .adds_bos = true },
-	{ .names = " gpt-4o llama4 minimax-m2 ", .stages = { match_gpt4o } },
+	{ .names = " gpt-4o llama4 minimax-m2 kanana2 talkie ", .stages = { match_gpt4o } },
+	{ .names = " granite-embed-multi-97m ", .stages = { match_gpt4o }, .ignores_merges = true },
+	{ .names = " kimi-k2 ", .stages = { match_kimi } },
+	{ .names = " youtu ", .stages = { match_youtu_cjk, match_youtu }, .ignores_merges = true },
+	{ .names = " superbpe ", .stages = { match_threes } },
+	{ .names = " afmoe ", .stages = { match_threes, match_afmoe_cjk, match_deepseek3 } },
+	{ .names = " minicpm5 ",
+	  .stages = { match_3_numbers, match_minicpm5 },
+	  .ignores_merges = true },
+	{ .names = " laguna ", .stages = { match_line_feeds, match_qwen2 } },
+	/* Its patterns for sentinel and image tokens are left out: these are special tokens, which
+	 * are cut out before. */
+	{ .names = " chameleon ",
+	  .stages = { match_chameleon_space, match_number, match_chameleon_punct, match_gpt2 },
+	  .adds_bos = true },
 	{ .names = " bloom poro-chat gpt3-finnish ", .stages = { match_bloom } },
 	{ .names = " viking ", .stages = { match_bloom, match_number } },
 };
@@ -661,6 +693,38 @@ struct split {
 	void *user;
 };
 
+static bool split_piece(const struct split *s, unsigned stage, const char *p, const char *end);
+
+/* match_threes: where a group ends depends on the length of its run, which is counted once. */
+static bool split_threes(const struct split *s, unsigned stage, const char *p, const char *end)
+{
+	while (p < end) {
+		const char *from = p, *next;
+		size_t n = 0;
+
+		while (p < end && (next = one(p, end, is_number)) == p) {
+			size_t len;
+
+			weir_rune_at(p, end, &len);
+			p += len;
+		}
+		if (!split_piece(s, stage, from, p))
+			return false;
+		for (next = p; (from = one(next, end, is_number)) > next; n++)
+			next = from;
+		while (n > 0) {
+			unsigned group = n % 3 ? n % 3 : 3;
+
+			next = numbers(p, end, group);
+			if (!split_piece(s, stage, p, next))
+				return false;
+			p = next;
+			n -= group;
+		}
+	}
+	return true;
+}
+
 /* Recursion ends after MAX_STAGES. */
 static bool split_piece(const struct split *s, unsigned stage, const char *p, const char *end)
 {
@@ -670,6 +734,8 @@ static bool split_piece(const struct split *s, unsigned stage, const char *p, co
 		return true;
 	if (stage == MAX_STAGES || !s->pre->stages[stage])
 		return s->word_fn(s->user, p, (size_t)(end - p));
+	if (s->pre->stages[stage] == match_threes)
+		return split_threes(s, stage + 1, p, end);
 	while (p < end) {
 		if (s->pre->stages[stage](p, end, &next)) {
 			if (!split_piece(s, stage + 1, gap, p) ||
