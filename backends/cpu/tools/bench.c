@@ -305,6 +305,10 @@ static void print_text(struct bench *b, struct session *s)
 	printf("%s\n\n", k->f32 > 0 ? " Gop/s" : "");
 	for (uint32_t i = 0; i < b->n_cases; i++)
 		print_case(&b->cases[i], b->repeats);
+	if (m->bytes_weights < CEILINGS_LEAST)
+		printf("\n  These weights may stay in the processor's cache, from where they are "
+		       "read "
+		       "faster than the limit\n  says; it is memory's.\n");
 }
 
 static int run(struct bench *b)
