@@ -196,7 +196,8 @@ static weir_status find_angles(weir_program *p, const struct weir_op *op,
 	return WEIR_OK;
 }
 
-/* x += norm(...), and the norm of x right after it: one step. */
+/* x += norm(...), and the norm of x right after it: one step. The last result may take the place of
+ * the first source, whose row has been read by then. */
 static bool chains(const struct weir_program_desc *desc, uint32_t i)
 {
 	const struct weir_op *a = &desc->ops[i], *b = a + 1;
@@ -204,7 +205,7 @@ static bool chains(const struct weir_program_desc *desc, uint32_t i)
 	return i + 1 < desc->n_ops && a->code == WEIR_OP_NORM && b->code == WEIR_OP_NORM &&
 	       a->flags & WEIR_NORM_ADD && !(b->flags & WEIR_NORM_ADD) && !a->i[0] && !b->i[0] &&
 	       (a->flags & WEIR_NORM_LAYER) == (b->flags & WEIR_NORM_LAYER) &&
-	       b->src[0] == a->dst[0] && b->dst[0] != a->dst[0] && b->dst[0] != a->src[0];
+	       b->src[0] == a->dst[0] && b->dst[0] != a->dst[0];
 }
 
 static void add_table_limits(weir_program *p, const struct weir_op *op,

@@ -101,7 +101,6 @@ struct weir_program {
 	struct weir_vk_bucket buckets[WEIR_VK_MAX_BUCKETS];
 	uint32_t n_buckets;
 	uint64_t n_runs;
-	uint32_t last_dispatches; /* of the last run: for tests and the bench */
 	bool running;
 };
 

@@ -303,7 +303,7 @@ weir_status weir_vk_run(struct weir_instance *instance, weir_program *p,
 	    (s = weir_vk_record(p, &want, &bucket, err)))
 		return s;
 	bucket->last_used = ++p->n_runs;
-	p->last_dispatches = bucket->n_dispatches;
+	vk->last_dispatches = bucket->n_dispatches;
 	s = weir_vk_submit(vk, &bucket->commands, 1, err);
 	p->running = s == WEIR_OK;
 	return s;

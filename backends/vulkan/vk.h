@@ -127,6 +127,7 @@ struct weir_vk {
 	bool subgroups, wide, dot;
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
 	uint32_t busy; /* so many sequences' attention needs no split to fill the device */
+	uint32_t last_dispatches; /* of the last step: for tests */
 	char title[128];
 };
 

@@ -1,6 +1,6 @@
 /*
  * test-vulkan-models.c - whole models by Vulkan and by the CPU: every architecture, every type of
- * weights, a prompt in pieces and single tokens.
+ * weights, a prompt in pieces and single tokens; how many dispatches a token takes.
  */
 #include "arch.h"
 #include "backend.h"
@@ -93,6 +93,47 @@ static void play(struct desk *d, const char *path, const char *kv_type, const ui
 	weir_tensor_backend_free(backend);
 }
 
+/* Dispatches of a single token in a model of n layers. */
+static uint32_t dispatches(struct desk *vk, const char *arch, uint32_t n_layers)
+{
+	struct model_spec s = model_small;
+	struct weir_tensor_backend *backend = NULL;
+	struct weir_error err = { 0 };
+	float logits[VOCAB];
+	struct model *m;
+	char *path;
+
+	s.arch = arch;
+	s.n_layers = n_layers;
+	m = model_new(&s);
+	path = model_write(m);
+	load(vk, path, "f16", &backend, &err);
+	g_assert_cmpstr(err.text, ==, "");
+	step(vk, backend, 0, 1, logits, &err);
+	g_assert_cmpstr(err.text, ==, "");
+	weir_tensor_backend_free(backend);
+	g_unlink(path);
+	g_free(path);
+	model_free(m);
+	return vk->data.vk->last_dispatches;
+}
+
+static void test_dispatches(void)
+{
+	static const char *const archs[] = { "llama", "qwen3", "phi3", "gemma2", "gemma3" };
+	struct desk vk;
+
+	if (!desk_open(&vk, 0))
+		return;
+	for (size_t i = 0; i < G_N_ELEMENTS(archs); i++) {
+		uint32_t a = dispatches(&vk, archs[i], 2), b = dispatches(&vk, archs[i], 4);
+
+		g_test_message("%s: %u and %u dispatches", archs[i], a, b);
+		g_assert_cmpuint(b - a, <=, 2 * 9);
+	}
+	desk_close(&vk);
+}
+
 static void compare(struct desk *vk, struct desk *cpu, struct model *m, const char *kv_type,
 		    const uint32_t *counts, double limit, const char *name)
 {
@@ -164,6 +205,7 @@ static void test_types(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/vulkan/models/dispatches", test_dispatches);
 	g_test_add_func("/vulkan/models/archs", test_archs);
 	g_test_add_func("/vulkan/models/types", test_types);
 	return g_test_run();

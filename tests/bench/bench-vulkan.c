@@ -1,0 +1,232 @@
+/*
+ * bench-vulkan.c - what the Vulkan device does in a second: bandwidth of a copy, matrix-vector
+ * products of every type, products with many rows, the cost of a dispatch. Not a test.
+ *
+ *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX]]
+ *
+ * Best of several runs; weights are random bits, since speed does not depend on them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "layout.h"
+#include "program.h"
+#include "vk.h"
+
+enum { N_IN = 4096, MAX_OPS = 128, ROUNDS = 5 };
+
+static struct weir_vk_instance data;
+static struct weir_instance instance = { .size = sizeof(instance), .data = &data };
+
+static void must(weir_status s, const struct weir_error *err)
+{
+	if (s < 0) {
+		fprintf(stderr, "bench-vulkan: %s\n", err->text);
+		exit(1);
+	}
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static weir_buffer *weight(uint32_t type, size_t n_in, size_t n_out, uint32_t use)
+{
+	const struct weir_vk_type *t = weir_vk_type(type);
+	size_t bytes = n_in / t->block * t->bytes * n_out;
+	uint8_t *src = malloc(bytes);
+	struct weir_error err = { 0 };
+	uint32_t seed = 1;
+	weir_buffer *b;
+
+	if (!src)
+		exit(1);
+	for (size_t i = 0; i < bytes; i++) {
+		seed = seed * 1664525 + 1013904223;
+		src[i] = (uint8_t)(seed >> 24 & 0x3f); /* as halves: small and finite */
+	}
+	must(weir_vk_weight(&instance, type, n_in, n_out, use, src, &b, &err), &err);
+	free(src);
+	return b;
+}
+
+/* Seconds of one step of n tokens, at best. */
+static double step_seconds(weir_program *p, uint32_t n)
+{
+	int32_t zero[512] = { 0 };
+	uint32_t first[] = { 0, n }, len[] = { n }, none[512] = { 0 };
+	struct weir_device_batch batch = { .size = sizeof(batch),
+					   .n_tokens = n,
+					   .n_rows = 1,
+					   .block_stride = 1,
+					   .token = zero,
+					   .pos = zero,
+					   .row = zero,
+					   .slot = none,
+					   .first = first,
+					   .kv_len = len,
+					   .blocks = none,
+					   .out_row = none };
+	struct weir_error err = { 0 };
+	double best = 1e9;
+
+	for (int i = 0; i <= ROUNDS; i++) {
+		double t = now();
+
+		must(weir_vk_run(&instance, p, &batch, &err), &err);
+		must(weir_vk_wait(&instance, p, &err), &err);
+		t = now() - t;
+		if (i > 0 && t < best)
+			best = t;
+	}
+	return best;
+}
+
+struct list {
+	struct weir_tensor tensors[MAX_OPS + 8];
+	struct weir_op ops[MAX_OPS + 1];
+	uint32_t n_tensors, n_ops;
+};
+
+static uint32_t add_tensor(struct list *l, uint32_t kind, weir_buffer *b, uint64_t width)
+{
+	l->tensors[l->n_tensors] = (struct weir_tensor){
+		.kind = kind, .rows = WEIR_ROWS_TOKENS, .buffer = b, .width = width
+	};
+	return l->n_tensors++;
+}
+
+static struct weir_op *add_op(struct list *l, uint32_t code, uint32_t dst, uint32_t src0,
+			      uint32_t src1)
+{
+	struct weir_op *op = &l->ops[l->n_ops++];
+
+	*op = (struct weir_op){ .code = code, .f = { 1 }, .i = { 1 } };
+	memset(op->dst, 0xff, sizeof(op->dst));
+	memset(op->src, 0xff, sizeof(op->src));
+	op->dst[0] = dst;
+	op->src[0] = src0;
+	op->src[1] = src1;
+	return op;
+}
+
+static weir_program *compile(struct list *l, uint32_t max_tokens)
+{
+	struct weir_program_desc desc = { .size = sizeof(desc),
+					  .n_tensors = l->n_tensors,
+					  .n_ops = l->n_ops,
+					  .max_tokens = max_tokens,
+					  .max_rows = 1,
+					  .max_out = 1,
+					  .tensors = l->tensors,
+					  .ops = l->ops };
+	struct weir_error err = { 0 };
+	weir_program *p;
+
+	must(weir_vk_program_new(&instance, &desc, &p, &err), &err);
+	return p;
+}
+
+static void bench_copy(void)
+{
+	const uint64_t bytes = UINT64_C(64) << 20;
+	struct weir_vk_memory from, to;
+	struct weir_error err = { 0 };
+	double best = 1e9;
+
+	must(weir_vk_memory_new(data.vk, bytes, WEIR_VK_PLACE_DEVICE, "a bench", &from, &err),
+	     &err);
+	must(weir_vk_memory_new(data.vk, bytes, WEIR_VK_PLACE_DEVICE, "a bench", &to, &err), &err);
+	for (int i = 0; i < ROUNDS; i++) {
+		VkBufferCopy copy = { 0, 0, bytes };
+		VkCommandBuffer commands;
+		double t;
+
+		must(weir_vk_once_begin(data.vk, &commands, &err), &err);
+		data.vk->api.CmdCopyBuffer(commands, from.buffer, to.buffer, 1, &copy);
+		t = now();
+		must(weir_vk_once_end(data.vk, commands, &err), &err);
+		t = now() - t;
+		best = t < best ? t : best;
+	}
+	printf("copy: %.1f GB/s read and written\n", 2 * (double)bytes / best / 1e9);
+	weir_vk_memory_free(data.vk, &from);
+	weir_vk_memory_free(data.vk, &to);
+}
+
+static void bench_dispatch(void)
+{
+	weir_buffer *scale = weight(WEIR_DTYPE_F32, 64, 1, WEIR_WEIGHT_VECTOR);
+	weir_buffer *rows = weight(WEIR_DTYPE_F32, 64, 1, WEIR_WEIGHT_TABLE);
+	double seconds[2];
+
+	for (int many = 0; many < 2; many++) {
+		struct list l = { .n_ops = 0 };
+		uint32_t x = add_tensor(&l, WEIR_TENSOR_OUTPUT, NULL, 64);
+		uint32_t w = add_tensor(&l, WEIR_TENSOR_WEIGHT, scale, 0);
+		weir_program *p;
+
+		add_op(&l, WEIR_OP_EMBED, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, rows, 0),
+		       WEIR_NO_TENSOR)
+			->i[0] = 0;
+		for (int i = 0; i < (many ? 101 : 1); i++)
+			add_op(&l, WEIR_OP_NORM, x, x, w)->i[0] = 0;
+		p = compile(&l, 1);
+		seconds[many] = step_seconds(p, 1);
+		weir_vk_program_free(&instance, p);
+	}
+	printf("dispatch and barrier: %.1f us\n", (seconds[1] - seconds[0]) / 100 * 1e6);
+	weir_vk_buffer_free(&instance, scale);
+	weir_vk_buffer_free(&instance, rows);
+}
+
+static void bench_type(uint32_t type, uint32_t n_out, weir_buffer *table)
+{
+	static const uint32_t counts[] = { 1, 8, 128 };
+	const struct weir_vk_type *t = weir_vk_type(type);
+	weir_buffer *w = weight(type, N_IN, n_out, WEIR_WEIGHT_MATRIX);
+	double bytes = (double)N_IN / t->block * t->bytes * n_out, seconds[3];
+	struct list l = { .n_ops = 0 };
+	uint32_t x = add_tensor(&l, WEIR_TENSOR_TEMP, NULL, N_IN);
+	uint32_t y = add_tensor(&l, WEIR_TENSOR_OUTPUT, NULL, n_out);
+	weir_program *p;
+
+	add_op(&l, WEIR_OP_EMBED, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, table, 0), WEIR_NO_TENSOR)
+		->i[0] = 0;
+	add_op(&l, WEIR_OP_LINEAR, y, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, w, 0));
+	p = compile(&l, 128);
+	for (int i = 0; i < 3; i++)
+		seconds[i] = step_seconds(p, counts[i]);
+	printf("%-7s 1 row %6.2f GB/s   8 rows take %4.1f x   128 rows %7.1f Gop/s\n", t->name,
+	       bytes / seconds[0] / 1e9, seconds[1] / seconds[0],
+	       2.0 * 128 * N_IN * n_out / seconds[2] / 1e9);
+	fflush(stdout);
+	weir_vk_program_free(&instance, p);
+	weir_vk_buffer_free(&instance, w);
+}
+
+int main(int argc, char **argv)
+{
+	struct weir_vk_config config = { .device = argc > 1 ? argv[1] : NULL };
+	uint32_t n_out = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 4096;
+	struct weir_error err = { 0 };
+	weir_buffer *table;
+
+	must(weir_vk_new(&config, &data.vk, &err), &err);
+	printf("%s\n", data.vk->title);
+	table = weight(WEIR_DTYPE_F32, N_IN, 1, WEIR_WEIGHT_TABLE);
+	bench_copy();
+	bench_dispatch();
+	for (uint32_t type = 0; type < 64; type++)
+		if (weir_vk_type(type))
+			bench_type(type, n_out ? n_out : 4096, table);
+	weir_vk_buffer_free(&instance, table);
+	weir_vk_free(data.vk);
+	return 0;
+}
