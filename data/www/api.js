@@ -149,6 +149,7 @@ export class Connection extends EventTarget {
 	 */
 	async *stream(kind, body, handle) {
 		if (Date.now() >= this.#sseUntil) {
+			this.#failed = 0;
 			let answer;
 			try {
 				answer = this.#socket().request(TYPES[kind], body);
@@ -168,8 +169,16 @@ export class Connection extends EventTarget {
 		}
 		if (handle.cancelled)
 			return;
-		this.#set("sse");
-		yield* this.#follow(new SseAnswer(kind, body), handle);
+		try {
+			for await (const chunk of this.#follow(new SseAnswer(kind, body), handle)) {
+				this.#set("sse");
+				yield chunk;
+			}
+		} catch (error) {
+			if (error.code === "connection_lost")
+				this.#sseUntil = 0; // the server itself is away: a WebSocket is tried again
+			throw error;
+		}
 	}
 
 	async *#follow(answer, handle) {
@@ -177,7 +186,8 @@ export class Connection extends EventTarget {
 			handle.cancelled = true;
 			answer.cancel();
 		};
-		yield* answer;
+		for await (const chunk of answer)
+			yield chunk;
 		handle.usage = answer.usage;
 		handle.resumes = answer.resumes;
 	}

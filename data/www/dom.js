@@ -21,7 +21,7 @@ export function h(selector, props = {}, ...children) {
 		else
 			element.setAttribute(name, value === true ? "" : value);
 	}
-	element.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+	element.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
 	return element;
 }
 

@@ -152,6 +152,7 @@ export class Live {
 			this.away = true;
 			this.#scrapes = [];
 			this.#samples.push({ time: Date.now() });
+			this.facts.textContent = this.#began ? `${this.about.replace(" is ", " was ")} when it last answered` : "";
 			this.banner.textContent = error.answered ? error.message
 				: "The server is away. This page asks again every two seconds.";
 		}

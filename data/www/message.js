@@ -104,9 +104,8 @@ export class MessageView {
 
 	#error(error) {
 		const part = this.#part("error", () => h("div.error", { role: "alert" }));
-		part.replaceChildren(h("strong", {}, error.status ? `Error ${error.status}` : "Error"),
-			h("span", {}, ` ${error.message}`),
-			error.param ? h("code", {}, error.param) : null);
+		part.replaceChildren(h("span", {}, h("strong", {}, error.status ? `Error ${error.status}` : "Error"),
+			` ${error.message}`, error.param && h("code", {}, error.param)));
 	}
 
 	#meta(busy) {

@@ -11,7 +11,7 @@ const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty",
 const LABELS = {
 	temperature: "Temperature", top_p: "Top-p", top_k: "Top-k", min_p: "Min-p",
 	repetition_penalty: "Repetition penalty", presence_penalty: "Presence penalty",
-	frequency_penalty: "Frequency penalty", max_tokens: "Longest answer, tokens", seed: "Seed",
+	frequency_penalty: "Frequency penalty", max_tokens: "Max. tokens", seed: "Seed",
 	stop: "Stop texts", response_format: "Output format", tools: "Tools",
 	tool_choice: "Tool choice", reasoning_effort: "Reasoning effort",
 };

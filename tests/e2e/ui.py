@@ -34,9 +34,9 @@ scratch = tempfile.TemporaryDirectory()
 class Proxy:
     """TCP in between: connections can be cut, upgrades refused, the server behind it exchanged."""
 
-    def __init__(self, port, websockets=True):
-        self.target, self.websockets, self.pairs = port, websockets, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, target, websockets=True, port=0):
+        self.target, self.websockets, self.pairs = target, websockets, []
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -91,6 +91,10 @@ class Proxy:
         return count
 
     def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # ends accept(), which else keeps the port
+        except OSError:
+            pass
         self.listener.close()
         self.cut()
 
@@ -446,6 +450,44 @@ def test_the_dashboard_sees_a_server_go_and_come_back():
         proxy.close()
 
 
+def test_an_answer_says_when_the_server_is_away():
+    proxy = Proxy(echo.port)
+    try:
+        with Tab(proxy.url, allow=("WebSocket connection", "Failed to load resource")) as tab:
+            proxy.close()
+            tab.say("anybody?")
+            expect(tab.done().locator(".error")).to_have_text("Error the server cannot be reached")
+            proxy = Proxy(echo.port, port=proxy.port)
+            tab.page.click("button[aria-label='Generate again']")
+            expect(tab.done().locator(".markdown")).to_have_text("anybody?")
+            assert tab.page.locator(".talk-head .state").inner_text() == ""
+    finally:
+        proxy.close()
+
+
+def test_a_key_goes_with_every_request_and_stays_in_the_tab():
+    proxy = Proxy(echo.port)
+    try:
+        with Tab(proxy.url) as tab:
+            page = tab.page
+            page.click("button[aria-label='API key']")
+            page.fill("#api-key", "sk-test")
+            with page.expect_request("**/v1/models") as asked:
+                page.click("text=Use this key")
+            assert asked.value.headers["authorization"] == "Bearer sk-test"
+            tab.say("with a key")
+            expect(tab.done().locator(".markdown")).to_have_text("with a key")
+            [shake] = [first for _, _, first in proxy.pairs if b"upgrade: websocket" in first.lower()]
+            assert b"openai-insecure-api-key.sk-test" in shake and b"weir.v1" in shake, shake
+            stored = page.evaluate("[JSON.stringify(localStorage), sessionStorage.getItem('weir.key')]")
+            assert "sk-test" not in stored[0] and stored[1] == '"sk-test"', stored
+            page.click("button[aria-label='API key']")
+            page.click("text=Forget it")
+            assert page.evaluate("sessionStorage.length") == 0
+    finally:
+        proxy.close()
+
+
 def test_light_dark_and_the_switch():
     color = "getComputedStyle(document.body).backgroundColor"
     with Tab(echo.url, color_scheme="light") as light, Tab(echo.url, color_scheme="dark") as dark:
@@ -475,6 +517,8 @@ def test_by_keyboard_only():
         keys.press("Tab")
         keys.press("?")
         expect(page.locator("dialog h2")).to_have_text("Keys")
+        expect(page.locator("dialog dt").first).to_have_text("Enter")
+        assert "[object" not in page.locator("dialog").inner_text()
         keys.press("Escape")
         expect(page.locator("dialog")).to_have_count(0)
         keys.press("/")
