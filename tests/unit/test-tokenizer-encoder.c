@@ -142,7 +142,7 @@ static void test_published(void)
 	weir_vocab_free(v);
 }
 
-/* BERT's rules, with the ids that transformers gives for bge's vocabulary. */
+/* BERT's rules (Devlin et al. 2018), in bge's vocabulary. */
 static void test_rules(void)
 {
 	static const struct {

@@ -149,6 +149,16 @@ static bool add_rune(struct word *w, gunichar r)
 	return !alone || end_word(w);
 }
 
+/* GLib knows the lower case of letters only: these are numbers and symbols. */
+static gunichar to_lower(gunichar r)
+{
+	if (r >= 0x2160 && r <= 0x216f) /* Roman numerals */
+		return r + 16;
+	if (r >= 0x24b6 && r <= 0x24cf) /* letters in circles */
+		return r + 26;
+	return g_unichar_tolower(r);
+}
+
 /* Canonically decomposed, without marks, in lower case. */
 static bool add_folded(struct word *w, gunichar r)
 {
@@ -159,7 +169,7 @@ static bool add_folded(struct word *w, gunichar r)
 		parts[0] = r;
 	for (gsize i = 0; i < n; i++)
 		if (g_unichar_type(parts[i]) != G_UNICODE_NON_SPACING_MARK &&
-		    !add_rune(w, g_unichar_tolower(parts[i])))
+		    !add_rune(w, to_lower(parts[i])))
 			return false;
 	return true;
 }
