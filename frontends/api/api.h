@@ -20,10 +20,13 @@
 
 #include "errors.h"
 
+struct response_store;
+
 struct api_config {
 	enum api_profile profile;
-	uint32_t max_tokens;         /* the largest value of max_tokens that is accepted */
-	uint32_t request_timeout_ms; /* deadline in the backend; 0: none */
+	uint32_t max_tokens;              /* the largest value of max_tokens that is accepted */
+	uint32_t request_timeout_ms;      /* deadline in the backend; 0: none */
+	struct response_store *responses; /* NULL: no response is stored */
 	uint32_t max_input_chars; /* code points of one embedding input; 0: the model's context */
 };
 

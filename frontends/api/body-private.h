@@ -10,9 +10,11 @@
 JsonNode *body_member(JsonObject *, const char *name); /* NULL: absent, or null */
 bool body_is_string(JsonNode *);
 const char *body_string(JsonObject *, const char *name); /* NULL: absent, or no string */
-bool body_ids_only(JsonArray *);                         /* at least one token id, and no other */
-char *body_ids_text(JsonArray *);                        /* of such: JSON, to be g_free()d */
-bool body_strings_only(JsonArray *);                     /* none is empty */
+/* A node as JSON text, to be g_free()d. */
+char *body_json(JsonNode *);
+bool body_ids_only(JsonArray *);     /* at least one token id, and no other */
+char *body_ids_text(JsonArray *);    /* of such: JSON, to be g_free()d */
+bool body_strings_only(JsonArray *); /* none is empty */
 
 /* guided.c: every way to demand a form of the output becomes the request field `grammar`; more than
  * one is an error. NULL: none, or an error was added. To be g_free()d. */

@@ -8,6 +8,8 @@
 
 #include "format.h"
 #include "json-check.h"
+#include "anthropic.h"
+#include "responses.h"
 
 #define MAX_MODEL 256
 #define MAX_STOP  16
@@ -25,6 +27,9 @@ uint32_t api_kind_bit(enum api_kind kind)
 		[API_KIND_DETOKENIZE] = PARAM_KIND_DETOKENIZE,
 		[API_KIND_EMBED] = PARAM_KIND_EMBED,
 		[API_KIND_RERANK] = PARAM_KIND_RERANK,
+		[API_KIND_RESPONSES] = PARAM_KIND_RESPONSES,
+		[API_KIND_MESSAGES] = PARAM_KIND_MESSAGES,
+		[API_KIND_COUNT] = PARAM_KIND_COUNT,
 	};
 	return bits[kind];
 }
@@ -44,6 +49,23 @@ const char *body_string(JsonObject *o, const char *name)
 {
 	JsonNode *node = body_member(o, name);
 	return node && body_is_string(node) ? json_node_get_string(node) : NULL;
+}
+
+/* json-glib leaves U+001F as it is (1.6, 1.8), which RFC 8259 forbids; it is nowhere but in
+ * strings. */
+char *body_json(JsonNode *node)
+{
+	char *text = json_to_string(node, FALSE);
+	if (!strchr(text, 0x1f))
+		return text;
+	GString *s = g_string_new(NULL);
+	for (const char *p = text; *p; p++)
+		if (*p == 0x1f)
+			g_string_append(s, "\\u001f");
+		else
+			g_string_append_c(s, *p);
+	g_free(text);
+	return g_string_free(s, FALSE);
 }
 
 /* Whole numbers may be written 7.0: JSON has one kind of number. -1: it is no token id. */
@@ -207,7 +229,7 @@ static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *
 	if (json_array_get_length(list) == 0)
 		return;
 	g_autoptr(JsonNode) out = json_node_init_array(json_node_alloc(), list);
-	b->stop = json_to_string(out, FALSE);
+	b->stop = body_json(out);
 }
 
 static void read_bias(struct api_body *b, JsonObject *o, struct api_error_list *errors)
@@ -291,6 +313,7 @@ static void read_stream_options(struct api_body *b, JsonObject *o, struct api_er
 	struct api_params *p = &b->params;
 	option_bool(options, "include_usage", &p->include_usage, errors);
 	option_bool(options, "continuous_usage_stats", &p->continuous_usage, errors);
+	option_bool(options, "resume", &p->resume, errors);
 	option_uint(options, "batch_tokens", MAX_BATCH, &p->batch_tokens, errors);
 	option_uint(options, "batch_timeout_ms", MAX_BATCH_MS, &p->batch_ms, errors);
 	if (p->batch_ms && !p->batch_tokens)
@@ -358,11 +381,11 @@ static void read_chat(struct api_body *b, JsonObject *o, const struct api_config
 	read_generate(b, o, errors);
 	if (errors->n)
 		return;
-	b->messages = json_to_string(body_member(o, "messages"), FALSE);
+	b->messages = body_json(body_member(o, "messages"));
 	if (body_member(o, "tools"))
-		b->tools = json_to_string(body_member(o, "tools"), FALSE);
+		b->tools = body_json(body_member(o, "tools"));
 	if (body_member(o, "tool_choice"))
-		b->tool_choice = json_to_string(body_member(o, "tool_choice"), FALSE);
+		b->tool_choice = body_json(body_member(o, "tool_choice"));
 }
 
 static void read_completion(struct api_body *b, JsonObject *o, const struct api_config *conf,
@@ -386,7 +409,7 @@ static void read_completion(struct api_body *b, JsonObject *o, const struct api_
 struct api_body *api_body_read(const struct api_config *conf, const struct api_endpoint *endpoint,
 			       JsonObject *o, struct api_error_list *errors)
 {
-	*errors = (struct api_error_list){ .profile = conf->profile };
+	*errors = (struct api_error_list){ .profile = api_endpoint_profile(conf, endpoint) };
 	struct api_body *b = g_new0(struct api_body, 1);
 	b->endpoint = endpoint;
 	params_init(&b->params, api_kind_bit(endpoint->kind));
@@ -403,7 +426,7 @@ struct api_body *api_body_parse(const struct api_config *conf, const struct api_
 				const char *text, size_t len, struct api_error_list *errors)
 {
 	struct json_fault fault;
-	*errors = (struct api_error_list){ .profile = conf->profile };
+	*errors = (struct api_error_list){ .profile = api_endpoint_profile(conf, endpoint) };
 	if (!json_check(text, len, &fault)) {
 		api_error_field(errors, "invalid_json", "",
 				"the body is not valid JSON: %s at byte %zu (line %u, column %u)",
@@ -426,15 +449,28 @@ struct api_body *api_body_parse(const struct api_config *conf, const struct api_
 }
 
 static const struct api_endpoint endpoints[] = {
-	{ "chat", "/v1/chat/completions", API_KIND_CHAT, &api_format_chat, read_chat },
+	{ "chat", "/v1/chat/completions", API_KIND_CHAT, &api_format_chat, read_chat, false },
 	{ "completions", "/v1/completions", API_KIND_COMPLETION, &api_format_completion,
-	  read_completion },
-	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, read_tokenize },
-	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, read_detokenize },
-	{ "embeddings", "/v1/embeddings", API_KIND_EMBED, &api_format_embed, body_read_embed },
-	{ "rerank", "/v1/rerank", API_KIND_RERANK, &api_format_rerank, body_read_rerank },
-	{ NULL, NULL, API_KIND_CHAT, NULL, NULL },
+	  read_completion, false },
+	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, read_tokenize, false },
+	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, read_detokenize,
+	  false },
+	{ "embeddings", "/v1/embeddings", API_KIND_EMBED, &api_format_embed, body_read_embed,
+	  false },
+	{ "rerank", "/v1/rerank", API_KIND_RERANK, &api_format_rerank, body_read_rerank, false },
+	{ "responses", "/v1/responses", API_KIND_RESPONSES, &api_format_responses, responses_read,
+	  false },
+	{ "messages", "/v1/messages", API_KIND_MESSAGES, &api_format_messages, messages_read,
+	  true },
+	{ "count_tokens", "/v1/messages/count_tokens", API_KIND_COUNT, &api_format_count,
+	  messages_read, true },
+	{ NULL, NULL, API_KIND_CHAT, NULL, NULL, false },
 };
+
+enum api_profile api_endpoint_profile(const struct api_config *conf, const struct api_endpoint *e)
+{
+	return e && e->anthropic ? API_PROFILE_ANTHROPIC : conf->profile;
+}
 
 const struct api_endpoint *api_endpoints(void)
 {
@@ -462,6 +498,8 @@ void api_body_free(struct api_body *b)
 	g_free(b->grammar);
 	g_free(b->adapter);
 	g_free(b->inputs);
+	g_free(b->shown);
+	g_free(b->items);
 	g_free(b->query);
 	g_free(b->documents);
 	for (uint32_t i = 0; i < b->n_prompts; i++)

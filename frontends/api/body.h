@@ -18,6 +18,9 @@ enum api_kind {
 	API_KIND_DETOKENIZE,
 	API_KIND_EMBED,
 	API_KIND_RERANK,
+	API_KIND_RESPONSES,
+	API_KIND_MESSAGES,
+	API_KIND_COUNT, /* tokens of a Messages request */
 	API_N_KINDS
 };
 
@@ -35,7 +38,11 @@ struct api_endpoint {
 	/* Fills the body from the members of the request; adds what is wrong to errors. */
 	void (*read)(struct api_body *, JsonObject *, const struct api_config *,
 		     struct api_error_list *errors);
+	bool anthropic; /* its errors are Anthropic's, whatever the profile */
 };
+
+/* How errors of this endpoint (NULL: none) are written. */
+enum api_profile api_endpoint_profile(const struct api_config *, const struct api_endpoint *);
 
 /* The bit of params.h. */
 uint32_t api_kind_bit(enum api_kind);
@@ -62,6 +69,9 @@ struct api_body {
 	struct api_prompt *prompts; /* one for chat, without text */
 	uint32_t n_prompts;
 	struct weir_logit_bias *bias;
+	/* Responses: members that the response repeats, each with a comma before it; what is stored
+	 * as its input: a JSON array. */
+	char *shown, *items;
 };
 
 /* NULL: errors has at least one. text need not be NUL-terminated. */

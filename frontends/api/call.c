@@ -149,6 +149,8 @@ static void over(struct api_call *k)
 
 static void fail_with(struct api_call *k, const struct api_error *e)
 {
+	if (k->transport && k->format->failed)
+		k->format->failed(k, e);
 	if (k->transport)
 		k->transport->error(k->data, e);
 	over(k);
@@ -159,7 +161,8 @@ void api_call_fail(struct api_call *k, weir_status status, struct weir_str text,
 {
 	const struct api *a = k->loop->api;
 	struct api_error e;
-	api_error_from_status(&e, a->config.profile, status, text, param, retry_after_ms);
+	api_error_from_status(&e, api_endpoint_profile(&a->config, k->body->endpoint), status, text,
+			      param, retry_after_ms);
 	if (e.status >= 500 && status != WEIR_E_CANCELLED)
 		api_logf(a, e.status == 500 ? WEIR_LOG_ERROR : WEIR_LOG_WARNING,
 			 "request %s (%s) failed: status %d: %.*s", k->trace ? k->trace : "-",
@@ -232,12 +235,14 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 	if (!k->transport)
 		return; /* cancelled: no credit any more, the end is near */
 	k->inside = true;
+	if (e->type == WEIR_EVENT_STARTED && e->value > 0)
+		s->n_prompt = (uint32_t)MIN(e->value, G_MAXUINT32);
+	if (!s->started && k->format->admitted)
+		k->format->admitted(k);
 	s->started = true;
 	begin(k);
 	if (e->type != WEIR_EVENT_STARTED)
 		choice_event(s, e);
-	else if (e->value > 0)
-		s->n_prompt = (uint32_t)MIN(e->value, G_MAXUINT32);
 	if (k->transport)
 		k->transport->taken(k->data);
 	/* Its end is still to come: the call is not freed here. */

@@ -67,6 +67,8 @@ static const struct {
 	{ 405, "Method Not Allowed" },
 	{ 406, "Not Acceptable" },
 	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 410, "Gone" },
 	{ 413, "Content Too Large" },
 	{ 414, "URI Too Long" },
 	{ 415, "Unsupported Media Type" },
@@ -81,6 +83,7 @@ static const struct {
 	{ 504, "Gateway Timeout" },
 	{ 505, "HTTP Version Not Supported" },
 	{ 507, "Insufficient Storage" },
+	{ 529, "Overloaded" },
 };
 
 const char *api_status_text(int status)
@@ -164,6 +167,8 @@ void api_error_from_status(struct api_error *e, enum api_profile profile, weir_s
 		else if (m->http == 400)
 			e->status = 422;
 	}
+	if (profile == API_PROFILE_ANTHROPIC && m->http == 503 && status != WEIR_E_CANCELLED)
+		e->status = 529;
 	if (m->http == 429 || m->http == 503)
 		e->retry_after_s = retry_after_ms
 					   ? (uint32_t)(((uint64_t)retry_after_ms + 999) / 1000)
@@ -183,6 +188,23 @@ void api_error_object(struct buf *b, const struct api_error *e)
 	buf_putc(b, '}');
 }
 
+const char *api_error_anthropic_type(int status)
+{
+	static const struct {
+		int status;
+		const char *type;
+	} types[] = {
+		{ 401, "authentication_error" }, { 403, "permission_error" },
+		{ 404, "not_found_error" },      { 413, "request_too_large" },
+		{ 429, "rate_limit_error" },     { 503, "overloaded_error" },
+		{ 504, "timeout_error" },        { 529, "overloaded_error" },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+		if (types[i].status == status)
+			return types[i].type;
+	return status < 500 ? "invalid_request_error" : "api_error";
+}
+
 static void put_detail(struct buf *b, const struct api_error *e)
 {
 	buf_puts(b, "{\"loc\":[\"body\"");
@@ -200,6 +222,14 @@ static void put_detail(struct buf *b, const struct api_error *e)
 void api_error_body(struct buf *b, const struct api_error *errors, uint32_t n,
 		    enum api_profile profile)
 {
+	if (profile == API_PROFILE_ANTHROPIC) {
+		buf_puts(b, "{\"type\":\"error\",\"error\":{\"type\":");
+		json_put_cstring(b, api_error_anthropic_type(errors[0].status));
+		buf_puts(b, ",\"message\":");
+		json_put_cstring(b, errors[0].message);
+		buf_puts(b, "}}");
+		return;
+	}
 	if (profile == API_PROFILE_OPENAI) {
 		buf_puts(b, "{\"error\":");
 		api_error_object(b, &errors[0]);

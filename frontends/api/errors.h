@@ -16,7 +16,9 @@
 
 #include "buf.h"
 
-enum api_profile { API_PROFILE_OPENAI, API_PROFILE_FASTAPI };
+/* anthropic: {"type":"error","error":{"type","message"}}, of endpoints that are Anthropic's in
+ * either profile. */
+enum api_profile { API_PROFILE_OPENAI, API_PROFILE_FASTAPI, API_PROFILE_ANTHROPIC };
 
 struct api_error {
 	int status;
@@ -50,6 +52,8 @@ void api_error_from_status(struct api_error *, enum api_profile, weir_status, st
 void api_error_body(struct buf *, const struct api_error *errors, uint32_t n, enum api_profile);
 /* The object behind "error": of the openai shape, on streams in either profile. */
 void api_error_object(struct buf *, const struct api_error *);
+/* Anthropic's type of such an error: "not_found_error". */
+const char *api_error_anthropic_type(int status);
 const char *api_status_text(int status); /* "Not Found" */
 
 #endif

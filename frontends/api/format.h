@@ -16,10 +16,15 @@
 
 struct api_format {
 	const char *id_prefix; /* of the call's id: "chatcmpl-" */
+	bool secret_id;        /* who knows the id may ask for the answer: it cannot be guessed */
 	uint32_t events;       /* API_EVENT bits that may come; others are a backend's mistake */
 	bool done_mark;        /* a stream of server-sent events ends with [DONE] */
 	void (*init)(struct api_call *); /* id and created are set, nothing is open; may be NULL */
 	void (*free)(struct api_call *); /* may be NULL */
+	void (*admitted)(struct api_call *); /* its first event has come; may be NULL */
+	/* It has failed, whether or not anything of it was sent; before error(). May be NULL. */
+	void (*failed)(struct api_call *, const struct api_error *);
+	const char *ping; /* of a silent stream of server-sent events; NULL: a comment */
 	/* Streamed. All but event may be NULL. */
 	void (*begin)(struct api_call *);
 	void (*event)(struct api_call *, struct api_choice *, const struct weir_event *);
@@ -33,6 +38,7 @@ struct api_format {
 };
 
 extern const struct api_format api_format_chat, api_format_completion, api_format_plain;
+extern const struct api_format api_format_responses, api_format_messages, api_format_count;
 extern const struct api_format api_format_embed, api_format_rerank;
 
 /* chunk.c: what chat and completion chunks share. A chunk is one frame. */

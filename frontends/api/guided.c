@@ -171,7 +171,7 @@ char *body_read_grammar(JsonObject *o, struct api_error_list *errors)
 		set_text(&g, "grammar", "gbnf", node);
 	if ((node = body_member(o, "json_schema")))
 		set_schema(&g, "json_schema", node);
-	char *text = g.spec && errors->n == before ? json_to_string(g.spec, FALSE) : NULL;
+	char *text = g.spec && errors->n == before ? body_json(g.spec) : NULL;
 	g_clear_pointer(&g.spec, json_node_unref);
 	return text;
 }

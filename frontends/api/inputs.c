@@ -40,7 +40,7 @@ static bool add_input(struct buf *inputs, JsonNode *node, const struct api_confi
 	if (wrong && !wrong[0]) {
 		g_autofree char *text = JSON_NODE_HOLDS_ARRAY(node)
 						? body_ids_text(json_node_get_array(node))
-						: json_to_string(node, FALSE);
+						: body_json(node);
 		buf_puts(inputs, inputs->len > 1 ? "," : "");
 		buf_puts(inputs, text);
 		return true;
@@ -126,6 +126,6 @@ void body_read_rerank(struct api_body *b, JsonObject *o, const struct api_config
 		json_array_add_string_element(texts, text);
 	}
 	g_autoptr(JsonNode) out = json_node_init_array(json_node_alloc(), texts);
-	b->documents = json_to_string(out, FALSE);
+	b->documents = body_json(out);
 	b->n_inputs = n;
 }

@@ -5,6 +5,7 @@
 
 #include "call-private.h"
 #include "format.h"
+#include "replay.h"
 
 #define WINDOW     256u
 #define MIN_WINDOW 16u
@@ -14,7 +15,7 @@ struct api_call *api_call_new(struct api_loop *loop, struct api_body *body, cons
 			      const struct api_transport *transport, void *data)
 {
 	struct api_call *k = g_new0(struct api_call, 1);
-	char random[25];
+	char secret[REPLAY_TOKEN_SIZE];
 	k->loop = loop;
 	k->transport = transport;
 	k->data = data;
@@ -26,8 +27,9 @@ struct api_call *api_call_new(struct api_loop *loop, struct api_body *body, cons
 	k->n_each = MAX(body->params.limits.n, body->params.best_of);
 	k->n_choices = k->n_each * k->n_streams;
 	k->created = g_get_real_time() / G_USEC_PER_SEC;
-	api_random_id(loop, random);
-	g_snprintf(k->id, sizeof(k->id), "%s%s", k->format->id_prefix, random);
+	if (!((k->format->secret_id || body->params.resume) && replay_token(secret)))
+		api_random_id(loop, secret);
+	g_snprintf(k->id, sizeof(k->id), "%s%s", k->format->id_prefix, secret);
 	k->streams = g_new0(struct api_stream, k->n_streams);
 	k->choices = g_new0(struct api_choice, k->n_choices);
 	for (uint32_t i = 0; i < k->n_streams; i++)
@@ -59,7 +61,8 @@ static weir_request *make_request(struct api_call *k, uint32_t prompt, const str
 				  size_t n_extra)
 {
 	static const char *const kinds[API_N_KINDS] = { "chat",       "completion", "tokenize",
-							"detokenize", "embed",      "rerank" };
+							"detokenize", "embed",      "rerank",
+							"chat",       "chat",       "tokenize" };
 	const struct api *a = k->loop->api;
 	const struct api_body *b = k->body;
 	const struct api_prompt *p = &b->prompts[prompt];
@@ -110,6 +113,7 @@ static void slim_body(struct api_body *b)
 	g_clear_pointer(&b->tool_choice, g_free);
 	g_clear_pointer(&b->template_kwargs, g_free);
 	g_clear_pointer(&b->grammar, g_free);
+	g_clear_pointer(&b->items, g_free);
 	g_clear_pointer(&b->inputs, g_free);
 	g_clear_pointer(&b->query, g_free);
 	if (!b->params.return_documents)

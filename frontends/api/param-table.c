@@ -8,7 +8,8 @@
 
 #define ALL_KINDS                                                                                  \
 	(PARAM_KIND_GENERATE | PARAM_KIND_TOKENIZE | PARAM_KIND_DETOKENIZE | PARAM_KIND_EMBED |    \
-	 PARAM_KIND_RERANK)
+	 PARAM_KIND_RERANK | PARAM_KIND_RESPONSES | PARAM_KIND_MESSAGES | PARAM_KIND_COUNT)
+#define ANTHROPIC (PARAM_KIND_MESSAGES | PARAM_KIND_COUNT)
 
 #define STRING "{\"type\":\"string\"}"
 #define IDS                                                                                        \
@@ -30,7 +31,7 @@
 	",{\"type\":\"object\",\"required\":[\"text\"],\"properties\":{\"text\":" STRING "}}]}}"
 #define STREAM_OPTIONS                                                                             \
 	"{\"type\":\"object\",\"properties\":{\"include_usage\":{\"type\":\"boolean\"},"           \
-	"\"continuous_usage_stats\":{\"type\":\"boolean\"},"                                       \
+	"\"continuous_usage_stats\":{\"type\":\"boolean\"},\"resume\":{\"type\":\"boolean\"},"     \
 	"\"batch_tokens\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64},"                    \
 	"\"batch_timeout_ms\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}}}"
 #define STOP                                                                                       \
@@ -50,14 +51,94 @@
 	",\"json_object\":{\"const\":true}}}"
 #define TOOLS                                                                                      \
 	"{\"type\":\"array\",\"maxItems\":128,\"items\":{\"$ref\":\"#/components/schemas/Tool\"}}"
+#define BLOCKS                                                                                     \
+	"{\"anyOf\":[" STRING ",{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[" \
+	"\"type\",\"text\"],\"properties\":{\"type\":{\"const\":\"text\"},\"text\":" STRING        \
+	"}}}]}"
 #define TOOL_CHOICE "{\"$ref\":\"#/components/schemas/ToolChoice\"}"
 
 static const struct param_rule table[] = {
 	{ "model", PARAM_TYPE_OTHER, ALL_KINDS, 0, 0, false, false, 0, "which model",
 	  "{\"type\":\"string\",\"minLength\":1,\"maxLength\":256}",
-	  PARAM_KIND_GENERATE | PARAM_KIND_EMBED | PARAM_KIND_RERANK },
+	  PARAM_KIND_SAMPLED | PARAM_KIND_COUNT | PARAM_KIND_EMBED | PARAM_KIND_RERANK },
 	{ "messages", PARAM_TYPE_OTHER, PARAM_KIND_CHAT, 0, 0, false, false, 0,
 	  "the conversation, oldest first", MESSAGES, PARAM_KIND_CHAT },
+	{ "messages", PARAM_TYPE_OTHER, ANTHROPIC, 0, 0, false, false, 0,
+	  "the conversation, oldest first; blocks of text, tool_use and tool_result",
+	  "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/components/schemas/"
+	  "AnthropicMessage\"}}",
+	  ANTHROPIC },
+	{ "system", PARAM_TYPE_OTHER, ANTHROPIC, 0, 0, false, false, 0, "what comes before it",
+	  BLOCKS, 0 },
+	{ "max_tokens", PARAM_TYPE_UINT, PARAM_KIND_MESSAGES, 1, 0, false, true,
+	  AT(limits.max_tokens), "longest output", NULL, PARAM_KIND_MESSAGES },
+	{ "stop_sequences", PARAM_TYPE_OTHER, PARAM_KIND_MESSAGES, 0, 0, false, false, 0,
+	  "the output ends before any of these",
+	  "{\"type\":\"array\",\"maxItems\":16,\"items\":{\"type\":\"string\",\"minLength\":1}}",
+	  0 },
+	{ "tools", PARAM_TYPE_OTHER, ANTHROPIC, 0, 0, false, false, 0,
+	  "functions that the model may call",
+	  "{\"type\":\"array\",\"maxItems\":128,\"items\":{\"$ref\":\"#/components/schemas/"
+	  "AnthropicTool\"}}",
+	  0 },
+	{ "tool_choice", PARAM_TYPE_OTHER, ANTHROPIC, 0, 0, false, false, 0,
+	  "auto, any, tool or none",
+	  "{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{\"type\":{\"enum\":["
+	  "\"auto\",\"any\",\"tool\",\"none\"]},\"name\":" STRING
+	  ",\"disable_parallel_tool_use\":{\"type\":\"boolean\"}}}",
+	  0 },
+	{ "thinking", PARAM_TYPE_OTHER, ANTHROPIC, 0, 0, false, false, 0,
+	  "enabled or adaptive: the model thinks, and its thoughts are sent",
+	  "{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{\"type\":{\"enum\":["
+	  "\"enabled\",\"disabled\",\"adaptive\"]},\"budget_tokens\":{\"type\":\"integer\","
+	  "\"minimum\":1}}}",
+	  0 },
+	{ "metadata", PARAM_TYPE_OTHER, PARAM_KIND_MESSAGES, 0, 0, false, false, 0,
+	  "taken and not used", "{\"type\":\"object\"}", 0 },
+	{ "input", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "text, or items: messages, function_call, function_call_output, reasoning",
+	  "{\"anyOf\":[" STRING ",{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":"
+	  "\"#/components/schemas/ResponseItem\"}}]}",
+	  PARAM_KIND_RESPONSES },
+	{ "instructions", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "a system message, for this response only", STRING, 0 },
+	{ "previous_response_id", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "the stored response that this one goes on from", STRING, 0 },
+	{ "max_output_tokens", PARAM_TYPE_UINT, PARAM_KIND_RESPONSES, 1, 0, false, true,
+	  AT(limits.max_tokens), "longest output", NULL, 0 },
+	{ "text", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "format: text, json_object or json_schema",
+	  "{\"type\":\"object\",\"properties\":{\"format\":{\"$ref\":\"#/components/schemas/"
+	  "ResponseTextFormat\"}}}",
+	  0 },
+	{ "reasoning", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "effort: how much the model thinks, where its template knows",
+	  "{\"type\":\"object\",\"properties\":{\"effort\":{\"enum\":[\"none\",\"minimal\","
+	  "\"low\",\"medium\",\"high\",\"xhigh\",null]}}}",
+	  0 },
+	{ "tools", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "functions that the model may call",
+	  "{\"type\":\"array\",\"maxItems\":128,\"items\":{\"$ref\":\"#/components/schemas/"
+	  "ResponseTool\"}}",
+	  0 },
+	{ "tool_choice", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "none, auto, required, or the function that must be called",
+	  "{\"anyOf\":[{\"enum\":[\"none\",\"auto\",\"required\"]},{\"type\":\"object\","
+	  "\"required\":[\"type\",\"name\"],\"properties\":{\"type\":{\"const\":\"function\"},"
+	  "\"name\":" STRING "}}]}",
+	  0 },
+	{ "metadata", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "repeated in the response",
+	  "{\"type\":\"object\",\"maxProperties\":16,\"propertyNames\":{\"maxLength\":64},"
+	  "\"additionalProperties\":{\"type\":\"string\",\"maxLength\":512}}",
+	  0 },
+	{ "truncation", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "nothing is cut: too long an input is an error",
+	  "{\"type\":\"string\",\"enum\":[\"disabled\",\"auto\"]}", 0 },
+	{ "store", PARAM_TYPE_BOOL, PARAM_KIND_RESPONSES, 0, 0, false, false, AT(store),
+	  "keep it for GET /v1/responses/{id} and previous_response_id", NULL, 0 },
+	{ "background", PARAM_TYPE_BOOL, PARAM_KIND_RESPONSES, 0, 0, false, false, AT(background),
+	  "answer at once with a response that is queued; needs store", NULL, 0 },
 	{ "prompt", PARAM_TYPE_OTHER, PARAM_KIND_COMPLETION, 0, 0, false, false, 0,
 	  "text, or token ids; several give several choices", PROMPT, PARAM_KIND_COMPLETION },
 	{ "prompt", PARAM_TYPE_OTHER, PARAM_KIND_TOKENIZE, 0, 0, false, false, 0, "the text",
@@ -73,39 +154,41 @@ static const struct param_rule table[] = {
 	  PARAM_KIND_RERANK },
 	{ "documents", PARAM_TYPE_OTHER, PARAM_KIND_RERANK, 0, 0, false, false, 0, "what is ranked",
 	  DOCUMENTS, PARAM_KIND_RERANK },
-	{ "temperature", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 2, false, false,
+	{ "temperature", PARAM_TYPE_FLOAT, PARAM_KIND_MESSAGES, 0, 1, false, false,
 	  AT(sampling.temperature), "0 is greedy", NULL, 0 },
-	{ "top_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, false, false, AT(sampling.top_p),
+	{ "temperature", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES, 0, 2, false,
+	  false, AT(sampling.temperature), "0 is greedy", NULL, 0 },
+	{ "top_p", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, 0, 1, false, false, AT(sampling.top_p),
 	  "nucleus sampling; 1 is off", NULL, 0 },
-	{ "top_k", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, -1, 1000, false, false, AT(sampling.top_k),
+	{ "top_k", PARAM_TYPE_UINT, PARAM_KIND_SAMPLED, -1, 1000, false, false, AT(sampling.top_k),
 	  "most likely tokens only; 0 and -1 are off", NULL, 0 },
-	{ "min_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, false, false, AT(sampling.min_p),
+	{ "min_p", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, 0, 1, false, false, AT(sampling.min_p),
 	  "least share of the most likely token's probability; 0 is off", NULL, 0 },
-	{ "typical_p", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 1, true, false,
+	{ "typical_p", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, 0, 1, true, false,
 	  AT(sampling.typical_p), "locally typical sampling; 1 is off", NULL, 0 },
-	{ "repetition_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, 0, 2, true, false,
+	{ "repetition_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, 0, 2, true, false,
 	  AT(sampling.repetition_penalty), "1 is off", NULL, 0 },
-	{ "presence_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, -2, 2, false, false,
+	{ "presence_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, -2, 2, false, false,
 	  AT(sampling.presence_penalty), "0 is off", NULL, 0 },
-	{ "frequency_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_GENERATE, -2, 2, false, false,
+	{ "frequency_penalty", PARAM_TYPE_FLOAT, PARAM_KIND_SAMPLED, -2, 2, false, false,
 	  AT(sampling.frequency_penalty), "0 is off", NULL, 0 },
-	{ "repeat_last_n", PARAM_TYPE_INT, PARAM_KIND_GENERATE, -1, 2000000, false, false,
+	{ "repeat_last_n", PARAM_TYPE_INT, PARAM_KIND_SAMPLED, -1, 2000000, false, false,
 	  AT(sampling.repeat_last_n), "window of the penalties; -1: everything", NULL, 0 },
 	{ "max_tokens", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 1, 0, false, true,
 	  AT(limits.max_tokens), "longest output", NULL, 0 },
 	{ "max_completion_tokens", PARAM_TYPE_UINT, PARAM_KIND_CHAT, 1, 0, false, true,
 	  AT(limits.max_tokens), "the same as max_tokens", NULL, 0 },
-	{ "min_tokens", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 0, 2000000, false, false,
+	{ "min_tokens", PARAM_TYPE_UINT, PARAM_KIND_SAMPLED, 0, 2000000, false, false,
 	  AT(limits.min_tokens), "no end before", NULL, 0 },
-	{ "ignore_eos", PARAM_TYPE_FLAG, PARAM_KIND_GENERATE, 0, 0, false, false,
+	{ "ignore_eos", PARAM_TYPE_FLAG, PARAM_KIND_SAMPLED, 0, 0, false, false,
 	  AT(limits.ignore_end), "go on past end tokens", NULL, 0 },
-	{ "priority", PARAM_TYPE_INT, PARAM_KIND_GENERATE, -1000000, 1000000, false, false,
+	{ "priority", PARAM_TYPE_INT, PARAM_KIND_SAMPLED, -1000000, 1000000, false, false,
 	  AT(limits.priority), "higher goes first", NULL, 0 },
 	{ "n", PARAM_TYPE_UINT, PARAM_KIND_GENERATE, 1, MAX_N, false, false, AT(limits.n),
 	  "choices", NULL, 0 },
 	{ "best_of", PARAM_TYPE_UINT, PARAM_KIND_COMPLETION, 1, MAX_N, false, false, AT(best_of),
 	  "candidates of which the n most likely are returned", NULL, 0 },
-	{ "seed", PARAM_TYPE_SEED, PARAM_KIND_GENERATE, 0, 0, false, false, AT(sampling.seed),
+	{ "seed", PARAM_TYPE_SEED, PARAM_KIND_SAMPLED, 0, 0, false, false, AT(sampling.seed),
 	  "same seed, same output", NULL, 0 },
 	{ "logprobs", PARAM_TYPE_FLAG, PARAM_KIND_CHAT, 0, 0, false, false, AT(sampling.logprobs),
 	  "report log-probabilities", NULL, 0 },
@@ -113,10 +196,10 @@ static const struct param_rule table[] = {
 	  AT(sampling.top_logprobs), "alternatives to each token; needs logprobs", NULL, 0 },
 	{ "logprobs", PARAM_TYPE_COUNT, PARAM_KIND_COMPLETION, 0, 20, false, false,
 	  AT(sampling.top_logprobs), "alternatives to each token", NULL, 0 },
-	{ "stream", PARAM_TYPE_BOOL, PARAM_KIND_GENERATE, 0, 0, false, false, AT(stream),
+	{ "stream", PARAM_TYPE_BOOL, PARAM_KIND_SAMPLED, 0, 0, false, false, AT(stream),
 	  "server-sent events", NULL, 0 },
-	{ "stream_options", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE, 0, 0, false, false, 0,
-	  "with stream only", STREAM_OPTIONS, 0 },
+	{ "stream_options", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES, 0, 0,
+	  false, false, 0, "with stream only", STREAM_OPTIONS, 0 },
 	{ "echo", PARAM_TYPE_BOOL, PARAM_KIND_COMPLETION, 0, 0, false, false, AT(echo),
 	  "the prompt before the completion", NULL, 0 },
 	{ "stop", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE, 0, 0, false, false, 0,
@@ -144,8 +227,8 @@ static const struct param_rule table[] = {
 	  "functions that the model may call", TOOLS, 0 },
 	{ "tool_choice", PARAM_TYPE_OTHER, PARAM_KIND_CHAT, 0, 0, false, false, 0,
 	  "none, auto, required, or the function that must be called", TOOL_CHOICE, 0 },
-	{ "parallel_tool_calls", PARAM_TYPE_NOT, PARAM_KIND_CHAT, 0, 0, false, false,
-	  AT(no_parallel_calls), "false: at most one call", NULL, 0 },
+	{ "parallel_tool_calls", PARAM_TYPE_NOT, PARAM_KIND_CHAT | PARAM_KIND_RESPONSES, 0, 0,
+	  false, false, AT(no_parallel_calls), "false: at most one call", NULL, 0 },
 	{ "reasoning_effort", PARAM_TYPE_OTHER, PARAM_KIND_CHAT, 0, 0, false, false, 0,
 	  "how much the model thinks, where its template knows; none: not at all",
 	  "{\"type\":\"string\",\"enum\":[\"none\",\"minimal\",\"low\",\"medium\",\"high\","
@@ -156,9 +239,10 @@ static const struct param_rule table[] = {
 	  "{\"type\":\"string\",\"enum\":[\"none\",\"auto\",\"deepseek\"]}", 0 },
 	{ "include_reasoning", PARAM_TYPE_NOT, PARAM_KIND_CHAT, 0, 0, false, false,
 	  AT(no_reasoning), "false: thoughts are not sent", NULL, 0 },
-	{ "chat_template_kwargs", PARAM_TYPE_OTHER, PARAM_KIND_CHAT, 0, 0, false, false, 0,
+	{ "chat_template_kwargs", PARAM_TYPE_OTHER,
+	  PARAM_KIND_CHAT | PARAM_KIND_RESPONSES | ANTHROPIC, 0, 0, false, false, 0,
 	  "variables of the chat template", "{\"type\":\"object\"}", 0 },
-	{ "lora", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE, 0, 0, false, false, 0,
+	{ "lora", PARAM_TYPE_OTHER, PARAM_KIND_SAMPLED, 0, 0, false, false, 0,
 	  "name of a LoRA adapter", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":256}", 0 },
 	{ "add_special_tokens", PARAM_TYPE_BOOL, PARAM_KIND_TOKENIZE, 0, 0, false, false,
 	  AT(add_special), "begin-of-text token and the like", NULL, 0 },

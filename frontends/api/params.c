@@ -8,7 +8,7 @@
 
 void params_init(struct api_params *p, uint32_t kind)
 {
-	*p = (struct api_params){ .add_special = true };
+	*p = (struct api_params){ .add_special = true, .store = true };
 	p->sampling.size = sizeof(p->sampling);
 	p->sampling.temperature = 1;
 	p->sampling.top_p = 1;

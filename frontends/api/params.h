@@ -19,10 +19,12 @@ struct api_params {
 	bool stream, include_usage, continuous_usage, echo;
 	bool no_parallel_calls, no_reasoning;         /* as sent: parallel_tool_calls: false ... */
 	bool add_special, parse_special, with_pieces; /* tokenize */
-	bool base64, return_documents;                /* embed, rerank */
-	uint32_t dimensions, top_n;                   /* 0: not given */
-	uint32_t best_of;                             /* 0: not given */
-	uint32_t batch_tokens, batch_ms;              /* token batching (001u-1); 0 tokens: off */
+	bool store, background;                       /* responses */
+	bool resume; /* streams: by stream_options.resume, or as a transport asks */
+	bool base64, return_documents;   /* embed, rerank */
+	uint32_t dimensions, top_n;      /* 0: not given */
+	uint32_t best_of;                /* 0: not given */
+	uint32_t batch_tokens, batch_ms; /* token batching (001u-1); 0 tokens: off */
 };
 
 enum param_kind { /* bits: the requests that have the field */
@@ -32,7 +34,12 @@ enum param_kind { /* bits: the requests that have the field */
 		  PARAM_KIND_DETOKENIZE = 8,
 		  PARAM_KIND_EMBED = 16,
 		  PARAM_KIND_RERANK = 32,
+		  PARAM_KIND_RESPONSES = 64,
+		  PARAM_KIND_MESSAGES = 128,
+		  PARAM_KIND_COUNT = 256, /* count_tokens */
 		  PARAM_KIND_GENERATE = PARAM_KIND_CHAT | PARAM_KIND_COMPLETION,
+		  PARAM_KIND_SAMPLED =
+			  PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES | PARAM_KIND_MESSAGES,
 };
 
 enum param_type {

@@ -29,7 +29,7 @@ char *body_read_template_kwargs(JsonObject *o, struct api_error_list *errors)
 	if (errors->n > before || (!given && !effort))
 		return NULL;
 	if (!effort)
-		return json_to_string(given, FALSE);
+		return body_json(given);
 	JsonObject *all = json_object_new();
 	const char *word = json_node_get_string(effort);
 	json_object_set_string_member(all, "reasoning_effort", word);
@@ -44,5 +44,5 @@ char *body_read_template_kwargs(JsonObject *o, struct api_error_list *errors)
 	}
 	g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), all);
 	json_object_unref(all);
-	return json_to_string(node, FALSE);
+	return body_json(node);
 }

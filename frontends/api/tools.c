@@ -20,6 +20,40 @@ bool tool_delta_valid(struct weir_str text)
 	return text.len && text.data[0] == '{' && json_check(text.data, text.len, &fault);
 }
 
+static char *dup_member(JsonObject *o, const char *name)
+{
+	JsonNode *node = o ? json_object_get_member(o, name) : NULL;
+	bool text = node && JSON_NODE_HOLDS_VALUE(node) &&
+		    json_node_get_value_type(node) == G_TYPE_STRING;
+	return text ? g_strdup(json_node_get_string(node)) : NULL;
+}
+
+bool tool_delta_read(struct weir_str text, struct tool_delta *ret)
+{
+	g_autoptr(JsonParser) parser = json_parser_new_immutable();
+	if (!tool_delta_valid(text) ||
+	    !json_parser_load_from_data(parser, text.data, (gssize)text.len, NULL))
+		return false;
+	JsonObject *o = json_node_get_object(json_parser_get_root(parser));
+	JsonNode *f = json_object_get_member(o, "function");
+	JsonObject *function = f && JSON_NODE_HOLDS_OBJECT(f) ? json_node_get_object(f) : NULL;
+	JsonNode *index = json_object_get_member(o, "index");
+	*ret = (struct tool_delta){
+		.index = index && JSON_NODE_HOLDS_VALUE(index) ? json_node_get_int(index) : 0,
+		.id = dup_member(o, "id"),
+		.name = dup_member(function, "name"),
+		.arguments = dup_member(function, "arguments"),
+	};
+	return true;
+}
+
+void tool_delta_clear(struct tool_delta *d)
+{
+	g_clear_pointer(&d->id, g_free);
+	g_clear_pointer(&d->name, g_free);
+	g_clear_pointer(&d->arguments, g_free);
+}
+
 static const char *text_member(JsonObject *o, const char *name)
 {
 	JsonNode *node = o ? json_object_get_member(o, name) : NULL;

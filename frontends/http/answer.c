@@ -10,6 +10,7 @@
 #include <api/format.h>
 
 #include "answer.h"
+#include "kept.h"
 
 #define MAX_BACKLOG (64u << 10)
 #define MAX_UNSENT  (512u << 10) /* a stream that has more is cut off: its events are huge */
@@ -18,7 +19,7 @@
 
 static void begin(void *data)
 {
-	conn_stream_begin(data, "text/event-stream; charset=utf-8");
+	conn_stream_begin(data, "text/event-stream; charset=utf-8", NULL);
 }
 
 static struct buf *frame(void *data, const char *event, uint64_t seq)
@@ -106,7 +107,7 @@ static void on_ping(void *data)
 {
 	const struct api_call *k = data;
 	if (k->begun)
-		buf_puts(conn_stream(k->data), ": ping\n\n");
+		buf_puts(conn_stream(k->data), k->format->ping ? k->format->ping : ": ping\n\n");
 }
 
 static const struct conn_waiter waiter = { .gone = on_gone,
@@ -132,18 +133,55 @@ static GArray *header_fields(const struct http_request *r, GStringChunk *names)
 				      r->headers[i].value };
 		g_array_append_val(fields, kv);
 	}
+	/* Anthropic's clients send their key by another name; whoever checks keys looks at one. */
+	const char *key = http_request_header(r, "x-api-key");
+	if (key && !http_request_header(r, "authorization") && g_utf8_validate(key, -1, NULL)) {
+		g_autofree char *bearer = g_strconcat("Bearer ", key, NULL);
+		struct weir_kv kv = { "header.authorization",
+				      g_string_chunk_insert(names, bearer) };
+		g_array_append_val(fields, kv);
+	}
 	return fields;
+}
+
+static bool asks_resume(const struct conn *c, const struct api_body *body)
+{
+	const char *header = http_request_header(c->req, "x-weir-resume");
+	return body->params.stream && c->plane->http->config.resume_grace_ms &&
+	       (body->params.resume || (header && g_ascii_strcasecmp(header, "true") == 0));
+}
+
+/* True: it has been answered, or will be. */
+static bool start_kept(struct conn *c, struct api_body *body, const struct weir_kv *fields,
+		       size_t n)
+{
+	body->params.resume = asks_resume(c, body);
+	if (!body->params.resume && !body->params.background)
+		return false;
+	if (kept_start(c, body, fields, n))
+		return true;
+	if (!body->params.background) {
+		body->params.resume = false; /* plain: without ids */
+		return false;
+	}
+	api_body_free(body);
+	conn_respond_error(c, 503, "queue_full", "too many responses in the background");
+	return true;
 }
 
 void answer_start(struct conn *c, struct api_body *body)
 {
-	struct api_call *k = api_call_new(&c->plane->api, body, c->request_id, &transport, c);
 	GStringChunk *names = g_string_chunk_new(256);
 	g_autoptr(GArray) fields = header_fields(c->req, names);
-	conn_wait(c, &waiter, k);
-	if (api_call_open(k, (const struct weir_kv *)(void *)fields->data, fields->len)) {
-		buf_free(&c->req->body);
-		conn_charge(c, 0);
+	const struct weir_kv *kv = (const struct weir_kv *)(void *)fields->data;
+	if (!start_kept(c, body, kv, fields->len)) {
+		struct api_call *k =
+			api_call_new(&c->plane->api, body, c->request_id, &transport, c);
+		conn_wait(c, &waiter, k);
+		if (api_call_open(k, kv, fields->len)) {
+			buf_free(&c->req->body);
+			conn_charge(c, 0);
+		}
 	}
 	g_string_chunk_free(names);
 }

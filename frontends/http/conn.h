@@ -104,9 +104,10 @@ void conn_respond_error(struct conn *, int status, const char *code, const char 
 
 /* The handler returns without an answer; waiter is static. */
 void conn_wait(struct conn *, const struct conn_waiter *, void *data);
-/* A 200 head without a length; then conn_stream() gives the buffer to append to, and conn_end()
- * completes it. What one dispatch appends leaves as one chunk in one send. */
-void conn_stream_begin(struct conn *, const char *type);
+/* A 200 head without a length (headers as in conn_respond); then conn_stream() gives the buffer to
+ * append to, and conn_end() completes it. What one dispatch appends leaves as one chunk in one
+ * send. */
+void conn_stream_begin(struct conn *, const char *type, const char *headers);
 struct buf *conn_stream(struct conn *);
 void conn_close_chunk(struct conn *); /* fills in the size of the open chunk, if any */
 void conn_end(struct conn *);

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <api/response-store.h>
+
 #include "health-port.h"
+#include "kept.h"
 #include "openapi.h"
 #include "plane.h"
 
@@ -150,6 +153,8 @@ static void destroy(struct weir_instance *i)
 		return;
 	struct frontend *f = i->data;
 	settings_clear(&f->http.config, &f->http.websocket);
+	kept_ids_clear(&f->http.kept);
+	response_store_free(f->http.api.config.responses);
 	g_free(f);
 }
 
@@ -183,6 +188,10 @@ weir_status http_frontend_create(const struct weir_host *host, const char *topic
 	f->http.config = config;
 	f->http.websocket = websocket;
 	f->http.replays.max = websocket.replay_budget;
+	kept_ids_init(&f->http.kept);
+	if (settings->responses_memory)
+		f->http.api.config.responses =
+			response_store_new(settings->responses_memory, settings->responses_ttl_ms);
 	f->http.metrics = host->get_ext(host, WEIR_HOST_METRICS);
 	f->http.status = host->get_ext(host, WEIR_HOST_STATUS);
 	*ret = &f->instance;

@@ -13,6 +13,8 @@ struct http_settings {
 	struct http_config config;
 	struct api_config api;
 	struct ws_config websocket;
+	size_t responses_memory; /* of stored responses; 0: none is stored */
+	uint64_t responses_ttl_ms;
 };
 
 /* Takes over what settings points to, in any case. topic: of log lines, static. */

@@ -7,6 +7,7 @@
 #include <api/body.h>
 
 #include "answer.h"
+#include "resume.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -66,6 +67,8 @@ void handle_api(struct conn *c)
 	const struct api_endpoint *endpoint = api_endpoint_find(c->route->handler);
 	struct buf *text = &c->req->body;
 	const char *encoding = http_request_header(c->req, "content-encoding");
+	if (resume_again(c, endpoint))
+		return;
 	if (encoding && g_ascii_strcasecmp(encoding, "identity") != 0) {
 		conn_respond_error(c, 415, NULL, "a request body cannot be compressed here");
 		return;

@@ -16,6 +16,8 @@ void handle_model(struct conn *);
 void handle_websocket(struct conn *);
 void handle_version(struct conn *);
 void handle_props(struct conn *);
+void handle_stream(struct conn *);   /* /v1/stream/{id} */
+void handle_response(struct conn *); /* /v1/responses/{id} and below */
 void handle_openapi(struct conn *);
 void handle_api(struct conn *); /* everything that has an api_endpoint */
 

@@ -8,6 +8,7 @@
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct http_config {
 	size_t max_bodies; /* bytes of all request bodies that are read or parsed at once */
 	struct frame_limits frame;
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+	uint32_t resume_grace_ms;  /* an answer that may be resumed waits so long for its client */
 	uint32_t ping_interval_ms; /* 0: no pings */
 	char **cors_origins;       /* NULL: no CORS */
 	bool cors_any;
@@ -39,6 +41,11 @@ struct http_config {
 	bool only_websocket;  /* ... and nowhere else */
 };
 
+struct kept_ids { /* answers that outlive their connection (kept.h), of all planes */
+	pthread_mutex_t lock;
+	GHashTable *table; /* id -> struct kept; its plane is constant */
+};
+
 struct http {
 	struct api api;
 	const struct weir_metrics *metrics; /* may be NULL, as the one below */
@@ -46,9 +53,10 @@ struct http {
 	struct http_config config;
 	struct ws_config websocket;
 	struct replay_budget replays; /* of all planes */
-	struct plane **planes;        /* config.n_threads */
-	struct pool *pool;            /* runs struct plane_job */
-	char *openapi;                /* the document, constant; NULL: not served */
+	struct kept_ids kept;
+	struct plane **planes; /* config.n_threads */
+	struct pool *pool;     /* runs struct plane_job */
+	char *openapi;         /* the document, constant; NULL: not served */
 	struct health_port *health;
 	int n_connections;    /* atomic, over all planes */
 	atomic_size_t bodies; /* bytes charged, see conn_charge() */

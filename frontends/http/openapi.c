@@ -21,6 +21,9 @@ static const struct naming {
 	{ "completions", "CompletionRequest", "Completion", "Completions" },
 	{ "embeddings", "EmbeddingRequest", "EmbeddingList", "Embeddings" },
 	{ "rerank", "RerankRequest", "Ranking", "Embeddings" },
+	{ "responses", "ResponseRequest", "Response", "Responses" },
+	{ "messages", "MessageRequest", "MessageAnswer", "Messages" },
+	{ "count_tokens", "TokenCountRequest", "TokenCount", "Messages" },
 	{ "tokenize", "TokenizeRequest", "Tokens", "Tokens" },
 	{ "detokenize", "DetokenizeRequest", "Text", "Tokens" },
 };
@@ -186,17 +189,19 @@ static void add_request(const struct http *h, JsonObject *schemas, const struct 
 
 static void add_failures(const struct http *h, JsonObject *responses, const struct api_endpoint *e)
 {
-	bool fastapi = h->api.config.profile == API_PROFILE_FASTAPI;
+	bool fastapi = api_endpoint_profile(&h->api.config, e) == API_PROFILE_FASTAPI;
+	const char *failure = e->anthropic ? "AnthropicError" : "Failure";
 	JsonObject *bad = new_member(responses, fastapi ? "422" : "400");
 	json_object_set_string_member(bad, "description",
 				      "The request is wrong: says what and where");
-	set_content(bad, "application/json", "Failure");
+	set_content(bad, "application/json", failure);
 	for (size_t i = 0; i < G_N_ELEMENTS(failures); i++) {
 		char status[8];
-		g_snprintf(status, sizeof(status), "%d", failures[i].status);
+		g_snprintf(status, sizeof(status), "%d",
+			   e->anthropic && failures[i].status == 503 ? 529 : failures[i].status);
 		JsonObject *f = new_member(responses, status);
 		json_object_set_string_member(f, "description", failures[i].text);
-		set_content(f, "application/json", "Failure");
+		set_content(f, "application/json", failure);
 	}
 }
 
@@ -217,13 +222,16 @@ static void add_operation(const struct http *h, JsonObject *paths, const struct 
 	JsonObject *ok = new_member(responses, "200");
 	json_object_set_string_member(ok, "description", "The answer");
 	set_content(ok, "application/json", n->answer);
-	if (api_kind_bit(e->kind) & PARAM_KIND_GENERATE) {
+	if (api_kind_bit(e->kind) & PARAM_KIND_SAMPLED) {
 		JsonObject *sse = new_member(get_member(ok, "content"), "text/event-stream");
 		JsonObject *text = new_member(sse, "schema");
 		json_object_set_string_member(text, "type", "string");
 		json_object_set_string_member(
 			text, "description",
-			e->kind == API_KIND_CHAT
+			e->kind == API_KIND_RESPONSES || e->kind == API_KIND_MESSAGES
+				? "with stream: `event: `, its type, and `data: `, an object with "
+				  "the same type, each"
+			: e->kind == API_KIND_CHAT
 				? "with stream: `data: ` and a ChatCompletionChunk each, then "
 				  "[DONE]"
 				: "with stream: `data: ` and a Completion each, then [DONE]");

@@ -15,6 +15,7 @@
 
 #include "accept.h"
 #include "conn.h"
+#include "kept.h"
 #include "lend.h"
 #include "routes.h"
 
@@ -210,7 +211,8 @@ static void run_wheel(struct plane *p)
 
 static void set_timer(struct plane *p)
 {
-	bool want = p->n_conns || p->accept_at || p->stopping || ws_hub_due(&p->websockets);
+	bool want = p->n_conns || p->accept_at || p->stopping || ws_hub_due(&p->websockets) ||
+		    kept_waits(p);
 	if (want == p->timer_on)
 		return;
 	struct itimerspec it = { 0 };
@@ -248,6 +250,7 @@ static void on_timer(struct plane *p)
 		return;
 	run_wheel(p);
 	ws_hub_tick(&p->websockets, p->now_ms);
+	kept_tick(p);
 	if (p->accept_at && p->now_ms >= p->accept_at)
 		accept_resume(p);
 }
@@ -259,6 +262,7 @@ void plane_drain(struct plane *p, void *unused)
 	p->draining = true;
 	accept_close(p);
 	ws_hub_drain(&p->websockets);
+	kept_drain(p);
 	for (struct conn *c = p->conns; c; c = c->next)
 		plane_mark_dirty(p, c);
 }
@@ -280,6 +284,7 @@ static void check_stopped(struct plane *p)
 			conn_close(c);
 	}
 	settle_all(p);
+	kept_clear(p);
 	if (p->n_conns == 0 && p->api.n_streams == 0 && p->n_jobs == 0)
 		g_main_loop_quit(p->main_loop);
 }
@@ -358,6 +363,8 @@ struct plane *plane_new(struct http *http)
 	p->date_s = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	g_queue_init(&p->posts);
+	g_queue_init(&p->kept);
+	g_queue_init(&p->leaving);
 	p->rbuf = g_malloc(PLANE_READ_SIZE);
 	p->metrics = routes_metrics_new();
 	api_loop_init(&p->api, &http->api);

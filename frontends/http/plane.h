@@ -61,7 +61,8 @@ struct plane {
 	struct conn *dead;
 	struct conn *dirty;
 	struct conn *wheel[PLANE_WHEEL_SLOTS];
-	uint64_t wheel_tick; /* ticks that have been run */
+	uint64_t wheel_tick;  /* ticks that have been run */
+	GQueue kept, leaving; /* struct kept: all, and those with an expires_ms, earliest first */
 	struct lender *lender;
 	struct routes_metrics *metrics;
 	char date[32]; /* of HTTP, for date_s */

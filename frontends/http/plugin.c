@@ -42,6 +42,15 @@ OPTION(write_timeout, "write_timeout", "60s", DURATION, 10, 3600000,
        "A client that takes nothing for so long is cut off and its request cancelled.");
 OPTION(ping_interval, "ping_interval", "15s", DURATION, 0, 3600000,
        "A silent stream gets an SSE comment after it; 0: never.");
+OPTION(resume_grace, "resume_grace", "60s", DURATION, 0, 3600000,
+       "A stream that may be resumed, and a WebSocket's, waits so long for its client; 0: none "
+       "may.");
+OPTION(resume_memory, "resume_memory", "64MiB", SIZE, 65536, 1099511627776.0,
+       "What is kept of such streams, all together.");
+OPTION(responses_memory, "responses_memory", "64MiB", SIZE, 0, 1099511627776.0,
+       "Responses that are stored, all together; the oldest go first; 0: none is stored.");
+OPTION(responses_ttl, "responses_ttl", "24h", DURATION, 1000, 31536000000.0,
+       "A stored response is forgotten after it.");
 OPTION(request_timeout, "request_timeout", "300s", DURATION, 0, 86400000,
        "Deadline of a request in the backend; 0: none.");
 OPTION(max_tokens, "max_tokens", "0", INT, 0, 2147483647,
@@ -85,6 +94,10 @@ static const struct weir_option *const options[] = {
 	&option_idle_timeout,
 	&option_write_timeout,
 	&option_ping_interval,
+	&option_resume_grace,
+	&option_resume_memory,
+	&option_responses_memory,
+	&option_responses_ttl,
 	&option_request_timeout,
 	&option_api_profile,
 	&option_max_tokens,
@@ -132,6 +145,11 @@ static void configure(struct http_settings *s, const struct weir_kv *conf, size_
 	c->admin = strcmp(http_option(conf, n, &option_admin), "true") == 0;
 	c->websocket = strcmp(http_option(conf, n, &option_websocket), "true") == 0;
 	ws_config_init(&s->websocket);
+	c->resume_grace_ms = (uint32_t)http_option_number(conf, n, &option_resume_grace);
+	s->websocket.grace_ms = c->resume_grace_ms;
+	s->websocket.replay_budget = http_option_number(conf, n, &option_resume_memory);
+	s->responses_memory = http_option_number(conf, n, &option_responses_memory);
+	s->responses_ttl_ms = http_option_number(conf, n, &option_responses_ttl);
 	s->websocket.limits.max_message = c->frame.max_body;
 	s->websocket.handshake.origins = g_strdupv(c->cors_origins);
 	c->www = g_strdup(http_option(conf, n, &option_www));
@@ -155,7 +173,8 @@ static const struct weir_component component = {
 	.id = "http",
 	.title = "HTTP/1.1: OpenAI-compatible API with server-sent events",
 	.help = "Serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, "
-		"/v1/models, /tokenize, /detokenize, /v1/ws (WebSocket), /health, /ping, "
+		"/v1/responses, /v1/messages, /v1/models, /tokenize, /detokenize, /v1/ws "
+		"(WebSocket), /health, /ping, "
 		"/metrics, /openapi.json, /docs and static files.",
 	.options = options,
 	.create = create,

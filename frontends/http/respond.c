@@ -5,7 +5,11 @@
 
 #include <sys/socket.h>
 
+#include <api/body.h>
+#include <api/json-write.h>
+
 #include "conn.h"
+#include "routes.h"
 
 #define CHUNK_LINE 10 /* eight digits, CR LF */
 
@@ -35,13 +39,16 @@ void conn_put_common(struct conn *c, struct buf *b)
 	const struct http_config *conf = &c->plane->http->config;
 	if (c->request_id[0])
 		buf_printf(b, "X-Request-Id: %s\r\n", c->request_id);
+	if (c->request_id[0] && c->route && g_str_has_prefix(c->route->path, "/v1/messages"))
+		buf_printf(b, "Request-Id: %s\r\n", c->request_id); /* Anthropic's */
 	if (conf->cors_origins && !conf->cors_any)
 		buf_puts(b, "Vary: Origin\r\n");
 	const char *origin = allowed_origin(c);
 	if (origin)
 		buf_printf(b,
 			   "Access-Control-Allow-Origin: %s\r\n"
-			   "Access-Control-Expose-Headers: X-Request-Id, Retry-After\r\n",
+			   "Access-Control-Expose-Headers: X-Request-Id, X-Weir-Stream, "
+			   "Retry-After\r\n",
 			   origin);
 	if (!c->keep_alive || c->plane->draining)
 		buf_puts(b, "Connection: close\r\n");
@@ -85,7 +92,14 @@ void conn_respond_errors(struct conn *c, const struct api_error *errors, uint32_
 {
 	struct buf body = { NULL, 0, 0 };
 	char retry[64] = "";
-	api_error_body(&body, errors, n, c->plane->http->api.config.profile);
+	const struct api_endpoint *e = c->route ? api_endpoint_find(c->route->handler) : NULL;
+	api_error_body(&body, errors, n, api_endpoint_profile(&c->plane->http->api.config, e));
+	if (e && e->anthropic && c->request_id[0] && body.len) { /* inside the object */
+		body.len--;
+		buf_puts(&body, ",\"request_id\":");
+		json_put_cstring(&body, c->request_id);
+		buf_putc(&body, '}');
+	}
 	if (errors[0].retry_after_s)
 		g_snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", errors[0].retry_after_s);
 	if (errors[0].status == 401)
@@ -101,7 +115,7 @@ void conn_respond_error(struct conn *c, int status, const char *code, const char
 	conn_respond_errors(c, &e, 1);
 }
 
-void conn_stream_begin(struct conn *c, const char *type)
+void conn_stream_begin(struct conn *c, const char *type, const char *headers)
 {
 	g_assert(c->state == CONN_STATE_BUSY && !c->handled && !c->streaming);
 	conn_queued(c);
@@ -111,6 +125,8 @@ void conn_stream_begin(struct conn *c, const char *type)
 	if (!c->chunked)
 		conn_last(c); /* the end of the connection is the end of the body */
 	put_head(c, 200, type);
+	if (headers)
+		buf_puts(&c->out, headers);
 	buf_puts(&c->out, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
 	buf_puts(&c->out, c->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
 	buf_free(&c->req->body);

@@ -24,6 +24,17 @@ static const struct route table[] = {
 	{ "/v1/reranking", "rerank", ROUTE_METHOD_POST, false, handle_api,
 	  "The same as /v1/rerank." },
 	{ "/reranking", "rerank", ROUTE_METHOD_POST, false, handle_api, "The same as /v1/rerank." },
+	{ "/v1/responses", "responses", ROUTE_METHOD_POST, false, handle_api,
+	  "OpenAI's Responses, whole, streamed (SSE) or in the background." },
+	{ "/v1/responses/", "response", ROUTE_METHOD_GET | ROUTE_METHOD_POST | ROUTE_METHOD_DELETE,
+	  true, handle_response,
+	  "A stored response: get, stream, delete; /cancel, /input_items behind it." },
+	{ "/v1/messages", "messages", ROUTE_METHOD_POST, false, handle_api,
+	  "Anthropic's Messages, whole or streamed (SSE)." },
+	{ "/v1/messages/count_tokens", "count_tokens", ROUTE_METHOD_POST, false, handle_api,
+	  "How many tokens the input of a message has." },
+	{ "/v1/stream/", "stream", ROUTE_METHOD_GET | ROUTE_METHOD_DELETE, true, handle_stream,
+	  "A stream that was started with X-Weir-Resume: go on with it, or cancel it." },
 	{ "/v1/models", "models", ROUTE_METHOD_GET, false, handle_models, "The models served." },
 	{ "/v1/models/", "models", ROUTE_METHOD_GET | ROUTE_METHOD_POST, true, handle_model,
 	  "One model; with /load or /unload behind it: why that is not offered." },
@@ -84,14 +95,17 @@ static const struct route *find(const struct http *h, const char *path)
 	return NULL;
 }
 
-/* Of a model one asks by GET, and wants it loaded or unloaded by POST. */
+/* What is below a prefix has methods of its own. */
 static uint32_t methods_of(const struct route *r, const char *path)
 {
-	if (r->run != handle_model)
+	bool load = g_str_has_suffix(path, "/load") || g_str_has_suffix(path, "/unload");
+	if (r->run == handle_model)
+		return load ? ROUTE_METHOD_POST : ROUTE_METHOD_GET;
+	if (r->run != handle_response)
 		return r->methods;
-	return g_str_has_suffix(path, "/load") || g_str_has_suffix(path, "/unload")
-		       ? ROUTE_METHOD_POST
-		       : ROUTE_METHOD_GET;
+	return g_str_has_suffix(path, "/cancel")        ? ROUTE_METHOD_POST
+	       : g_str_has_suffix(path, "/input_items") ? ROUTE_METHOD_GET
+							: ROUTE_METHOD_GET | ROUTE_METHOD_DELETE;
 }
 
 static bool allows(const struct route *r, const char *path, const char *method)
@@ -99,6 +113,8 @@ static bool allows(const struct route *r, const char *path, const char *method)
 	uint32_t methods = methods_of(r, path);
 	if (strcmp(method, "POST") == 0)
 		return methods & ROUTE_METHOD_POST;
+	if (strcmp(method, "DELETE") == 0)
+		return methods & ROUTE_METHOD_DELETE;
 	return (methods & ROUTE_METHOD_GET) &&
 	       (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
 }
@@ -123,10 +139,15 @@ int routes_refuses(const struct http *h, const struct http_request *r)
 
 static const char *allow_line(const struct route *r, const char *path)
 {
-	static const char *const lines[] = { "Allow: OPTIONS\r\n", "Allow: GET, HEAD, OPTIONS\r\n",
+	static const char *const lines[] = { "Allow: OPTIONS\r\n",
+					     "Allow: GET, HEAD, OPTIONS\r\n",
 					     "Allow: POST, OPTIONS\r\n",
-					     "Allow: GET, HEAD, POST, OPTIONS\r\n" };
-	return lines[methods_of(r, path) & (ROUTE_METHOD_GET | ROUTE_METHOD_POST)];
+					     "Allow: GET, HEAD, POST, OPTIONS\r\n",
+					     "Allow: DELETE, OPTIONS\r\n",
+					     "Allow: GET, HEAD, DELETE, OPTIONS\r\n",
+					     "Allow: POST, DELETE, OPTIONS\r\n",
+					     "Allow: GET, HEAD, POST, DELETE, OPTIONS\r\n" };
+	return lines[methods_of(r, path) & 7];
 }
 
 static void answer_options(struct conn *c, const struct route *r)
@@ -139,10 +160,12 @@ static void answer_options(struct conn *c, const struct route *r)
 	}
 	const char *wanted = http_request_header(c->req, "access-control-request-headers");
 	g_autofree char *lines = g_strdup_printf(
-		"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+		"Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"
 		"Access-Control-Allow-Headers: %s\r\n"
 		"Access-Control-Max-Age: 86400\r\n",
-		wanted && wanted[0] ? wanted : "Authorization, Content-Type, X-Request-Id");
+		wanted && wanted[0] ? wanted
+				    : "Authorization, Content-Type, X-Request-Id, X-Weir-Resume, "
+				      "Last-Event-ID");
 	conn_respond(c, 204, NULL, NULL, 0, lines);
 }
 

@@ -12,6 +12,7 @@
 enum route_method {                       /* bits */
 		    ROUTE_METHOD_GET = 1, /* and HEAD */
 		    ROUTE_METHOD_POST = 2,
+		    ROUTE_METHOD_DELETE = 4,
 };
 
 struct route {

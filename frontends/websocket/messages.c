@@ -14,7 +14,6 @@
 #include <api/json-write.h>
 
 #include "request.h"
-#include "responses.h"
 
 #define MAX_CREDIT 1000000000
 
@@ -139,6 +138,12 @@ static void create(const struct message *m, const struct api_endpoint *endpoint)
 		refuse_body(m, &errors);
 		return;
 	}
+	if (parsed->params.background) {
+		api_body_free(parsed);
+		refuse(m, 400, "unsupported_value", "background",
+		       "background is not supported on a WebSocket: use resume");
+		return;
+	}
 	what.resume = resume && json_node_get_boolean(resume) && m->id;
 	what.own_credit = credit >= 0;
 	what.credit = credit >= 0 ? (uint32_t)credit : 0;
@@ -226,7 +231,7 @@ static const struct api_endpoint *endpoint_of(const char *type)
 {
 	const char *dot = strrchr(type, '.');
 	if (strcmp(type, "response.create") == 0)
-		return &ws_responses_endpoint;
+		return api_endpoint_find("responses");
 	if (!dot || strcmp(dot, ".create") != 0)
 		return NULL;
 	g_autofree char *name = g_strndup(type, (gsize)(dot - type));

@@ -12,11 +12,19 @@ from weir_server import Server
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "golden"
 HI = [{"role": "user", "content": "one two"}]
+TURN = r"""reasoning hm yes
+tool {"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\\"a\\":"}}
+tool {"index":0,"function":{"arguments":"1}"}}
+words it is done
+finish tool
+"""
 CALL = r"""tool {"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}
 finish tool
 """
 VOLATILE = [
-    (r'"(chatcmpl|cmpl|embd|rerank|tok)-[0-9a-f]{24}"', r'"\1-ID"'),
+    (r'\b(chatcmpl|cmpl|embd|rerank|tok)-[0-9a-f]{24,32}\b', r'\1-ID'),
+    (r'\b(resp|msg|rs|fc|toolu|req)_[0-9a-f]{24,32}\b', r'\1_ID'),
+    (r'"(created_at|completed_at)":\d+', r'"\1":TIME'),
     (r'"created":\d+', '"created":TIME'),
     (r'"uptime":[\d.]+', '"uptime":SECONDS'),
     (r"weir-\d+\.\d+\.\d+", "weir-VERSION"),
@@ -26,7 +34,7 @@ VOLATILE = [
     (r"-?\d\.\d+(e-\d+)?(?=[,\]])", "X"),
     (r'"embedding":"[A-Za-z0-9+/]+(=*)"', r'"embedding":"BASE64\1"'),
     (r'"relevance_score":[\d.e-]+', '"relevance_score":X'),
-    (r"^X-Request-Id: req_[0-9a-f]{24}$", "X-Request-Id: REQUEST"),
+    (r"^(X-)?Request-Id: req_ID$", r"\1Request-Id: REQUEST"),
 ]
 GOLDEN = {
     "chat": ("echo", "POST", "/v1/chat/completions", {"model": "echo", "messages": HI}),
@@ -58,6 +66,26 @@ GOLDEN = {
                {"model": "weir-demo", "query": "hello", "documents": ["hello", "one two", "three"], "top_n": 2}),
     "rerank-no-query": ("demo", "POST", "/v1/rerank", {"model": "weir-demo", "documents": ["x"]}),
     "rerank-empty": ("echo", "POST", "/v1/rerank", {"model": "echo", "query": "q", "documents": []}),
+    "responses": ("echo", "POST", "/v1/responses",
+                  {"model": "echo", "input": "one two", "instructions": "be brief", "metadata": {"a": "b"}}),
+    "responses-stream": ("turn", "POST", "/v1/responses", {"model": "echo", "input": "x", "stream": True}),
+    "responses-background": ("echo", "POST", "/v1/responses", {"model": "echo", "input": "x", "background": True}),
+    "responses-previous": ("echo", "POST", "/v1/responses",
+                           {"model": "echo", "input": "x", "previous_response_id": "resp_x"}),
+    "responses-not-found": ("echo", "GET", "/v1/responses/resp_x", None),
+    "messages": ("turn", "POST", "/v1/messages",
+                 {"model": "echo", "max_tokens": 9, "messages": HI, "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+    "messages-stream": ("turn", "POST", "/v1/messages",
+                        {"model": "echo", "max_tokens": 9, "messages": HI, "stream": True,
+                         "thinking": {"type": "enabled", "budget_tokens": 1024}}),
+    "messages-no-max-tokens": ("echo", "POST", "/v1/messages", {"model": "echo", "messages": HI}),
+    "messages-unknown-model": ("echo", "POST", "/v1/messages", {"model": "x", "max_tokens": 9, "messages": HI}),
+    "count-tokens": ("demo", "POST", "/v1/messages/count_tokens",
+                     {"model": "weir-demo", "system": "be brief", "messages": HI}),
+    "count-tokens-unsupported": ("echo", "POST", "/v1/messages/count_tokens", {"model": "echo", "messages": HI}),
+    "stream-resumable": ("echo", "POST", "/v1/chat/completions",
+                         {"model": "echo", "messages": HI, "stream": True, "stream_options": {"resume": True}}),
+    "stream-not-found": ("echo", "GET", "/v1/stream/chatcmpl-x", None),
     "models": ("echo", "GET", "/v1/models", None),
     "model": ("echo", "GET", "/v1/models/echo", None),
     "model-load": ("echo", "POST", "/v1/models/echo/load", {}),
@@ -101,12 +129,17 @@ def check(name, servers, update):
 
 def main(update):
     failures = 0
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script, \
+            tempfile.NamedTemporaryFile("w", suffix=".txt") as turns:
         script.write(CALL)
         script.flush()
-        with Server("default") as demo, Server("echo") as echo, Server("echo", f"backend.echo.script={script.name}") as tools, \
+        turns.write(TURN)
+        turns.flush()
+        with Server("default") as demo, Server("echo") as echo, \
+                Server("echo", f"backend.echo.script={script.name}") as tools, \
+                Server("echo", f"backend.echo.script={turns.name}") as turn, \
                 Server("echo", "frontend.http.api_profile=fastapi") as fastapi:
-            servers = {"demo": demo, "echo": echo, "tools": tools, "fastapi": fastapi}
+            servers = {"demo": demo, "echo": echo, "tools": tools, "turn": turn, "fastapi": fastapi}
             print(f"1..{len(GOLDEN)}")
             for number, name in enumerate(GOLDEN, 1):
                 try:

@@ -99,7 +99,8 @@ def test_schemathesis_openai():
     """Any model's name is answered, so that requests get as far as a backend. Loading and unloading answer 501,
     which every 5xx check takes for a failure: golden/model-load.txt has it."""
     with Server("echo", "server.single_model=true") as other:
-        explore(other, "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{id}",
+        explore(other, "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
+                "/v1/responses/{id}/input_items", "/v1/stream/{id}", "/v1/models", "/v1/models/{id}",
                 "/health", "/v1/health", "/ping", "/metrics",
                 "/props", "/version", "/openapi.json", "/docs")
 
