@@ -211,7 +211,8 @@ static struct weir_term *read_literal(struct reader *r)
 	return t ? t : no_memory(r);
 }
 
-static struct weir_term *read_class(struct reader *r)
+/* Not within the recursion, for the room it takes on the stack. */
+__attribute__((noinline)) static struct weir_term *read_class(struct reader *r)
 {
 	struct weir_rune_range set[MAX_RANGES], other[MAX_RANGES + 1];
 	struct weir_term *t;

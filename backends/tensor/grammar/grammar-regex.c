@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define MAX_RANGES 4096
+#define MAX_RANGES 2048
 
 struct reader {
 	struct weir_terms *terms;
@@ -219,7 +219,7 @@ static struct weir_term *runes(struct reader *r, const struct weir_rune_range *r
 }
 
 /* After the opening bracket. */
-static struct weir_term *read_class(struct reader *r)
+__attribute__((noinline)) static struct weir_term *read_class(struct reader *r)
 {
 	struct weir_rune_range other[MAX_RANGES + 1];
 	struct ranges set = { .n = 0 };
@@ -281,12 +281,28 @@ static struct weir_term *read_group(struct reader *r)
 	return t;
 }
 
-static struct weir_term *read_atom(struct reader *r)
+/* Not within the recursion, for the room it takes on the stack. */
+__attribute__((noinline)) static struct weir_term *read_character(struct reader *r)
 {
-	struct weir_rune_range other[8];
 	struct weir_rune_range one;
 	struct ranges set = { .n = 0 };
 	bool is_class = false;
+
+	if (eat(r, "\\")) {
+		if (!read_escape(r, false, &set, &one.lo, &is_class))
+			return NULL;
+	} else {
+		one.lo = weir_rune_next(r->text, r->len, &r->at);
+	}
+	if (is_class)
+		return runes(r, set.at, set.n);
+	one.hi = one.lo;
+	return runes(r, &one, 1);
+}
+
+static struct weir_term *read_atom(struct reader *r)
+{
+	struct weir_rune_range other[8];
 	struct weir_term *t;
 
 	if (eat(r, "("))
@@ -302,16 +318,7 @@ static struct weir_term *read_atom(struct reader *r)
 	}
 	if (sees(r, '*') || sees(r, '+') || sees(r, '?'))
 		return fail(r, WEIR_E_INVALID, "nothing to repeat");
-	if (eat(r, "\\")) {
-		if (!read_escape(r, false, &set, &one.lo, &is_class))
-			return NULL;
-	} else {
-		one.lo = weir_rune_next(r->text, r->len, &r->at);
-	}
-	if (is_class)
-		return runes(r, set.at, set.n);
-	one.hi = one.lo;
-	return runes(r, &one, 1);
+	return read_character(r);
 }
 
 static bool read_count(struct reader *r, uint32_t *ret)
@@ -319,9 +326,9 @@ static bool read_count(struct reader *r, uint32_t *ret)
 	size_t from = r->at;
 	uint32_t n = 0;
 
-	while (r->at < r->len && r->text[r->at] >= '0' && r->text[r->at] <= '9' &&
-	       n <= WEIR_TERM_MOST)
-		n = n * 10 + (uint32_t)(r->text[r->at++] - '0');
+	for (; r->at < r->len && r->text[r->at] >= '0' && r->text[r->at] <= '9'; r->at++)
+		if (n <= WEIR_TERM_MOST) /* beyond, it is too much whatever follows */
+			n = n * 10 + (uint32_t)(r->text[r->at] - '0');
 	*ret = n;
 	return r->at > from;
 }

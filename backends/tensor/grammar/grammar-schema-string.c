@@ -30,7 +30,7 @@
 /* At most 63 characters, written so that each text can be read in one way only. */
 #define LABEL "[a-zA-Z0-9]{1,31}(?:-{1,2}[a-zA-Z0-9]{1,14}){0,2}"
 #define HOST  LABEL "(?:\\." LABEL "){0,5}"
-#define ATEXT "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"
+#define ATEXT "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]{1,20}"
 #define PCHAR "(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})"
 #define DIGIT "[0-9]{1,9}"
 #define CLOCK "T(?:" DIGIT "H(?:" DIGIT "M(?:" DIGIT "S)?)?|" DIGIT "M(?:" DIGIT "S)?|" DIGIT "S)"
@@ -46,7 +46,7 @@ static const struct {
 	{ "duration", "^P(?:" DIGIT "W|" CLOCK "|(?:" DIGIT "Y(?:" DIGIT "M(?:" DIGIT "D)?)?|" DIGIT
 		      "M(?:" DIGIT "D)?|" DIGIT "D)(?:" CLOCK ")?)$" },
 	{ "uuid", "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$" },
-	{ "email", "^" ATEXT "(?:\\." ATEXT ")*@" LABEL "(?:\\." LABEL "){1,5}$" },
+	{ "email", "^" ATEXT "(?:\\." ATEXT "){0,2}@" LABEL "(?:\\." LABEL "){1,5}$" },
 	{ "hostname", "^" HOST "$" },
 	{ "ipv4", "^" IPV4 "$" },
 	{ "ipv6", "^" IPV6 "$" },
