@@ -15,31 +15,38 @@ static JsonObject *add_object(JsonArray *to)
 	return o;
 }
 
-/* input_text and output_text parts are texts of a chat, refusals too; others keep their type, for
- * its check. */
+/* NULL: it is no text. */
+static const char *text_of(JsonNode *node)
+{
+	JsonObject *part = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+	const char *type = part ? body_string(part, "type") : NULL;
+	if (g_strcmp0(type, "refusal") == 0)
+		return body_string(part, "refusal");
+	bool text = g_strcmp0(type, "input_text") == 0 || g_strcmp0(type, "output_text") == 0 ||
+		    g_strcmp0(type, "text") == 0;
+	return text ? body_string(part, "text") : NULL;
+}
+
+/* Parts that are texts become one text: many templates take no other. Else the parts stay as they
+ * are, for the check of chats. */
 static JsonNode *content_of(JsonNode *content)
 {
 	if (!JSON_NODE_HOLDS_ARRAY(content))
 		return json_node_copy(content);
-	JsonArray *from = json_node_get_array(content), *to = json_array_new();
+	JsonArray *from = json_node_get_array(content);
+	g_autoptr(GString) all = g_string_new(NULL);
 	for (guint i = 0; i < json_array_get_length(from); i++) {
-		JsonNode *node = json_array_get_element(from, i);
-		JsonObject *part = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-		const char *type = part ? body_string(part, "type") : NULL;
-		bool refusal = type && strcmp(type, "refusal") == 0;
-		const char *text = part ? body_string(part, refusal ? "refusal" : "text") : NULL;
-		if (!type || !text ||
-		    (strcmp(type, "input_text") != 0 && strcmp(type, "output_text") != 0 &&
-		     !refusal)) {
-			json_array_add_element(to, json_node_copy(node));
-			continue;
-		}
-		JsonObject *plain = add_object(to);
-		json_object_set_string_member(plain, "type", "text");
-		json_object_set_string_member(plain, "text", text);
+		const char *text = text_of(json_array_get_element(from, i));
+		if (!text)
+			return json_node_copy(content);
+		if (i)
+			g_string_append_c(all, '\n');
+		g_string_append(all, text);
 	}
-	JsonNode *node = json_node_new(JSON_NODE_ARRAY);
-	json_node_take_array(node, to);
+	if (json_array_get_length(from) == 0)
+		return json_node_copy(content);
+	JsonNode *node = json_node_new(JSON_NODE_VALUE);
+	json_node_set_string(node, all->str);
 	return node;
 }
 
