@@ -34,6 +34,7 @@ weir_status weir_cpu_fail(struct weir_error *err, weir_status code, const char *
 
 #if defined(__x86_64__)
 
+#ifndef WEIR_CPU_FEW_KERNELS
 /* AVX-VNNI: leaf 7, subleaf 1, EAX bit 4. What the system must save is AVX2's. */
 static bool has_avxvnni(void)
 {
@@ -42,6 +43,7 @@ static bool has_avxvnni(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
 	       __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 4;
 }
+#endif
 
 const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 {
@@ -58,12 +60,14 @@ const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 		return &weir_cpu_scalar;
 	case WEIR_CPU_AVX2:
 		return avx2 ? &weir_cpu_avx2 : NULL;
+#ifndef WEIR_CPU_FEW_KERNELS
 	case WEIR_CPU_AVXVNNI: /* EVEX has all of VEX's 256-bit instructions */
 		return avx2 && has_avxvnni() ? &weir_cpu_avxvnni
 		       : vnni                ? &weir_cpu_avxvnni_evex
 					     : NULL;
 	case WEIR_CPU_AVX512:
 		return avx512 ? &weir_cpu_avx512 : NULL;
+#endif
 	case WEIR_CPU_VNNI:
 		return vnni ? &weir_cpu_vnni : NULL;
 	case WEIR_CPU_BF16:
@@ -103,8 +107,10 @@ const struct weir_cpu_kernels *weir_cpu_level_kernels(enum weir_cpu_level level)
 		return &weir_cpu_scalar;
 	case WEIR_CPU_NEON: /* a part of the architecture */
 		return &weir_cpu_neon;
+#ifndef WEIR_CPU_FEW_KERNELS
 	case WEIR_CPU_DOTPROD: /* HWCAP_ASIMDDP */
 		return getauxval(AT_HWCAP) & 1ul << 20 ? &weir_cpu_dotprod : NULL;
+#endif
 	default:
 		return NULL;
 	}

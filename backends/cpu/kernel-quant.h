@@ -420,6 +420,28 @@ INLINE void store_columns(const hf *acc, unsigned cols, unsigned groups, size_t 
 		hf_store(out + (i / cols * nc + i % cols) * 16, acc[i]);
 }
 
+/* Where the kernel computes for long enough, memory is idle unless it is asked for what comes next:
+ * with more than one column, or few bits to unpack. With one column and more bits the processor
+ * fetches ahead better by itself. */
+INLINE bool fetches(enum quant_kind kind, unsigned cols)
+{
+	return cols > 1 || kind_codes(kind) <= 192;
+}
+
+/* What the next pass over `bytes` of groups reads, if that fits into a second cache. */
+INLINE size_t distance(size_t bytes)
+{
+	return bytes <= 256 * 1024 ? bytes : 4096;
+}
+
+/* It may be past the matrix: nothing is read. */
+INLINE void fetch(const uint8_t *p, size_t bytes)
+{
+	UNROLL(8)
+	for (size_t i = 0; i < bytes; i += 64)
+		__builtin_prefetch(p + i, 0, 2);
+}
+
 /* Rows row .. row + LANES - 1 of some groups, `stride` bytes apart, times columns of t. kind, cols,
  * groups: constants */
 INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride, unsigned row,
@@ -427,7 +449,7 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 		       float *out)
 {
 	const uint8_t *plane = group + n_blocks * kind_codes(kind);
-	size_t per = kind_super(kind);
+	size_t per = kind_super(kind), ahead = fetches(kind, cols) ? distance(stride * groups) : 0;
 	hf acc[MAX_SUMS];
 
 	UNROLL(16)
@@ -439,6 +461,9 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 		UNROLL(4)
 		for (unsigned g = 0; g < groups; g++)
 			super_of(kind, plane + g * stride, row, &super[g]);
+		UNROLL(4)
+		for (unsigned g = 0; ahead && g < groups; g++)
+			fetch(plane + g * stride + ahead, kind_scales(kind));
 		for (unsigned j = 0; j < per; j++, columns_next(&t)) {
 			UNROLL(4)
 			for (unsigned g = 0; g < groups; g++) {
@@ -446,6 +471,10 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 					factors_of(kind, plane + g * stride, row, &super[g], j);
 				hi w[8];
 
+				if (ahead)
+					fetch(group + g * stride + (b + j) * kind_codes(kind) +
+						      ahead,
+					      kind_codes(kind));
 				load_codes(kind,
 					   group + g * stride + (b + j) * kind_codes(kind) +
 						   4 * row,
@@ -460,8 +489,14 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 	store_columns(acc, cols, groups, t.nc, out);
 }
 
-/* Statement CASE(n) with the largest constant n <= left that has a kernel. */
-#if MAX_COLS == 16
+/* Statement CASE(n) with the largest constant n <= left that has a kernel. Under sanitizers, where
+ * only results count, few: the compiler takes long for each. */
+#ifdef WEIR_CPU_FEW_KERNELS
+#define COLS_SWITCH(left)                                                                          \
+	switch ((left) >= 4 ? 4 : (left) >= 2 ? 2 : 1) {                                           \
+		CASE(4) CASE(2) CASE(1)                                                            \
+	}
+#elif MAX_COLS == 16
 #define COLS_SWITCH(left)                                                                          \
 	switch ((left) >= 16 ? 16 : (left) >= 8 ? 8 : (left)) {                                    \
 		CASE(16) CASE(8) CASE(7) CASE(6) CASE(5) CASE(4) CASE(3) CASE(2) CASE(1)           \

@@ -258,13 +258,14 @@ static void test_epilogue(gconstpointer data)
 		weir_buffer *buffers[8] = { NULL };
 		g_autofree float *x = g_new(float, n *n_in);
 		g_autofree double *h = g_new(double, n *n_ff), *want = g_new(double, n *n_in);
-		struct weir_device_batch *batch = simple_batch(n, 16);
+		struct weir_device_batch *batch;
 		struct weir_op *op;
 		uint32_t input, hidden;
 		weir_program *p;
 
 		if (!fixture_init(&f, data, 2))
 			return;
+		batch = simple_batch(n, 16);
 		fill_random(rand, x, n * n_in);
 		fill_random(rand, bias_values[0], n_ff);
 		fill_random(rand, bias_values[1], n_ff);
