@@ -21,6 +21,7 @@ from weir_server import Server
 
 server = None
 client = None
+FEW_BLOCKS = ("backend.main.context=384", "backend.main.kv_memory=1310720")
 ASK = [{"role": "user", "content": "Tell me about a person"}]
 PLAIN = dict(model="weir-demo", messages=ASK, max_tokens=300)
 
@@ -149,6 +150,31 @@ def test_together_with_others():
                     assert all(t.logprob <= 0 for t in choice.logprobs.content)
     cut = client.chat.completions.create(**PLAIN, response_format=FORMAT, stop=['"age"'], seed=1).choices[0]
     assert cut.finish_reason == "stop" and '"age"' not in cut.message.content and cut.message.content.startswith('{'), cut
+
+
+def test_other_controls():
+    """A bias, a least number of tokens and the end's ban do not lead out of the language."""
+    for extra in (dict(logit_bias={str(t): -100 for t in range(3, 40)}), dict(extra_body={"min_tokens": 60}),
+                  dict(extra_body={"ignore_eos": True}), dict(top_p=0.2, temperature=2), dict(temperature=0),
+                  dict(presence_penalty=2, frequency_penalty=2), dict(extra_body={"min_p": 0.9, "top_k": 2})):
+        jsonschema.validate(json.loads(content(response_format=FORMAT, **extra)), SCHEMA)
+    choice = content(extra_body={"guided_choice": ["ab", "abc"], "ignore_eos": True, "min_tokens": 30})
+    assert choice in ("ab", "abc"), choice
+
+
+def test_places_survive_preemption():
+    """Sequences that lose their blocks to others go on in their grammar where they were."""
+    ask = lambda k: dict(model="weir-demo", prompt=f"Say {k}: ", max_tokens=330, seed=k, temperature=1,
+                         extra_body={"guided_regex": "([a-z]{3} ){70}[0-9]{2}"})
+    with Server("default", *FEW_BLOCKS) as few:
+        other = openai.OpenAI(base_url=few.url + "/v1", api_key="none", max_retries=0)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            texts = [c.result().choices[0].text for c in
+                     [pool.submit(other.completions.create, **ask(k)) for k in range(8)]]
+        assert few.metric("vllm:num_preemptions_total") > 0
+    for k, text in enumerate(texts):
+        assert re.fullmatch("([a-z]{3} ){70}[0-9]{2}", text), text
+        assert client.completions.create(**ask(k)).choices[0].text == text, k
 
 
 def test_streams_that_are_left():
