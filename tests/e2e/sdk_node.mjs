@@ -50,6 +50,37 @@ const tests = {
     const answer = await client.completions.create({ model, prompt: "Once upon a time", max_tokens: 16 });
     assert.ok(answer.choices[0].text.length > 0);
   },
+  async "responses, whole and stored"() {
+    const first = await client.responses.create({ model, input: "My name is Ada.", temperature: 0 });
+    assert.equal(first.status, "completed");
+    assert.equal((await client.responses.retrieve(first.id)).output_text, first.output_text);
+    const second = await client.responses.create({
+      model, input: "What is my name?", previous_response_id: first.id, temperature: 0, max_output_tokens: 60,
+    });
+    assert.match(second.output_text, /Ada/);
+    const items = [];
+    for await (const item of client.responses.inputItems.list(second.id, { limit: 1 })) items.push(item);
+    assert.equal(items.length, 3); // three pages
+    await client.responses.delete(first.id);
+    await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError);
+  },
+  async "responses, streamed"() {
+    const stream = client.responses.stream({ model, input: "Write a short poem", max_output_tokens: 40 });
+    let text = "", next = 0;
+    for await (const event of stream) {
+      assert.equal(event.sequence_number, next++);
+      if (event.type === "response.output_text.delta") text += event.delta;
+    }
+    const final = await stream.finalResponse();
+    assert.equal(final.output_text, text);
+    assert.ok(text.length > 0);
+  },
+  async "responses, in the background"() {
+    const { id } = await client.responses.create({
+      model, input: "Tell me a long story about a fox named Mira.", background: true, max_output_tokens: 1000,
+    });
+    assert.ok(["cancelled", "completed", "incomplete"].includes((await client.responses.cancel(id)).status));
+  },
   async "errors have OpenAI's classes"() {
     await assert.rejects(client.chat.completions.create({ model, messages, temperature: 3 }), (error) =>
       error instanceof OpenAI.BadRequestError && error.status === 400 && error.param === "temperature");
