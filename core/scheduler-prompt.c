@@ -10,6 +10,7 @@
 #include <json-glib/json-glib.h>
 
 #include "log.h"
+#include "message-parts.h"
 #include "request.h"
 
 #define MAX_TOKENS (1u << 24) /* of one text: no context is as long */
@@ -160,7 +161,8 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 	g_string_append(out, "\"tools\":");
 	g_string_append_len(out, tools.data, (gssize)tools.len);
 	g_string_append(out, ",\"messages\":");
-	g_string_append_len(out, messages.data, (gssize)messages.len);
+	if (!weir_messages_join(messages, out))
+		return fail_at(err, "messages", WEIR_E_INVALID, "messages must be a JSON array");
 	g_string_append_c(out, '}');
 	return WEIR_OK;
 }

@@ -1,0 +1,15 @@
+/*
+ * core/message-parts.h - contents of a chat that come as lists of text parts. Pure; any thread.
+ */
+#ifndef WEIR_CORE_MESSAGE_PARTS_H
+#define WEIR_CORE_MESSAGE_PARTS_H
+
+#include <glib.h>
+#include <weir/base.h>
+
+/* Messages (a JSON array, OpenAI's shape) into out, contents that are lists of text parts as one
+ * string each, the parts on lines of their own: most chat templates know strings only. A list with
+ * anything but text stays as it is. False: this is no JSON; out is unchanged. */
+bool weir_messages_join(struct weir_str messages, GString *out);
+
+#endif
