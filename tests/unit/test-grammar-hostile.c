@@ -161,7 +161,9 @@ static void test_hostile(void)
 		gint64 start = g_get_monotonic_time();
 		weir_status s = try_spec(spec, strlen(spec), rand, 40);
 
-		g_test_message("%.100s: %d, %ld ms", spec, s,
+		g_autofree char *shown = g_strescape(spec, NULL);
+
+		g_test_message("%.100s: %d, %ld ms", shown, s,
 			       (long)(g_get_monotonic_time() - start) / 1000);
 		if (h->refused && s == WEIR_OK)
 			g_test_fail_printf("not refused: %.200s", spec);

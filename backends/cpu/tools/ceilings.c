@@ -60,6 +60,8 @@ double ceilings_read(struct weir_pool *pool, const void *data, size_t bytes, uns
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
+
 enum { PEAK_ROUNDS = 20000000 };
 
 /* Twelve independent sums: more than latency times throughput of any core so far. */
@@ -111,6 +113,14 @@ static double peak_rate(struct weir_cpu *cpu, bool cpu_time, void (*peak)(void),
 	return best;
 }
 
+/* The VEX form; where it is missing the level runs the same instructions of AVX-512. */
+static bool has_avxvnni(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
+
 static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret)
 {
 	const struct weir_cpu_kernels *k = cpu->kernels;
@@ -122,10 +132,9 @@ static void find_peaks(struct weir_cpu *cpu, bool cpu_time, struct ceilings *ret
 		return;
 	ret->f32 = wide ? peak_rate(cpu, cpu_time, peak_fma512, 32)
 			: peak_rate(cpu, cpu_time, peak_fma256, 16);
-	if (k == &weir_cpu_avxvnni)
-		ret->int8 = peak_rate(cpu, cpu_time, peak_avxvnni, 64);
-	else if (k == &weir_cpu_avxvnni_evex)
-		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni256, 64);
+	if (k == weir_cpu_level_kernels(WEIR_CPU_AVXVNNI))
+		ret->int8 =
+			peak_rate(cpu, cpu_time, has_avxvnni() ? peak_avxvnni : peak_vnni256, 64);
 	else if (wide && __builtin_cpu_supports("avx512vnni"))
 		ret->int8 = peak_rate(cpu, cpu_time, peak_vnni, 128);
 	if (wide && __builtin_cpu_supports("avx512bf16"))
