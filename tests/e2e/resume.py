@@ -10,7 +10,7 @@ import threading
 import time
 
 import tap
-from weir_server import Server
+from weir_server import LEAN, Server
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": TEXT}], "stream": True,
@@ -154,7 +154,8 @@ class script:
         self.file = tempfile.NamedTemporaryFile("w", suffix=".txt")
         self.file.write(self.text)
         self.file.flush()
-        self.server = Server("echo", f"backend.echo.script={self.file.name}", *self.options).__enter__()
+        self.server = Server("echo", f"backend.echo.script={self.file.name}", *self.options,
+                             env=LEAN).__enter__()
         return self.server
 
     def __exit__(self, *what):

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import tap
-from weir_server import BUILD, Server
+from weir_server import BUILD, LEAN, Server
 from ws_socket import Socket, ports
 
 try:
@@ -156,8 +156,7 @@ def test_never_reads():
     used = server.cpu_seconds()
     time.sleep(1)
     assert server.cpu_seconds() - used < 0.3, "a generation without credit must stand still"
-    # AddressSanitizer keeps what was freed for a while, ThreadSanitizer has shadows of all memory.
-    most = 400 << 20 if BUILD.name in ("build-asan", "build-tsan") else 96 << 20
+    most = 400 << 20 if BUILD.name == "build-tsan" else 96 << 20  # it has shadows of all memory
     assert server.rss() - before < most, server.rss() - before
     assert running() == 50
     status, body, _ = server.post("/v1/chat/completions", chat("others are served"))
@@ -322,7 +321,7 @@ def test_reload():
 if __name__ == "__main__":
     with Server("echo", "frontend.ws.plugin=websocket", "frontend.ws.listen=127.0.0.1:0", "frontend.ws.compression=on",
                 "frontend.brief.plugin=websocket", "frontend.brief.listen=127.0.0.1:0",
-                "frontend.brief.resume_grace=500ms") as server:
+                "frontend.brief.resume_grace=500ms", env=LEAN) as server:
         port, brief = ports(server, 2)
         status = tap.run(sys.modules[__name__], "websocket")
     sys.exit(status)

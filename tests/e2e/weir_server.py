@@ -17,6 +17,8 @@ import time
 SOURCE = pathlib.Path(os.environ.get("WEIR_SOURCE_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD_ROOT", SOURCE / "build"))
 WEIR = BUILD / "core" / "weir"
+# For tests of memory: AddressSanitizer keeps little of what was freed, so that their bounds are the plain ones.
+LEAN = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"}
 
 
 def free_port():
