@@ -31,7 +31,7 @@
 
 /* Major 0: may break between releases. From 1 on: append-only within a major. */
 #define WEIR_ABI_MAJOR 0u
-#define WEIR_ABI_MINOR 3u
+#define WEIR_ABI_MINOR 4u
 #define WEIR_ABI       ((WEIR_ABI_MAJOR << 16) | WEIR_ABI_MINOR)
 
 /* Is the optional pointer member m present in *p? An older struct has a smaller size. */
