@@ -63,15 +63,14 @@ static void join_message(JsonNode *node)
 		json_object_set_string_member(message, "content", text);
 }
 
-/* As json-glib writes it, but for control characters, which it leaves raw beyond 0x1e. */
-static void append(GString *out, JsonNode *node)
+void weir_json_append(GString *out, JsonNode *node)
 {
 	if (JSON_NODE_HOLDS_ARRAY(node)) {
 		JsonArray *a = json_node_get_array(node);
 
 		for (guint i = 0; i < json_array_get_length(a); i++) {
 			g_string_append_c(out, i ? ',' : '[');
-			append(out, json_array_get_element(a, i));
+			weir_json_append(out, json_array_get_element(a, i));
 		}
 		g_string_append(out, json_array_get_length(a) ? "]" : "[]");
 	} else if (JSON_NODE_HOLDS_OBJECT(node)) {
@@ -85,7 +84,7 @@ static void append(GString *out, JsonNode *node)
 			g_string_append_c(out, any ? ',' : '{');
 			weir_text_append_json(out, (struct weir_str){ name, strlen(name) });
 			g_string_append_c(out, ':');
-			append(out, value);
+			weir_json_append(out, value);
 			any = true;
 		}
 		g_string_append(out, any ? "}" : "{}");
@@ -120,6 +119,6 @@ bool weir_messages_join(struct weir_str messages, GString *out)
 	array = json_node_get_array(root);
 	for (guint i = 0; i < json_array_get_length(array); i++)
 		join_message(json_array_get_element(array, i));
-	append(out, root);
+	weir_json_append(out, root);
 	return true;
 }

@@ -136,14 +136,13 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 				       "chat_template_kwargs must be an object");
 		json_object_iter_init(&iter, json_node_get_object(root));
 		while (json_object_iter_next(&iter, &name, &value)) {
-			g_autofree char *text = NULL;
-
 			if (g_strv_contains(ours, name))
 				continue;
 			prompt |= strcmp(name, "add_generation_prompt") == 0;
-			text = json_to_string(value, FALSE);
 			weir_text_append_json(out, (struct weir_str){ name, strlen(name) });
-			g_string_append_printf(out, ":%s,", text);
+			g_string_append_c(out, ':');
+			weir_json_append(out, value);
+			g_string_append_c(out, ',');
 		}
 	}
 	if (!prompt)

@@ -13,11 +13,13 @@
 #define CHUNK        4096
 #define TAIL_LENGTH  4
 #define MAX_ELEMENTS 64
+#define MAX_ENDS     64 /* blocks marked as the last one in a message: each costs a window's copy */
 
 struct ws_deflate {
 	struct ws_deflate_params params;
 	z_stream out, in;
 	bool has_out, has_in;
+	unsigned n_ends; /* of the message that is being inflated */
 };
 
 /* ---- negotiation ---- */
@@ -192,7 +194,8 @@ static bool go_on_behind_end(struct ws_deflate *d)
 {
 	Bytef window[32768];
 	uInt n = 0;
-	return inflateGetDictionary(&d->in, window, &n) == Z_OK && inflateReset(&d->in) == Z_OK &&
+	return ++d->n_ends <= MAX_ENDS && inflateGetDictionary(&d->in, window, &n) == Z_OK &&
+	       inflateReset(&d->in) == Z_OK &&
 	       (n == 0 || inflateSetDictionary(&d->in, window, n) == Z_OK);
 }
 
@@ -240,6 +243,7 @@ enum ws_inflate ws_inflate_part(struct ws_deflate *d, const void *data, size_t l
 	if (status != WS_INFLATE_OK || !last)
 		return status;
 	status = run(d, tail, sizeof(tail), max, out);
+	d->n_ends = 0;
 	if (d->params.client_no_context)
 		drop_in(d);
 	return status;

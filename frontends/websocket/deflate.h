@@ -4,7 +4,8 @@
  * Memory: zlib is asked for only when there is something to compress or to inflate, and given back
  * after each message where no context is taken over. With the windows below that is at most
  * 38 KiB out (12 bits, level 1) and 44 KiB in (a client that cannot be told a smaller window). What
- * a message inflates to is bounded by the caller, whatever the ratio. Pure; one thread at a time.
+ * a message inflates to is bounded by the caller, whatever the ratio; what it costs by a bound on
+ * blocks that are marked as the last one. Pure; one thread at a time.
  */
 #ifndef WEBSOCKET_DEFLATE_H
 #define WEBSOCKET_DEFLATE_H

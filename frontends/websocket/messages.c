@@ -8,6 +8,7 @@
 
 #include <json-glib/json-glib.h>
 
+#include <api/body-private.h>
 #include <api/body.h>
 #include <api/format.h>
 #include <api/json-check.h>
@@ -219,7 +220,7 @@ static void ping(const struct message *m)
 		json_put_cstring(b, m->id);
 	}
 	if (echo) {
-		g_autofree char *text = json_to_string(echo, FALSE);
+		g_autofree char *text = body_json(echo);
 		buf_puts(b, ",\"echo\":");
 		buf_puts(b, text);
 	}

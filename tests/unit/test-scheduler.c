@@ -353,6 +353,9 @@ static void test_chat_context(void)
 		  "{\"add_generation_prompt\":true,\"tools\":[7],\"messages\":[]}" },
 		{ { "messages", "[]", "template_kwargs", "{\"tools\":1,\"a\":2}" },
 		  "{\"a\":2,\"add_generation_prompt\":true,\"tools\":null,\"messages\":[]}" },
+		{ { "messages", "[]", "template_kwargs", "{\"a\":\"\\u001f\"}" },
+		  "{\"a\":\"\\u001f\",\"add_generation_prompt\":true,\"tools\":null,"
+		  "\"messages\":[]}" },
 	};
 	struct fixture f;
 

@@ -129,6 +129,24 @@ static void test_takeover_pays(void)
 	ws_deflate_free(without);
 }
 
+/* Each of these two bytes is a whole, empty, last block: a window is copied for each. */
+static void test_many_ends(void)
+{
+	struct ws_deflate *d = codec(false, 15);
+	g_autofree char *ends = g_malloc(LIMIT);
+	struct buf out = { NULL, 0, 0 };
+	for (size_t i = 0; i < LIMIT; i++)
+		ends[i] = i % 2 ? 0 : 3;
+	ends[64] = 0; /* where the tail that the sender took away is put again */
+	for (int message = 0; message < 3; message++)
+		g_assert_cmpint(ws_inflate_part(d, ends, 65, true, LIMIT, &out), ==, WS_INFLATE_OK);
+	ends[64] = 3;
+	g_assert_cmpuint(out.len, ==, 0);
+	g_assert_cmpint(ws_inflate_part(d, ends, LIMIT, true, LIMIT, &out), ==, WS_INFLATE_BAD);
+	buf_free(&out);
+	ws_deflate_free(d);
+}
+
 static void test_bomb(void)
 {
 	struct ws_deflate *d = codec(false, 15);
@@ -181,6 +199,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/websocket/deflate/round-trip-no-context", "", test_round_trip);
 	g_test_add_func("/websocket/deflate/takeover-pays", test_takeover_pays);
 	g_test_add_func("/websocket/deflate/bomb", test_bomb);
+	g_test_add_func("/websocket/deflate/many-ends", test_many_ends);
 	g_test_add_func("/websocket/deflate/rubbish", test_rubbish);
 	return g_test_run();
 }

@@ -201,8 +201,8 @@ static void test_shapes(void)
 	say(&c, "{\"type\":\"chat.create\",\"model\":\"m\",\"stream\":false,\"max_tokens\":1,"
 		"\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
 	hears(&c, "{\"type\":\"result\",\"id\":\"chatcmpl-");
-	say(&c, "{\"type\":\"ping\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\\u00e4\"}]}");
-	hears(&c, "{\"type\":\"pong\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\xc3\xa4\"}]}");
+	say(&c, "{\"type\":\"ping\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\\u00e4\\u001f\"}]}");
+	hears(&c, "{\"type\":\"pong\",\"id\":\"p\",\"echo\":[1,{\"a\":\"\xc3\xa4\\u001f\"}]}");
 	client_frame(&c, WS_OPCODE_CLOSE, "\x03\xe8", 2);
 	g_assert_cmpuint(hears_close(&c), ==, 1000);
 	client_close(&c);
