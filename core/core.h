@@ -12,12 +12,14 @@ struct weir_logger;     /* log.h */
 struct weir_metric_set; /* metrics.h */
 struct weir_router;     /* gateway.h: models, chain, backends, schedulers */
 struct weir_server;     /* server.h: profile, instances, life cycle */
+struct weir_trace;      /* trace.h */
 
 struct weir_core {
 	struct weir_logger *log;
 	struct weir_metric_set *metrics;
 	struct weir_router *router;
 	struct weir_server *server;
+	struct weir_trace *trace; /* NULL: nothing can be recorded */
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "loop.h"
 #include "request.h"
+#include "scheduler-trace.h"
 
 enum ticket_state { TICKET_SUBMITTING, TICKET_QUEUED, TICKET_SUBMITTED, TICKET_ENDING };
 
@@ -231,6 +232,8 @@ static void on_ended(void *owner, weir_stream *out)
 	pthread_mutex_unlock(&slot->lock);
 	if (next)
 		leave_queue(next);
+	if (!slot->scheduler)
+		weir_trace_stream(slot->router->core->trace, t->channel, slot->name, t->opened_ns);
 	atomic_fetch_sub(&slot->n_inflight, 1);
 	ticket_unref(t);
 }
@@ -353,7 +356,10 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "the server is shutting down");
 	chain = present_chain(r);
 	if (chain) {
+		int64_t began = weir_clock_ns();
+
 		status = weir_chain_request(chain, request, &links, err);
+		weir_trace_since(r->core->trace, "request", "middleware", NULL, began, NULL);
 		weir_chain_unref(chain);
 		if (status < 0)
 			return status;

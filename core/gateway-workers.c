@@ -28,6 +28,7 @@ static void *work(void *data)
 {
 	struct weir_workers *w = data;
 
+	pthread_setname_np(pthread_self(), "weir-worker");
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct job job;

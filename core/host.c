@@ -9,6 +9,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "status.h"
+#include "trace.h"
 
 static const void *get_ext(const struct weir_host *host, const char *id)
 {
@@ -21,6 +22,8 @@ static const void *get_ext(const struct weir_host *host, const char *id)
 		return core->metrics ? weir_metrics_extension() : NULL;
 	if (!strcmp(id, WEIR_HOST_STATUS))
 		return core->server ? weir_status_extension() : NULL;
+	if (!strcmp(id, WEIR_HOST_TRACE))
+		return core->trace ? weir_trace_extension() : NULL;
 	return weir_gateway_extension(id);
 }
 

@@ -16,6 +16,7 @@
 
 #include "log.h"
 #include "request.h"
+#include "scheduler-trace.h"
 
 #define MAX_TEXTS  2048       /* of a request, as OpenAI has it */
 #define MAX_TOKENS (1u << 24) /* of a request */
@@ -515,14 +516,17 @@ bool weir_scheduler_run_embeds(struct weir_scheduler *s)
 	struct weir_embed_engine *e = s->embed;
 	struct weir_error err = { 0 };
 	weir_status status;
+	int64_t began;
 
 	if (!e || weir_tenants_waiting(s->tenants) == 0)
 		return false;
 	gather(s);
 	if (e->n_texts == 0)
 		return false;
+	began = weir_clock_ns();
 	status = e->calls->embed(s->options.instance, (const int32_t *)(void *)e->tokens->data,
 				 e->first, e->n_texts, e->vectors, &err);
+	weir_trace_embed(s, e->n_texts, e->tokens->len, began, status);
 	if (status < 0) {
 		fail_batch(s, status, &err);
 		return true;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "scheduler-trace.h"
 
 static enum weir_finish_reason reason_of(const struct weir_job *job, const struct weir_error *err)
 {
@@ -79,6 +80,7 @@ void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
 	if (!job->reply || job->embed)
 		weir_engine_metrics_ended(&s->metrics, job, reason_of(job, err));
 	send_end(s, job, err, retry_after_ms);
+	weir_trace_finished(s, job, err);
 	/* No wake() from here on: nobody puts it there again. */
 	leave_inbox(s, job);
 	g_ptr_array_add(s->dead, job);
@@ -228,7 +230,9 @@ void weir_scheduler_deliver(struct weir_scheduler *s, const struct weir_batch *b
 		struct weir_sequence *seq = s->batcher->row_of[i];
 
 		/* The request may have ended with another row of it. */
-		if (batch->rows[i].sampling && !seq->job->over)
+		if (batch->rows[i].sampling && !seq->job->over) {
+			weir_trace_first(s, seq->job, now);
 			deliver_row(s, i, now);
+		}
 	}
 }

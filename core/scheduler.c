@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "request.h"
+#include "scheduler-trace.h"
 
 static void say(const struct weir_scheduler *s, uint32_t level, const char *text)
 {
@@ -221,6 +222,7 @@ void weir_scheduler_submit(struct weir_scheduler *s, struct weir_channel *channe
 		weir_stream_fail(out, &err, 0, NULL);
 		return;
 	}
+	weir_trace_prepared(s, job);
 	weir_stream_set_data(out, job);
 	atomic_fetch_add(&s->n_waiting, 1);
 	weir_metric_add(s->metrics.queue_depth, 1);
@@ -377,6 +379,7 @@ bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 	}
 	job->admitted = true;
 	job->admitted_ns = weir_clock_ns();
+	weir_trace_admitted(s, job);
 	job->order = s->next_order++;
 	job->credit = weir_stream_credit(job->out);
 	job->stalled = job->credit == 0;
@@ -475,6 +478,7 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	s->step.next_ns = 0;
 	weir_scheduler_mask(s, batch);
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
+	weir_trace_step(s, batch, began, status);
 	err.text[sizeof(err.text) - 1] = '\0';
 	if (status < 0) {
 		/* Interrupted: everybody ends in the next turn. */
@@ -505,6 +509,7 @@ static bool turn(struct weir_scheduler *s, int64_t *ret_next)
 	weir_batcher_guess(s->batcher);
 	if (weir_batcher_build(s->batcher, &batch)) {
 		run_step(s, &batch);
+		weir_trace_turn(s, now);
 		moved = true;
 	}
 	/* One batch of texts for each step: neither waits for long. */
@@ -596,8 +601,13 @@ static void *run(void *data)
 {
 	struct weir_scheduler *s = data;
 	struct weir_error err = { 0 };
+	int64_t began = weir_clock_ns();
+	weir_status status;
 
-	if (load(s, &err) < 0) {
+	pthread_setname_np(pthread_self(), "weir-step");
+	status = load(s, &err);
+	weir_trace_loaded(s, began, status);
+	if (status < 0) {
 		/* Nobody submits to a scheduler that was never ready. */
 		give_up(s, err.text);
 		return NULL;

@@ -93,6 +93,7 @@ struct weir_job {
 	uint64_t order;  /* of admission */
 	uint32_t n_cached;
 	int64_t arrived_ns, admitted_ns, first_ns, last_ns;
+	uint64_t trace_row; /* scheduler-trace.h; 0: none yet */
 
 	uint32_t n, n_live;
 	struct weir_sequence seqs[];

@@ -15,6 +15,7 @@
 #include "registry.h"
 #include "server.h"
 #include "signals.h"
+#include "trace.h"
 
 struct serve {
 	GPtrArray *sets, *folders; /* char *, NULL-terminated after parsing */
@@ -113,6 +114,7 @@ static int use_profile(struct serve *serve, struct weir_signals *signals)
 	serve->core.log = weir_logger_new(levels ? levels : settings.log_level, STDERR_FILENO,
 					  settings.log_json);
 	serve->core.metrics = weir_metric_set_new();
+	serve->core.trace = weir_trace_new();
 	load_plugins(serve, &settings);
 	weir_settings_clear(&settings);
 	struct weir_profile *profile = weir_profile_check(serve->ini, serve->path, serve->registry,
@@ -163,6 +165,7 @@ static int serve_main(int argc, char **argv)
 	}
 	weir_signals_free(signals);
 	weir_registry_free(serve.registry);
+	weir_trace_free(serve.core.trace);
 	weir_metric_set_free(serve.core.metrics);
 	weir_logger_free(serve.core.log);
 	weir_ini_free(serve.ini);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir/services.h - what the host does for its plugins: logging, metrics, status, administration.
+ * weir/services.h - what the host does for its plugins: logging, metrics, status, administration,
+ * traces.
  */
 #ifndef WEIR_SERVICES_H
 #define WEIR_SERVICES_H
@@ -69,5 +70,55 @@ struct weir_status_api {
 	void (*quit)(const struct weir_host *);
 };
 WEIR_FROZEN(struct weir_status_api, quit);
+
+#define WEIR_HOST_TRACE "weir.host.trace/1"
+
+#define WEIR_TRACE_MAX_ARGS 6u
+
+struct weir_trace_arg {
+	const char *name; /* at most 15 bytes are kept */
+	int64_t value;
+};
+WEIR_FROZEN(struct weir_trace_arg, value);
+
+/* Something that took time. Spans of one row must nest or follow one another: that is how they are
+ * drawn. Never the text of a prompt or an answer. */
+struct weir_trace_span {
+	uint32_t size, n_args;         /* n_args: the first WEIR_TRACE_MAX_ARGS are kept */
+	const char *category, *name;   /* "device", "attention": 15 and 31 bytes are kept */
+	struct weir_str label;         /* whose it is: a request, a model; 47 bytes are kept */
+	uint64_t row;                  /* 0: the calling thread's; else one from new_row() */
+	int64_t start_ns, duration_ns; /* CLOCK_MONOTONIC */
+	const struct weir_trace_arg *args;
+};
+WEIR_FROZEN(struct weir_trace_span, args);
+
+typedef struct weir_trace_reader weir_trace_reader;
+
+struct weir_trace_api {
+	uint32_t size, reserved;
+	/* Is a recording under way? One relaxed load: ask before the clock is read. [any] */
+	bool (*enabled)(const struct weir_host *);
+	/* A number that no other row has, for spans of something that wanders between threads.
+	 * [any] */
+	uint64_t (*new_row)(const struct weir_host *);
+	/* Copied; nothing when no recording is under way. Locks for a moment. [any] */
+	void (*span)(const struct weir_host *, const struct weir_trace_span *);
+	/* The last `events` spans of the next `seconds`; what was recorded before is dropped.
+	 * INVALID: outside of 1..3600 or 16..262144. QUEUE_FULL: one is under way. [any] */
+	weir_status (*start)(const struct weir_host *, uint32_t seconds, uint32_t events,
+			     struct weir_error *err);
+	void (*stop)(const struct weir_host *); /* what was recorded stays. [any] */
+	/* {"state":"off|recording|stopped","seconds","capacity","events","dropped","elapsed"}, to
+	 * be freed with free(). [any] */
+	char *(*state)(const struct weir_host *);
+	/* What is recorded now as trace-event JSON, the format that Perfetto and chrome://tracing
+	 * read, in pieces of some KiB: next() gives text to be freed with free(), NULL at the end.
+	 * open() NULL: nothing was ever recorded. [any], a reader by one thread at a time */
+	weir_trace_reader *(*open)(const struct weir_host *);
+	char *(*next)(weir_trace_reader *);
+	void (*close)(weir_trace_reader *); /* NULL: nothing */
+};
+WEIR_FROZEN(struct weir_trace_api, close);
 
 #endif
