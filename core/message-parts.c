@@ -63,6 +63,24 @@ static void join_message(JsonNode *node)
 		json_object_set_string_member(message, "content", text);
 }
 
+/* The shortest text that reads back the same, and is no whole number's. */
+static void append_double(GString *out, double v)
+{
+	char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+	v = CLAMP(v, -G_MAXDOUBLE, G_MAXDOUBLE);
+	for (int digits = 15; digits <= 17; digits++) {
+		g_autofree char *format = g_strdup_printf("%%.%dg", digits);
+
+		g_ascii_formatd(text, sizeof(text), format, v);
+		if (g_ascii_strtod(text, NULL) == v)
+			break;
+	}
+	g_string_append(out, text);
+	if (!strpbrk(text, ".e"))
+		g_string_append(out, ".0");
+}
+
 void weir_json_append(GString *out, JsonNode *node)
 {
 	if (JSON_NODE_HOLDS_ARRAY(node)) {
@@ -92,6 +110,8 @@ void weir_json_append(GString *out, JsonNode *node)
 		const char *text = json_node_get_string(node);
 
 		weir_text_append_json(out, (struct weir_str){ text, strlen(text) });
+	} else if (json_node_get_value_type(node) == G_TYPE_DOUBLE) {
+		append_double(out, json_node_get_double(node));
 	} else {
 		g_autofree char *text = json_to_string(node, FALSE);
 

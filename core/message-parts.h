@@ -13,7 +13,8 @@
  * anything but text stays as it is. False: this is no JSON; out is unchanged. */
 bool weir_messages_join(struct weir_str messages, GString *out);
 /* Appends a value as JSON: as json-glib writes it, but for control characters in strings, of which
- * it leaves some raw. Recursive: the text that it was read from must be shallow. */
+ * it leaves some raw, and doubles, to which it gives digits that mean nothing and exponents that
+ * are no JSON. Recursive: the text that it was read from must be shallow. */
 void weir_json_append(GString *out, JsonNode *);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "format.h"
-#include "json-check.h"
+#include "json-tree.h"
 #include "anthropic.h"
 #include "responses.h"
 
@@ -51,21 +51,11 @@ const char *body_string(JsonObject *o, const char *name)
 	return node && body_is_string(node) ? json_node_get_string(node) : NULL;
 }
 
-/* json-glib leaves U+001F as it is (1.6, 1.8), which RFC 8259 forbids; it is nowhere but in
- * strings. */
 char *body_json(JsonNode *node)
 {
-	char *text = json_to_string(node, FALSE);
-	if (!strchr(text, 0x1f))
-		return text;
-	GString *s = g_string_new(NULL);
-	for (const char *p = text; *p; p++)
-		if (*p == 0x1f)
-			g_string_append(s, "\\u001f");
-		else
-			g_string_append_c(s, *p);
-	g_free(text);
-	return g_string_free(s, FALSE);
+	struct buf b = { NULL, 0, 0 };
+	json_tree_put(&b, node);
+	return buf_steal(&b, NULL);
 }
 
 /* Whole numbers may be written 7.0: JSON has one kind of number. -1: it is no token id. */
@@ -427,21 +417,14 @@ struct api_body *api_body_parse(const struct api_config *conf, const struct api_
 {
 	struct json_fault fault;
 	*errors = (struct api_error_list){ .profile = api_endpoint_profile(conf, endpoint) };
-	if (!json_check(text, len, &fault)) {
+	g_autoptr(JsonNode) root = json_tree_parse(text, len, true, &fault);
+	if (!root) {
 		api_error_field(errors, "invalid_json", "",
 				"the body is not valid JSON: %s at byte %zu (line %u, column %u)",
 				fault.what, fault.offset, fault.line, fault.column);
 		return NULL;
 	}
-	g_autoptr(JsonParser) parser = json_parser_new_immutable();
-	g_autoptr(GError) error = NULL;
-	if (!json_parser_load_from_data(parser, text, (gssize)len, &error)) {
-		api_error_field(errors, "invalid_json", "", "the body is not valid JSON: %s",
-				error->message);
-		return NULL;
-	}
-	JsonNode *root = json_parser_get_root(parser);
-	if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
+	if (!JSON_NODE_HOLDS_OBJECT(root)) {
 		api_error_field(errors, "invalid_json", "", "the body must be a JSON object");
 		return NULL;
 	}

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "body-private.h"
-#include "json-check.h"
+#include "json-tree.h"
 
 #define MAX_CHOICES 1024
 
@@ -43,9 +43,8 @@ static void set_schema(struct guide *g, const char *source, JsonNode *node)
 	}
 	const char *text = body_is_string(node) ? json_node_get_string(node) : NULL;
 	struct json_fault fault;
-	g_autoptr(JsonNode) parsed = text && json_check(text, strlen(text), &fault)
-					     ? json_from_string(text, NULL)
-					     : NULL;
+	g_autoptr(JsonNode) parsed =
+		text ? json_tree_parse(text, strlen(text), true, &fault) : NULL;
 	if (parsed && JSON_NODE_HOLDS_OBJECT(parsed))
 		set(g, source, "json_schema", parsed);
 	else

@@ -18,6 +18,7 @@ struct scan {
 	const char *what;
 	uint64_t is_object; /* one bit a level, the innermost is bit 0 */
 	unsigned depth;
+	bool any_wide;
 	unsigned n_members[JSON_CHECK_MAX_DEPTH + 1]; /* by depth */
 };
 
@@ -112,8 +113,20 @@ static bool digits(struct scan *s)
 	return true;
 }
 
+bool json_check_wide(const char *text, size_t len)
+{
+	bool negative = len && text[0] == '-';
+	const char *most = negative ? "9223372036854775808" : "9223372036854775807";
+	text += negative;
+	len -= negative;
+	if (len < 19 || memchr(text, '.', len) || memchr(text, 'e', len) || memchr(text, 'E', len))
+		return false;
+	return len > 19 || memcmp(text, most, 19) > 0;
+}
+
 static bool number(struct scan *s)
 {
+	const unsigned char *from = s->p;
 	if (*s->p == '-')
 		s->p++;
 	if (s->p < s->end && *s->p == '0') {
@@ -132,8 +145,10 @@ static bool number(struct scan *s)
 		s->p++;
 		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
 			s->p++;
-		return digits(s);
+		if (!digits(s))
+			return false;
 	}
+	s->any_wide |= json_check_wide((const char *)from, (size_t)(s->p - from));
 	return true;
 }
 
@@ -241,9 +256,18 @@ static bool document(struct scan *s)
 
 bool json_check(const char *text, size_t len, struct json_fault *ret_fault)
 {
+	bool any_wide;
+	return json_check_numbers(text, len, ret_fault, &any_wide);
+}
+
+bool json_check_numbers(const char *text, size_t len, struct json_fault *ret_fault,
+			bool *ret_any_wide)
+{
 	struct scan s = { .p = (const unsigned char *)text,
 			  .end = (const unsigned char *)text + len };
-	if (document(&s))
+	bool ok = document(&s);
+	*ret_any_wide = s.any_wide;
+	if (ok)
 		return true;
 	size_t offset = (size_t)(s.p - (const unsigned char *)text);
 	*ret_fault = (struct json_fault){ s.what, offset, 1, 1 };

@@ -23,5 +23,10 @@ struct json_fault {
 };
 
 bool json_check(const char *text, size_t len, struct json_fault *ret_fault);
+/* The same, and whether there is a whole number that 64 bits do not hold. */
+bool json_check_numbers(const char *text, size_t len, struct json_fault *ret_fault,
+			bool *ret_any_wide);
+/* Is this JSON number such a one? */
+bool json_check_wide(const char *text, size_t len);
 
 #endif

@@ -11,7 +11,7 @@
 #include <api/body-private.h>
 #include <api/body.h>
 #include <api/format.h>
-#include <api/json-check.h>
+#include <api/json-tree.h>
 #include <api/json-write.h>
 
 #include "request.h"
@@ -266,19 +266,18 @@ void ws_message_take(struct ws_session *s, const char *text, size_t n)
 {
 	struct message m = { .session = s };
 	struct json_fault fault;
-	g_autoptr(JsonParser) parser = json_parser_new();
-	if (!json_check(text, n, &fault)) {
+	g_autoptr(JsonNode) root = json_tree_parse(text, n, false, &fault);
+	if (!root) {
 		g_autofree char *why = g_strdup_printf("not JSON: %s, line %u, column %u",
 						       fault.what, fault.line, fault.column);
 		refuse(&m, 400, "invalid_json", NULL, why);
 		return;
 	}
-	if (n > G_MAXSSIZE || !json_parser_load_from_data(parser, text, (gssize)n, NULL) ||
-	    !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+	if (!JSON_NODE_HOLDS_OBJECT(root)) {
 		refuse(&m, 400, "invalid_json", NULL, "a message must be a JSON object");
 		return;
 	}
-	m.object = json_node_get_object(json_parser_get_root(parser));
+	m.object = json_node_get_object(root);
 	m.type = text_member(m.object, "type");
 	JsonNode *id = member(m.object, "id");
 	if (id && (!holds(id, G_TYPE_STRING) || strlen(json_node_get_string(id)) > WS_ID_MAX ||

@@ -1,5 +1,6 @@
 /*
- * tests/unit/test-api-json.c - the JSON checker (positions, depth, UTF-8) and the JSON writer.
+ * tests/unit/test-api-json.c - the JSON checker (positions, depth, UTF-8), the JSON writer, and
+ * trees that come out as they went in.
  */
 #include <math.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <json-glib/json-glib.h>
 
 #include <api/json-check.h>
+#include <api/json-tree.h>
 #include <api/json-write.h>
 
 static void test_valid(void)
@@ -124,6 +126,45 @@ static void test_members(void)
 	}
 }
 
+/* What comes out of a tree is what went in, NULL, or the same value in other words. */
+static void test_tree(void)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "[0,-0,7,-9223372036854775808,9223372036854775807,true,false,null]",
+		  "[0,0,7,"
+		  "-9223372036854775808,9223372036854775807,true,false,null]" },
+		{ "[1.0,0.1,-2.5,1e-7,5e-324,1e21,1e+300,1.5E10]",
+		  "[1.0,0.1,-2.5,1e-07,4.94065645841247e-324,1e+21,1e+300,15000000000.0]" },
+		{ "[0.30000000000000004,1e999]", "[0.30000000000000004,1.7976931348623157e+308]" },
+		{ "{\"max\" : 18446744073709551615, \"s\":\"18446744073709551615 \\\" 1\"}",
+		  "{\"max\":1.8446744073709552e+19,\"s\":\"18446744073709551615 \\\" 1\"}" },
+		{ "[9223372036854775808,-9223372036854775809]",
+		  "[9.223372036854776e+18,-9.223372036854776e+18]" },
+		{ "{\"\\u001f\":\"\\u001f\\n\\\\\"}", NULL },
+		{ "{\"a\":[{},[],\"\",{\"b\":{}}]}", NULL },
+		{ "\"alone\"", NULL },
+		{ "null", NULL },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const char *in = cases[i].in;
+		for (int twice = 0; twice < 2; twice++) { /* stable from then on */
+			struct json_fault f;
+			struct buf b = { NULL, 0, 0 };
+			g_autoptr(JsonNode) node = json_tree_parse(in, strlen(in), i % 2 == 0, &f);
+			g_assert_nonnull(node);
+			json_tree_put(&b, node);
+			in = cases[i].out ? cases[i].out : cases[i].in;
+			g_assert_cmpstr(buf_terminate(&b), ==, in);
+			buf_free(&b);
+		}
+	}
+	struct json_fault f;
+	g_assert_null(json_tree_parse("[1,", 3, true, &f));
+	g_assert_cmpuint(f.offset, ==, 3);
+}
+
 /* Whatever passes must be readable by json-glib, whatever the bytes. */
 static void test_mutations(void)
 {
@@ -232,6 +273,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/json/position", test_position);
 	g_test_add_func("/api/json/depth", test_depth);
 	g_test_add_func("/api/json/members", test_members);
+	g_test_add_func("/api/json/tree", test_tree);
 	g_test_add_func("/api/json/mutations", test_mutations);
 	g_test_add_func("/api/json/escape", test_escape);
 	g_test_add_func("/api/json/round-trip", test_round_trip);

@@ -31,6 +31,8 @@ static void test_join(void)
 		  "-2.5,"
 		  "true,null,{}]}]" },
 		{ "[{\"content\":[]}]", "[{\"content\":\"\"}]" },
+		{ "[{\"content\":[],\"n\":[1e21,0.1,1.0,1e-7]}]",
+		  "[{\"content\":\"\",\"n\":[1e+21,0.1,1.0,1e-07]}]" },
 		{ "[{\"content\":[}]", NULL },
 		{ "{\"content\":[]}", NULL },
 	};
