@@ -72,6 +72,8 @@ weir_status weir_scheduler_prepare_grammar(struct weir_scheduler *s, struct weir
 				   "this model cannot hold its output to a grammar or a schema");
 	else
 		status = api->compile(s->options.instance, spec, &grammar, err);
+	if (status == WEIR_E_EXHAUSTED)
+		status = WEIR_E_INVALID; /* a grammar beyond its bounds is the request's fault */
 	if (status >= 0)
 		job->grammar_api = api;
 	for (uint32_t i = 0; status >= 0 && i < job->n; i++)

@@ -1,5 +1,6 @@
 """Random schemas with values that meet them, and a plain matcher of GBNF, for grammar-oracle.py."""
 import json
+import math
 import re
 
 PATTERNS = {"^[a-z]{2,5}$": "abcde", "^\\d{3}-\\d{2,4}$": "123-4567", "^(foo|bar)+$": "foobarfoo", "^[^\"\\\\]{1,9}$": "é{}~",
@@ -12,7 +13,7 @@ TEXTS = ["", "a", "naïve", "日本語", "line\nbreak", "quote\"back\\slash", "�
 
 def schema(r, depth=0):
     """(schema, a function that makes a value which meets it)"""
-    kinds = ["string", "length", "pattern", "format", "enum", "integer", "range", "number", "boolean", "null", "const"]
+    kinds = ["string", "length", "pattern", "format", "enum", "integer", "range", "number", "step", "boolean", "null", "const"]
     if depth < 3:
         kinds += ["array", "object", "object", "anyOf", "map", "tuple"]
     kind = r.choice(kinds)
@@ -44,6 +45,11 @@ def schema(r, depth=0):
         low, high = sorted(r.sample([-1000.5, -3, -0.25, 0, 0.5, 1, 12.75, 99, 100000], 2))
         return ({"type": "number", "minimum": low, "maximum": high},
                 lambda: min(high, max(low, round(r.uniform(low, high), r.choice([0, 1, 3])) + 0)) or 0)
+    if kind == "step":  # parts of two: jsonschema divides doubles
+        step, low = r.choice([0.5, 0.25, 0.125, 1.5, 2.5]), r.choice([-100, -2.75, 0, 3.3, 40])
+        first = math.ceil(low / step)
+        return ({"type": "number", "multipleOf": step, "minimum": low, "maximum": low + 50},
+                lambda: r.randint(first, first + int(49 / step) - 1) * step or 0)
     if kind in ("boolean", "null"):
         return {"type": kind}, lambda: r.choice([True, False]) if kind == "boolean" else None
     if kind == "array":

@@ -5,14 +5,14 @@
 #include "fail.h"
 #include "grammar-schema.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGITS   60 /* of a bound, each side of the point */
-#define FREE     15 /* digits of a number without a bound: what a double holds */
-#define MAX_STEP 1000
+#define DIGITS    60 /* of a bound, each side of the point */
+#define FREE      15 /* digits of a number without a bound: what a double holds */
+#define MAX_STEP  1000
+#define MAX_SCALE 15
 
 /* A number that is not negative, digit by digit. */
 struct decimal {
@@ -25,9 +25,11 @@ struct range {
 	struct weir_net *net;
 	struct decimal lo, hi;
 	bool integer;
-	uint32_t step, to, n_fraction;
-	uint32_t *free; /* nodes by digits left and remainder, UINT32_MAX: not made */
-	uint32_t free_fraction;
+	/* Multiples of step / 10^scale: the digits with `scale` of them behind the point, read as
+	 * a whole number, leave no remainder by step. */
+	uint32_t step, scale, to, n_fraction;
+	uint32_t *free;     /* nodes by digits left and remainder, UINT32_MAX: not made */
+	uint32_t *fraction; /* the same by digits of the fraction, with scale; else one node */
 };
 
 static bool is_zero(const struct decimal *d)
@@ -112,6 +114,19 @@ static bool may_end(const struct range *r, bool tl, bool th, int at)
 	return !th || more_hi || !r->hi.open;
 }
 
+/* Is it a multiple, with zeros for the digits behind the first `at` of the fraction? */
+static bool divides(const struct range *r, uint32_t rest, uint32_t at)
+{
+	for (; at < r->scale; at++)
+		rest = rest * 10 % r->step;
+	return rest == 0;
+}
+
+static uint32_t then(const struct range *r, uint32_t rest, int digit)
+{
+	return (rest * 10 + (uint32_t)digit) % r->step;
+}
+
 static void edges(struct weir_net *net, uint32_t from, uint32_t to, int lo, int hi)
 {
 	if (lo <= hi)
@@ -119,68 +134,79 @@ static void edges(struct weir_net *net, uint32_t from, uint32_t to, int lo, int 
 }
 
 /* Any digits up to the limit; the first `at` are there. */
-static uint32_t any_fraction(struct range *r, uint32_t at)
+static uint32_t any_fraction(struct range *r, uint32_t at, uint32_t rest)
 {
-	uint32_t node = weir_net_node(r->net), here = node;
+	uint32_t *known = r->scale ? &r->fraction[at * r->step + rest] : NULL;
+	uint32_t node = known ? *known : UINT32_MAX;
 
-	for (; at < r->n_fraction && !r->net->exhausted; at++) {
-		uint32_t next = weir_net_node(r->net);
-
-		weir_net_empty(r->net, here, r->to);
-		edges(r->net, here, next, 0, 9);
-		here = next;
-	}
-	weir_net_empty(r->net, here, r->to);
+	if (node != UINT32_MAX || r->net->exhausted)
+		return node == UINT32_MAX ? WEIR_NODE_EXIT : node;
+	node = weir_net_node(r->net);
+	if (known)
+		*known = node;
+	if (divides(r, rest, at))
+		weir_net_empty(r->net, node, r->to);
+	if (at < r->n_fraction && r->step == 1)
+		edges(r->net, node, any_fraction(r, at + 1, 0), 0, 9);
+	for (int d = 0; at < r->n_fraction && r->step > 1 && d <= 9; d++)
+		edges(r->net, node, any_fraction(r, at + 1, then(r, rest, d)), d, d);
 	return node;
 }
 
+/* Digits lo .. hi, and then anything. */
+static void free_fraction(struct range *r, uint32_t from, uint32_t at, uint32_t rest, int lo,
+			  int hi)
+{
+	if (r->step == 1 && lo <= hi)
+		edges(r->net, from, any_fraction(r, at + 1, 0), lo, hi);
+	for (int d = lo; r->step > 1 && d <= hi; d++)
+		edges(r->net, from, any_fraction(r, at + 1, then(r, rest, d)), d, d);
+}
+
 /* The fraction behind `at` digits, while it equals a bound. */
-static void tight_fraction(struct range *r, uint32_t from, bool tl, bool th, uint32_t at)
+static void tight_fraction(struct range *r, uint32_t from, bool tl, bool th, uint32_t at,
+			   uint32_t rest)
 {
 	while ((tl || th) && at < r->n_fraction && !r->net->exhausted) {
 		int lo = tl ? r->lo.fraction[at] : 0, hi = th ? r->hi.fraction[at] : 9;
-		int lo_free = tl ? lo + 1 : 0, hi_free = th ? hi - 1 : 9;
 		uint32_t next = weir_net_node(r->net);
 
 		if (lo > hi)
 			return;
-		if (lo_free <= hi_free)
-			edges(r->net, from, any_fraction(r, at + 1), lo_free, hi_free);
+		free_fraction(r, from, at, rest, tl ? lo + 1 : 0, th ? hi - 1 : 9);
 		if (tl && th && lo != hi) {
-			uint32_t other = weir_net_node(r->net);
+			uint32_t other = weir_net_node(r->net), left = then(r, rest, hi);
 
 			edges(r->net, from, other, hi, hi);
-			if (may_end(r, false, true, (int)at + 1))
+			if (may_end(r, false, true, (int)at + 1) && divides(r, left, at + 1))
 				weir_net_empty(r->net, other, r->to);
-			tight_fraction(r, other, false, true, at + 1);
+			tight_fraction(r, other, false, true, at + 1, left);
 			th = false;
 			hi = lo;
 		}
 		edges(r->net, from, next, tl ? lo : hi, tl ? lo : hi);
-		if (may_end(r, tl, th, (int)at + 1))
+		rest = then(r, rest, tl ? lo : hi);
+		at++;
+		if (may_end(r, tl, th, (int)at) && divides(r, rest, at))
 			weir_net_empty(r->net, next, r->to);
 		from = next;
-		at++;
 	}
 }
 
-static void end_whole(struct range *r, uint32_t from, bool tl, bool th)
+static void end_whole(struct range *r, uint32_t from, bool tl, bool th, uint32_t rest)
 {
 	uint32_t point;
 
-	if (may_end(r, tl, th, 0))
+	if (may_end(r, tl, th, 0) && divides(r, rest, 0))
 		weir_net_empty(r->net, from, r->to);
 	if (r->integer || r->n_fraction == 0)
 		return;
 	point = weir_net_node(r->net);
 	weir_net_byte(r->net, from, point, '.', '.');
-	if (tl || th) {
-		tight_fraction(r, point, tl, th, 0);
-		return;
-	}
-	if (r->free_fraction == UINT32_MAX)
-		r->free_fraction = any_fraction(r, 1);
-	edges(r->net, point, r->free_fraction, 0, 9);
+	if (tl || th)
+		tight_fraction(r, point, tl, th, 0, rest);
+	else
+		free_fraction(r, point, 0, rest, 0, 9);
 }
 
 /* `left` more digits, any of them, with this remainder so far. */
@@ -191,13 +217,12 @@ static uint32_t free_digits(struct range *r, uint32_t left, uint32_t rest)
 	if (*node != UINT32_MAX || r->net->exhausted)
 		return *node == UINT32_MAX ? WEIR_NODE_EXIT : *node;
 	made = *node = weir_net_node(r->net);
-	if (left == 0 && rest == 0)
-		end_whole(r, made, false, false);
+	if (left == 0 && (rest == 0 || r->scale))
+		end_whole(r, made, false, false, rest);
 	if (left > 0 && r->step == 1)
 		edges(r->net, made, free_digits(r, left - 1, 0), 0, 9);
 	for (int d = 0; left > 0 && r->step > 1 && d <= 9; d++)
-		edges(r->net, made, free_digits(r, left - 1, (rest * 10 + (uint32_t)d) % r->step),
-		      d, d);
+		edges(r->net, made, free_digits(r, left - 1, then(r, rest, d)), d, d);
 	return made;
 }
 
@@ -224,17 +249,14 @@ static void tight_digits(struct range *r, uint32_t from, int n, int at, bool tl,
 			if (r->step == 1) /* all of them at once */
 				last = hi_tight ? hi - 1 : hi;
 			edges(r->net, from,
-			      free_digits(r, (uint32_t)(n - at - 1),
-					  (rest * 10 + (uint32_t)d) % r->step),
-			      d, last);
+			      free_digits(r, (uint32_t)(n - at - 1), then(r, rest, d)), d, last);
 			d = last;
 		}
 		if (hi_tight && !(lo_tight && lo == hi)) {
 			uint32_t other = weir_net_node(r->net);
 
 			edges(r->net, from, other, hi, hi);
-			tight_digits(r, other, n, at + 1, false, true,
-				     (rest * 10 + (uint32_t)hi) % r->step);
+			tight_digits(r, other, n, at + 1, false, true, then(r, rest, hi));
 			th = false;
 		}
 		if (!lo_tight)
@@ -243,13 +265,13 @@ static void tight_digits(struct range *r, uint32_t from, int n, int at, bool tl,
 			uint32_t next = weir_net_node(r->net);
 
 			edges(r->net, from, next, lo, lo);
-			rest = (rest * 10 + (uint32_t)lo) % r->step;
+			rest = then(r, rest, lo);
 			from = next;
 			th = th && lo == hi;
 		}
 	}
-	if (rest == 0)
-		end_whole(r, from, tl, th);
+	if (rest == 0 || r->scale)
+		end_whole(r, from, tl, th, rest);
 }
 
 /* Numbers that are not negative, lo .. hi. */
@@ -271,12 +293,14 @@ static bool emit_size(struct range *r, uint32_t from)
 		r->n_fraction = (uint32_t)r->hi.n_fraction + 1;
 	if (r->n_fraction > DIGITS)
 		r->n_fraction = DIGITS;
-	size = ((size_t)longest + 1) * r->step;
+	if (r->scale)
+		r->n_fraction = r->scale;
+	size = ((size_t)longest + 2 + r->n_fraction) * r->step;
 	r->free = malloc(size * sizeof(*r->free));
 	if (!r->free)
 		return false;
 	memset(r->free, 0xff, size * sizeof(*r->free));
-	r->free_fraction = UINT32_MAX;
+	r->fraction = r->free + ((size_t)longest + 1) * r->step;
 	for (n = r->lo.n_whole; n <= longest; n++) {
 		uint32_t start = weir_net_node(r->net);
 
@@ -336,43 +360,81 @@ static bool read_bounds(struct weir_schema *sc, const struct weir_view *v, struc
 	return sc->status == WEIR_OK;
 }
 
-static bool read_step(struct weir_schema *sc, const struct weir_view *v, uint32_t *ret)
+/* text as a whole number of 10^-scale. */
+static bool read_scaled(struct weir_str text, uint32_t scale, uint64_t *ret)
 {
-	*ret = 1;
+	struct decimal d;
+	uint64_t v = 0;
+
+	if (!read_decimal(text, &d) || d.negative || is_zero(&d) || d.n_whole > 4 ||
+	    (uint32_t)d.n_fraction > scale)
+		return false;
+	for (int i = 0; i < d.n_whole; i++)
+		v = v * 10 + d.whole[i];
+	for (uint32_t i = 0; i < scale; i++)
+		v = v * 10 + d.fraction[i];
+	*ret = v;
+	return true;
+}
+
+static uint64_t divisor(uint64_t a, uint64_t b)
+{
+	while (b != 0) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* All multipleOf as one: a multiple of step / 10^scale. */
+static bool read_step(struct weir_schema *sc, const struct weir_view *v, struct range *r)
+{
+	uint64_t step = 1;
+	bool any = false;
+
+	r->scale = MAX_SCALE;
 	for (uint32_t i = 0; i < v->n; i++) {
 		const struct weir_json *m = weir_schema_get(sc, v->at[i].node, "multipleOf");
-		double x = m && m->type == WEIR_JSON_NUMBER ? strtod(m->text.data, NULL) : 0;
-		uint64_t a = *ret, b, both;
+		uint64_t a;
 
 		if (!m)
 			continue;
-		if (x < 1 || x > MAX_STEP || x != floor(x))
+		if (m->type != WEIR_JSON_NUMBER || !read_scaled(m->text, MAX_SCALE, &a))
 			return weir_schema_fail(sc, WEIR_E_UNSUPPORTED, m,
-						"multipleOf can only be a whole number from 1 to "
+						"multipleOf can only be a number from 1e-15 to "
 						"1000");
-		both = a * (uint64_t)x;
-		for (b = (uint64_t)x; b != 0;) {
-			uint64_t rest = a % b;
-
-			a = b;
-			b = rest;
-		}
-		*ret = (uint32_t)(both / a);
-		if (*ret > MAX_STEP)
+		if (__builtin_mul_overflow(any ? step / divisor(step, a) : 1, a, &step))
 			return weir_schema_fail(sc, WEIR_E_UNSUPPORTED, m,
 						"multipleOf of several parts together");
+		any = true;
 	}
+	if (!any) {
+		step = 1;
+		r->scale = 0;
+	}
+	for (; r->scale > 0 && step % 10 == 0; r->scale--)
+		step /= 10;
+	for (uint64_t ten; r->integer && r->scale > 0; r->scale--) { /* whole numbers alone */
+		ten = divisor(step, 10);
+		step /= ten;
+	}
+	if (step > MAX_STEP)
+		return weir_schema_fail(sc, WEIR_E_UNSUPPORTED, v->at[0].node,
+					"multipleOf with more than three digits that count");
+	r->step = (uint32_t)step;
 	return sc->status == WEIR_OK;
 }
 
 bool weir_schema_number(struct weir_schema *sc, const struct weir_view *v, bool integer,
 			uint32_t from, uint32_t to)
 {
-	struct range r = { .net = sc->net, .to = to };
+	struct range r = { .net = sc->net, .to = to, .integer = integer };
 	struct decimal lo, hi, zero;
 	bool multiple = false, ok = true;
 
-	if (!read_bounds(sc, v, &lo, &hi) || !read_step(sc, v, &r.step))
+	if (!read_bounds(sc, v, &lo, &hi) || !read_step(sc, v, &r))
 		return false;
 	for (uint32_t i = 0; i < v->n; i++)
 		multiple |= weir_schema_get(sc, v->at[i].node, "multipleOf") != NULL;
@@ -381,7 +443,7 @@ bool weir_schema_number(struct weir_schema *sc, const struct weir_view *v, bool 
 			      integer ? sc->prelude->integer : sc->prelude->number);
 		return true;
 	}
-	r.integer = integer || multiple;
+	r.integer = integer || (multiple && r.scale == 0);
 	read_decimal((struct weir_str){ "0", 1 }, &zero);
 	if (lo.there && hi.there && compare(&lo, &hi) > 0)
 		return true;             /* nothing */
