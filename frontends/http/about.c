@@ -80,6 +80,8 @@ void handle_props(struct conn *c)
 		   conf->profile == API_PROFILE_FASTAPI ? "fastapi" : "openai", conf->max_tokens,
 		   h->config.frame.max_body, conf->request_timeout_ms);
 	for (const struct route *r = routes_table(); r->path; r++) {
+		if (!routes_enabled(h, r))
+			continue;
 		if (r != routes_table())
 			buf_putc(&b, ',');
 		json_put_cstring(&b, r->path);

@@ -252,8 +252,9 @@ static void add_paths(const struct http *h, JsonObject *paths, JsonObject *schem
 				add_request(h, schemas, e, namings[i].request);
 		}
 	}
-	if (!h->config.admin)
-		json_object_remove_member(paths, "/admin/reload");
+	for (const struct route *r = routes_table(); r->path; r++)
+		if (!routes_enabled(h, r) && json_object_has_member(paths, r->path))
+			json_object_remove_member(paths, r->path);
 }
 
 char *openapi_document(const struct http *h)

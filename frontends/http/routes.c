@@ -55,6 +55,18 @@ static const struct route table[] = {
 	  "The OpenAPI 3.1 document of all of this; /docs shows it." },
 	{ "/admin/reload", "reload", ROUTE_METHOD_POST, false, handle_reload,
 	  "Reads the profile again; from this machine only, with option admin." },
+	{ "/v1/profile", "profile", ROUTE_METHOD_GET, false, handle_profile,
+	  "The state of the recording of what took how long (docs/profiling.md)." },
+	{ "/v1/profile/start", "profile_start", ROUTE_METHOD_POST, false, handle_profile,
+	  "Begins one." },
+	{ "/v1/profile/stop", "profile_stop", ROUTE_METHOD_POST, false, handle_profile,
+	  "Ends it." },
+	{ "/v1/profile/trace", "profile_trace", ROUTE_METHOD_GET, false, handle_profile,
+	  "The recording as trace-event JSON, for Perfetto." },
+	{ "/start_profile", "profile_start", ROUTE_METHOD_POST, false, handle_profile,
+	  "The same as /v1/profile/start." },
+	{ "/stop_profile", "profile_stop", ROUTE_METHOD_POST, false, handle_profile,
+	  "The same as /v1/profile/stop." },
 	{ NULL, NULL, 0, false, NULL, NULL },
 };
 
@@ -73,19 +85,19 @@ const struct route *routes_table(void)
 	return table;
 }
 
-static bool enabled(const struct http *h, const struct route *r)
+bool routes_enabled(const struct http *h, const struct route *r)
 {
 	if (h->config.only_websocket && r->run != handle_websocket && r->run != handle_ping)
 		return false;
 	if (r->run == handle_websocket)
 		return h->config.websocket;
-	return r->run != handle_reload || h->config.admin;
+	return (r->run != handle_reload && r->run != handle_profile) || h->config.admin;
 }
 
 static const struct route *find(const struct http *h, const char *path)
 {
 	for (const struct route *r = table; r->path; r++) {
-		if (!enabled(h, r))
+		if (!routes_enabled(h, r))
 			continue;
 		size_t n = strlen(r->path);
 		if (r->prefix ? strncmp(path, r->path, n) == 0 && path[n]

@@ -30,6 +30,8 @@ void routes_dispatch(struct conn *);
 int routes_refuses(const struct http *, const struct http_request *);
 /* All routes, ended by a NULL path. */
 const struct route *routes_table(void);
+/* Do this server's options offer it? */
+bool routes_enabled(const struct http *, const struct route *);
 
 struct routes_metrics *routes_metrics_new(void);
 void routes_metrics_free(struct routes_metrics *);

@@ -72,14 +72,20 @@ void handle_metrics(struct conn *c)
 	free(body);
 }
 
+bool handle_from_here(struct conn *c)
+{
+	if (conn_is_loopback(c))
+		return true;
+	conn_respond_error(c, 403, "permission_denied",
+			   "administration is allowed from this machine only");
+	return false;
+}
+
 void handle_reload(struct conn *c)
 {
 	const struct http *h = c->plane->http;
-	if (!conn_is_loopback(c)) {
-		conn_respond_error(c, 403, "permission_denied",
-				   "administration is allowed from this machine only");
+	if (!handle_from_here(c))
 		return;
-	}
 	if (!h->status || !h->status->reload) {
 		conn_respond_error(c, 501, NULL, "this host cannot reload");
 		return;

@@ -26,7 +26,7 @@ VOLATILE = [
     (r'\b(resp|msg|rs|fc|toolu|req)_[0-9a-f]{24,32}\b', r'\1_ID'),
     (r'"(created_at|completed_at)":\d+', r'"\1":TIME'),
     (r'"created":\d+', '"created":TIME'),
-    (r'"uptime":[\d.]+', '"uptime":SECONDS'),
+    (r'"(uptime|elapsed)":[\d.]+', r'"\1":SECONDS'),
     (r"weir-\d+\.\d+\.\d+", "weir-VERSION"),
     (r'"version":"[^"]*"', '"version":"VERSION"'),
     (r"^Date: .*$", "Date: DATE"),
@@ -92,6 +92,13 @@ GOLDEN = {
     "ping": ("echo", "GET", "/ping", None),
     "version": ("echo", "GET", "/version", None),
     "health": ("echo", "GET", "/health", None),
+    "profile": ("admin", "GET", "/v1/profile", None),
+    "profile-no-trace": ("admin", "GET", "/v1/profile/trace", None),
+    "profile-wrong": ("admin", "POST", "/v1/profile/start", {"seconds": 0}),
+    "profile-start": ("admin", "POST", "/v1/profile/start", {"seconds": 30, "events": 100}),
+    "profile-start-again": ("admin", "POST", "/v1/profile/start", {}),
+    "profile-stop": ("admin", "POST", "/v1/profile/stop", None),
+    "profile-off": ("echo", "POST", "/v1/profile/start", {}),
     "not-found": ("echo", "GET", "/v1/invalid", None),
     "wrong-method": ("echo", "GET", "/v1/chat/completions", None),
     "fastapi-several": ("fastapi", "POST", "/v1/chat/completions",
@@ -138,8 +145,9 @@ def main(update):
         with Server("default") as demo, Server("echo") as echo, \
                 Server("echo", f"backend.echo.script={script.name}") as tools, \
                 Server("echo", f"backend.echo.script={turns.name}") as turn, \
+                Server("echo", "frontend.http.admin=true") as admin, \
                 Server("echo", "frontend.http.api_profile=fastapi") as fastapi:
-            servers = {"demo": demo, "echo": echo, "tools": tools, "turn": turn, "fastapi": fastapi}
+            servers = {"demo": demo, "echo": echo, "tools": tools, "turn": turn, "admin": admin, "fastapi": fastapi}
             print(f"1..{len(GOLDEN)}")
             for number, name in enumerate(GOLDEN, 1):
                 try:

@@ -27,7 +27,7 @@ def test_collection_is_green():
              "--reporter-json-export", results], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
         stats = json.loads(results.read_text())["run"]["stats"]
-        assert stats["requests"]["total"] >= 18 and stats["assertions"]["failed"] == 0
+        assert stats["requests"]["total"] >= 21 and stats["assertions"]["failed"] == 0
         assert stats["assertions"]["total"] >= 40
 
 
@@ -41,5 +41,5 @@ def test_collection_has_what_is_asked_for():
 
 
 if __name__ == "__main__":
-    with Server("echo") as server:
+    with Server("echo", "frontend.http.admin=true") as server:
         sys.exit(tap.run(sys.modules[__name__], "newman"))

@@ -23,14 +23,16 @@ def document():
 
 def test_every_route_is_described():
     """000-16"""
-    doc = document()
-    assert doc["openapi"] == "3.1.0"
-    props = server.get("/props")[1]
-    for path in props["endpoints"]:
-        if path.endswith("/"):
-            path += "{id}"
-        if path not in ("/v1/ws", "/admin/reload"):  # no HTTP answer to describe; off
-            assert path in doc["paths"], path
+    with Server("echo", "frontend.http.admin=true") as other:
+        for each in (server, other):
+            doc = each.get("/openapi.json")[1]
+            assert doc["openapi"] == "3.1.0"
+            for path in each.get("/props")[1]["endpoints"]:
+                if path.endswith("/"):
+                    path += "{id}"
+                if path != "/v1/ws":  # no HTTP answer to describe
+                    assert path in doc["paths"], path
+            assert ("/admin/reload" in doc["paths"]) == ("/v1/profile" in doc["paths"]) == (each is other)
 
 
 def test_ranges_are_those_enforced():
@@ -109,6 +111,12 @@ def test_schemathesis_demo_model():
     with Server("default") as other:
         explore(other, "/tokenize", "/detokenize", "/v1/embeddings", "/v1/rerank", "/rerank", "/v1/reranking",
                 "/reranking")
+
+
+def test_schemathesis_profile():
+    with Server("echo", "frontend.http.admin=true") as other:
+        explore(other, "/v1/profile", "/v1/profile/start", "/v1/profile/stop", "/v1/profile/trace",
+                "/start_profile", "/stop_profile")
 
 
 def test_schemathesis_fastapi():
