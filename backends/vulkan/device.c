@@ -250,7 +250,8 @@ static void choose_sizes(struct weir_vk *vk)
 	vk->subgroups = c->subgroup_arithmetic && known && c->subgroup >= 4 && c->subgroup <= 64 &&
 			!(without & WEIR_VK_WITHOUT_SUBGROUPS);
 	vk->lanes = vk->subgroups ? c->subgroup : 32;
-	vk->rows_each = 4;
+	vk->rows_each = software ? 8 : 4;
+	vk->run = software ? 4 : 1;
 	vk->subs = 1;
 	vk->width = vk->lanes;
 	vk->busy = software ? 1 : 64;
@@ -282,6 +283,11 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 		goto fail;
 	vk->caps = caps[index];
 	choose_sizes(vk);
+	vk->team = weir_vk_team_new(config->threads);
+	if (!vk->team) {
+		status = weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for the vulkan device");
+		goto fail;
+	}
 	if ((status = make_device(vk, err)) || (status = make_queue(vk, err)) ||
 	    (status = choose_memory(vk, err)) || (status = weir_vk_pipelines_open(vk, err)))
 		goto fail;
@@ -299,6 +305,7 @@ void weir_vk_free(struct weir_vk *vk)
 {
 	if (!vk)
 		return;
+	weir_vk_team_free(vk->team);
 	if (vk->device && vk->api.DestroyDevice) {
 		if (vk->api.DeviceWaitIdle)
 			vk->api.DeviceWaitIdle(vk->device);
@@ -328,7 +335,7 @@ static void device_info(struct weir_instance *instance, struct weir_device_info 
 	struct weir_device_info info = { .size = sizeof(info) };
 	uint32_t size = ret->size < sizeof(info) ? ret->size : (uint32_t)sizeof(info);
 
-	info.n_threads = 1; /* of the host's */
+	info.n_threads = weir_vk_team_size(vk->team); /* of the host's */
 	info.memory_total = vk->caps.memory_total;
 	info.memory_free = weir_vk_memory_left(vk);
 	snprintf(info.name, sizeof(info.name), "%s", vk->title);
@@ -339,6 +346,12 @@ static void device_info(struct weir_instance *instance, struct weir_device_info 
 static void device_interrupt(struct weir_instance *instance)
 {
 	atomic_store(&weir_vk_of(instance)->interrupted, 1);
+}
+
+static void device_parallel(struct weir_instance *instance, uint32_t n,
+			    void (*fn)(void *data, uint32_t i), void *data)
+{
+	weir_vk_team_each(weir_vk_of(instance)->team, n, fn, data);
 }
 
 static const struct weir_device device = {
@@ -354,6 +367,7 @@ static const struct weir_device device = {
 	.wait = weir_vk_wait,
 	.output = weir_vk_output,
 	.interrupt = device_interrupt,
+	.parallel = device_parallel,
 };
 
 const struct weir_device *weir_vk_device(void)

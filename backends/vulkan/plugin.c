@@ -48,7 +48,17 @@ static const struct weir_option option_without = {
 		"subgroups, mapped, wide, dot, import; separated by commas.",
 };
 
-enum { MAX_OPTIONS = 32, OWN_OPTIONS = 3 };
+static const struct weir_option option_threads = {
+	.size = sizeof(option_threads),
+	.type = WEIR_OPTION_INT,
+	.key = "threads",
+	.fallback = "0",
+	.help = "Host threads that sample the rows of a batch side by side, at most 64; 0: one for "
+		"each core, at most 8.",
+	.max = 64,
+};
+
+enum { MAX_OPTIONS = 32, OWN_OPTIONS = 4 };
 
 /* weir_tensor_options and ours; the former are in a library, so the list is put together once. */
 static const struct weir_option *options[MAX_OPTIONS + 1];
@@ -64,7 +74,8 @@ static void collect_options(void)
 	}
 	options[n++] = &option_device;
 	options[n++] = &option_validate;
-	options[n] = &option_without;
+	options[n++] = &option_without;
+	options[n] = &option_threads;
 }
 
 static int32_t probe(const struct weir_host *host, struct weir_error *why)
@@ -131,6 +142,18 @@ static weir_status read_without(const char *text, uint32_t *ret, struct weir_err
 	return WEIR_OK;
 }
 
+static weir_status read_threads(const char *text, uint32_t *ret, struct weir_error *err)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (*end || end == text || n < 0 || n > 64)
+		return weir_vk_fail(err, WEIR_E_INVALID, "threads is '%.20s', it must be 0 to 64",
+				    text);
+	*ret = (uint32_t)n;
+	return WEIR_OK;
+}
+
 static weir_status read_conf(const struct weir_kv *conf, size_t n_conf,
 			     struct weir_vk_config *config, struct weir_error *err)
 {
@@ -142,6 +165,9 @@ static weir_status read_conf(const struct weir_kv *conf, size_t n_conf,
 			config->device = conf[i].value;
 		else if (!strcmp(conf[i].key, "validate"))
 			config->validate = strcmp(conf[i].value, "true") == 0;
+		else if (!strcmp(conf[i].key, "threads") &&
+			 (s = read_threads(conf[i].value, &config->threads, err)))
+			return s;
 		else if (!strcmp(conf[i].key, "without") &&
 			 (s = read_without(conf[i].value, &config->without, err)))
 			return s;

@@ -260,6 +260,17 @@ struct product {
 	bool f32, q8;
 };
 
+/* Consecutive blocks of a lane: what they share is loaded once, where that leaves no lane idle for
+ * long. The same for all numbers of rows, since it decides the order of additions. */
+static uint32_t run_of(const struct weir_vk *vk, uint64_t n_in)
+{
+	uint64_t blocks = n_in / 32, each = (uint64_t)vk->run * vk->lanes;
+	uint64_t alone = (blocks + vk->lanes - 1) / vk->lanes;
+	uint64_t together = (blocks + each - 1) / each * vk->run;
+
+	return blocks % vk->run == 0 && 3 * together <= 4 * alone ? vk->run : 1;
+}
+
 static weir_status record_product(struct recorder *r, const struct product *o)
 {
 	const weir_buffer *first = buffer(r, o->w[0]);
@@ -311,7 +322,7 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 	uint32_t spec[] = { r->vk->lanes * r->vk->subs,
 			    r->vk->lanes,
 			    r->vk->subs,
-			    r->vk->rows_each,
+			    cols > 1 && r->vk->rows_each > 4 ? 4 : r->vk->rows_each,
 			    cols,
 			    flags,
 			    first->format & ~WEIR_VK_FORMAT_FLOATS,
@@ -320,7 +331,8 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 			    o->n,
 			    o->adapter,
 			    o->mixture,
-			    o->mixture ? o->choices : 1 };
+			    o->mixture ? o->choices : 1,
+			    floats ? 1 : run_of(r->vk, push.n_in) };
 	return DISPATCH(r, floats ? WEIR_VK_SHADER_LINEAR_F : WEIR_VK_SHADER_LINEAR_Q, spec, push,
 			&t, (rows + cols - 1) / cols, groups, 1);
 }

@@ -14,6 +14,7 @@
 #include <weir/draft/device.h>
 
 #include "api.h"
+#include "team.h"
 
 /* What is left unused though the device has it: for drivers with faults, and for tests. */
 enum weir_vk_without {
@@ -29,6 +30,7 @@ struct weir_vk_config {
 	const char *device; /* index, UUID or part of a name; NULL or "": the best */
 	bool validate;      /* load VK_LAYER_KHRONOS_validation; its messages go to log() */
 	uint32_t without;   /* weir_vk_without */
+	uint32_t threads;   /* of the host, for its work in a step; 0: as many as are good */
 	void (*log)(void *data, uint32_t level, const char *text); /* WEIR_LOG_*; NULL: none */
 	void *log_data;
 };
@@ -88,7 +90,7 @@ enum weir_vk_shader {
 	WEIR_VK_N_SHADERS,
 };
 
-enum { WEIR_VK_MAX_SPEC = 13, WEIR_VK_MAX_PUSH = 128 };
+enum { WEIR_VK_MAX_SPEC = 14, WEIR_VK_MAX_PUSH = 128 };
 
 /* A pipeline is found by its shader and specialisation constants. */
 struct weir_vk_pipeline {
@@ -118,6 +120,7 @@ struct weir_vk {
 	VkPhysicalDeviceMemoryProperties memory;
 	int32_t memory_type[WEIR_VK_N_PLACES];
 	struct weir_vk_slab *slabs;
+	struct weir_vk_team *team;
 	struct weir_vk_memory staging; /* where weights cannot be written in place */
 	uint64_t bytes_allocated;
 	atomic_uint n_messages; /* of the validation layers */
@@ -126,6 +129,7 @@ struct weir_vk {
 	/* How shaders are built and sized here. */
 	bool subgroups, wide, dot;
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
+	uint32_t run;  /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
 	uint32_t busy; /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */
 	char title[128];

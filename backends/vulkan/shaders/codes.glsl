@@ -50,26 +50,83 @@ Planes planes_of(uint f, uint n)
 	return p;
 }
 
-/* Tables of 16 signed bytes: 1 IQ4_NL, 2 MXFP4 (in halves). */
+/* IQ4_NL's value for byte i of a word of codes. */
+int look_up_one(uint codes, int i)
+{
+	uint low = (~codes & 0x03030303u) << 3; /* of each byte: how far its value is from the top */
+	bool third = int(codes << (29 - 8 * i)) < 0, fourth = int(codes << (28 - 8 * i)) < 0;
+	uint t = fourth ? (third ? 0x71594535u : 0x26190d01u) : (third ? 0xf6eaddcfu : 0xbfad9881u);
+
+	return int(t << (low >> (8 * i) & 31u)) >> 24;
+}
+
+/* Tables of 16 signed bytes: 1 IQ4_NL; 2 MXFP4 (in halves), four at once by their bits: 0 to 4, 6, 8,
+ * 12, then the same negative. */
 uint look_up(uint table, uint codes)
 {
 	uint r = 0u;
 
-	[[unroll]] for (int i = 0; i < 4; i++) {
-		uint c = codes >> (8 * i) & 15u, t;
+	if (table == 2u) {
+		uint a = codes & 0x01010101u, b = codes >> 1 & 0x01010101u, c = codes >> 2 & 0x01010101u;
+		uint n = c & ~b, m = b & ~c, both = b & c;
+		uint size = (a & ~c) | (m | (a & n)) << 1 | (n | (a & both)) << 2 | both << 3;
+		uint minus = (codes >> 3 & 0x01010101u) * 255u;
 
-		if (table == 1u)
-			t = (c & 8u) != 0u ? ((c & 4u) != 0u ? 0x71594535u : 0x26190d01u)
-					   : ((c & 4u) != 0u ? 0xf6eaddcfu : 0xbfad9881u);
-		else
-			t = (c & 8u) != 0u ? ((c & 4u) != 0u ? 0xf4f8fafcu : 0xfdfeff00u)
-					   : ((c & 4u) != 0u ? 0x0c080604u : 0x03020100u);
-		r |= (t >> (8u * (c & 3u)) & 0xffu) << (8 * i);
+		/* 128 + value has no borrows */
+		return (0x80808080u + size - ((size & minus) << 1)) ^ 0x80808080u;
 	}
+	[[unroll]] for (int i = 0; i < 4; i++) r |= (uint(look_up_one(codes, i)) & 0xffu) << (8 * i);
 	return r;
 }
 
-void load_codes(uint f, Quads w, Planes p, uint block, out uint q[8])
+/* What `run` (1 or 4) consecutive blocks have beside their low bits: loaded at once where there are
+ * four, since a software renderer pays for the load, not for the bytes. `block` is a multiple of run. */
+struct Extras {
+	uvec4 scale, high;
+	uint super;
+};
+
+Extras load_extras(uint f, Quads w, Planes p, uint block, uint run)
+{
+	uint kind = fmt_scale(f);
+	Words words = Words(w);
+	Extras e;
+
+	e.scale = e.high = uvec4(0u);
+	e.super = 0u;
+	if (kind == 1u) { /* halves: scale, minimum */
+		if (run == 4u)
+			e.scale = load4(w, (p.scale + block) / 4u);
+		else
+			e.scale.x = words.at[p.scale + block];
+	} else if (kind <= 4u) { /* two bytes */
+		if (run == 4u)
+			e.scale.xy = load2(Pairs(w), (p.scale + block / 2u) / 2u);
+		else
+			e.scale.x = words.at[p.scale + block / 2u] >> (16u * (block & 1u));
+	} else if (kind == 6u) { /* a byte */
+		e.scale.x = words.at[p.scale + block / 4u] >> (8u * (block & 3u));
+	}
+	if (kind >= 2u && kind <= 4u)
+		e.super = words.at[p.super + block / 8u];
+	else if (kind == 5u)
+		e.super = words.at[p.super + block / 16u] >> (16u * (block / 8u & 1u));
+	if (fmt_high(f) == 1u) {
+		if (run == 4u)
+			e.high = load4(w, (p.high + block) / 4u);
+		else
+			e.high.x = words.at[p.high + block];
+	}
+	return e;
+}
+
+uint pick(uvec4 v, uint j)
+{
+	return j < 2u ? (j == 0u ? v.x : v.y) : (j == 2u ? v.z : v.w);
+}
+
+/* `at`: the block's place in its run. */
+void load_codes(uint f, Quads w, Planes p, uint block, Extras e, uint at, out uint q[8])
 {
 	if (fmt_low(f) == 8u) {
 		uvec4 a = load4(w, 2u * block), b = load4(w, 2u * block + 1u);
@@ -88,13 +145,18 @@ void load_codes(uint f, Quads w, Planes p, uint block, out uint q[8])
 		[[unroll]] for (int k = 0; k < 8; k++) q[k] = a[k & 1] >> (2 * (k >> 1)) & 0x03030303u;
 	}
 	if (fmt_high(f) == 1u) {
-		uint h = Words(w).at[p.high + block];
+		uint h = pick(e.high, at);
 		[[unroll]] for (int k = 0; k < 8; k++) q[k] |= (h >> k & 0x01010101u) << fmt_low(f);
 	} else if (fmt_high(f) == 2u) {
 		uvec2 h = load2(Pairs(w), p.high / 2u + block);
 		[[unroll]] for (int k = 0; k < 8; k++)
 			q[k] |= (h[k & 1] >> (2 * (k >> 1)) & 0x03030303u) << fmt_low(f);
 	}
+}
+
+/* Codes as signed bytes. */
+void look_up_all(uint f, inout uint q[8])
+{
 	if (fmt_table(f) != 0u) {
 		[[unroll]] for (int k = 0; k < 8; k++) q[k] = look_up(fmt_table(f), q[k]);
 	}
@@ -106,22 +168,24 @@ struct Scales {
 	int i0, i1, j0, j1;
 };
 
-Scales load_scales(uint f, Words w, Planes p, uint block)
+Scales scales_of(uint f, Extras e, uint at)
 {
 	Scales r;
 	uint kind = fmt_scale(f), x;
 
 	r.m = 0.0;
 	r.i0 = r.i1 = r.j0 = r.j1 = 1;
-	if (kind == 0u) { /* half for a block */
-		r.s = half_at(w.at[p.scale + block / 2u], block);
-	} else if (kind == 1u) { /* halves: scale, minimum */
-		vec2 v = unpackHalf2x16(w.at[p.scale + block]);
+	if (kind == 1u) { /* halves: scale, minimum */
+		vec2 v = unpackHalf2x16(pick(e.scale, at));
 		r.s = v.x;
 		r.m = v.y;
+		return r;
+	}
+	x = (at < 2u ? e.scale.x : e.scale.y) >> (16u * (at & 1u)) & 0xffffu;
+	if (kind == 0u) { /* half for a block */
+		r.s = unpackHalf2x16(x).x;
 	} else if (kind <= 4u) { /* integers for a block, two halves for eight blocks */
-		vec2 v = unpackHalf2x16(w.at[p.super + block / 8u]);
-		x = w.at[p.scale + block / 2u] >> (16u * (block & 1u)) & 0xffffu;
+		vec2 v = unpackHalf2x16(e.super);
 		r.s = v.x;
 		if (kind == 2u) { /* scale, minimum */
 			r.m = -v.y;
@@ -138,9 +202,9 @@ Scales load_scales(uint f, Words w, Planes p, uint block)
 			r.j1 = int(x >> 12 & 15u);
 		}
 	} else if (kind == 5u) { /* half for eight blocks */
-		r.s = half_at(w.at[p.super + block / 16u], block / 8u);
+		r.s = unpackHalf2x16(e.super & 0xffffu).x;
 	} else { /* E8M0, of values in halves */
-		x = w.at[p.scale + block / 4u] >> (8u * (block & 3u)) & 0xffu;
+		x = e.scale.x >> (8u * at) & 0xffu;
 		r.s = uintBitsToFloat(x >= 2u ? (x - 1u) << 23 : 0x00200000u << x);
 	}
 	return r;

@@ -53,10 +53,12 @@ void main()
 		Planes p = planes_of(FORMAT, n_out * blocks);
 
 		for (uint b = lane(); b < blocks; b += WIDTH) {
-			Scales s = load_scales(FORMAT, Words(w), p, r * blocks + b);
+			Extras e = load_extras(FORMAT, w, p, r * blocks + b, 1u);
+			Scales s = scales_of(FORMAT, e, 0u);
 			uint q[8];
 
-			load_codes(FORMAT, w, p, r * blocks + b, q);
+			load_codes(FORMAT, w, p, r * blocks + b, e, 0u, q);
+			look_up_all(FORMAT, q);
 			[[unroll]] for (int i = 0; i < 32; i++) {
 				int code = bitfieldExtract(int(q[i / 4]), 8 * (i % 4), 8);
 				int k = i < 16 ? s.i0 : s.i1, j = i < 16 ? s.j0 : s.j1;

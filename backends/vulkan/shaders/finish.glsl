@@ -2,7 +2,7 @@
  * linear-f. 32 rows of a matrix (ROWS_EACH at a time and subgroup) by COLS rows of activations.
  */
 layout(constant_id = 2) const uint SUBS = 1;      /* subgroups in a workgroup */
-layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows that a subgroup does at a time: 1, 2, 4 */
+layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows that a subgroup does at a time: 1, 2, 4, 8 */
 layout(constant_id = 4) const uint COLS = 1;      /* 1 to 8 */
 layout(constant_id = 5) const uint FLAGS = 0;     /* FLAG_* */
 layout(constant_id = 6) const uint FORMAT_A = 0;
@@ -14,6 +14,7 @@ layout(constant_id = 10) const uint ADAPTER = 0; /* only for tokens of sequences
  * and n_out[2] is how many experts a matrix holds. */
 layout(constant_id = 11) const uint MIXTURE = 0;
 layout(constant_id = 12) const uint CHOICES = 1;
+layout(constant_id = 13) const uint RUN = 1; /* consecutive blocks of a lane: 1, or 4 in rows of 4 n */
 
 const uint FLAG_ADD = 1u, FLAG_GLU = 2u, FLAG_OUT_ROWS = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u,
 	   FLAG_BIAS = 32u, FLAG_SOFTCAP = 256u; /* FLAG_BIAS << k: of matrix k */
@@ -151,7 +152,7 @@ void store_results(uint mat, uint row, uint col0)
 	}
 }
 
-float sums[2][4][8];
+float sums[2][8][8];
 uint base; /* rows of a matrix before the expert's own */
 
 /* The rows of x that the columns from col0 on multiply. */

@@ -18,7 +18,7 @@ void clear_sums()
 /* Down: the experts of one row, one after the other, by their shares. */
 void mix(uint mat, uint row, uint at, uint col)
 {
-	float mixed[4] = { 0.0, 0.0, 0.0, 0.0 };
+	float mixed[8] = { 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0 };
 
 	for (uint k = 0u; k < CHOICES; k++) {
 		uint pair = col * CHOICES + k;
