@@ -23,6 +23,18 @@ static uintptr_t self(void)
 	return (uintptr_t)pthread_self();
 }
 
+/* Only a thread itself can have written its own id there: no order is needed. */
+static bool inside_emit(const struct weir_channel *c)
+{
+	return atomic_load_explicit(&((struct weir_channel *)c)->emitter, memory_order_relaxed) ==
+	       self();
+}
+
+static void set_emitter(struct weir_channel *c, uintptr_t thread)
+{
+	atomic_store_explicit(&c->emitter, thread, memory_order_relaxed);
+}
+
 void weir_channel_misbehaving(struct weir_channel *c, const char *who, const char *how)
 {
 	if (atomic_fetch_add(&c->n_reports, 1) < MAX_REPORTS)
@@ -66,7 +78,7 @@ static void wake(struct weir_channel *c)
 {
 	/* A producer that cancels from inside its own emit() learns it from emit()'s answer; one
 	 * that is being woken knows. */
-	if (atomic_load(&c->emitter) == self() || atomic_load(&c->waker) == self())
+	if (inside_emit(c) || atomic_load(&c->waker) == self())
 		return;
 	pthread_mutex_lock(&c->wake_lock);
 	atomic_store(&c->waker, self());
@@ -288,21 +300,21 @@ weir_status weir_stream_emit(weir_stream *s, const struct weir_event *event, str
 	if (!event)
 		return WEIR_E_INVALID;
 	if (s->level < c->top) {
-		if (atomic_load(&c->emitter) == self())
+		if (inside_emit(c))
 			return pass_on(c, s->level, event);
 		weir_channel_misbehaving(c, "middleware", "emits outside its event() and end()");
 		return WEIR_E_INVALID;
 	}
-	if (atomic_load(&c->emitter) == self()) {
+	if (inside_emit(c)) {
 		weir_channel_misbehaving(c, NULL, "emits from inside emit()");
 		return WEIR_E_INVALID;
 	}
 	pthread_mutex_lock(&c->lock);
-	atomic_store(&c->emitter, self());
+	set_emitter(c, self());
 	c->bell = bell;
 	status = produce(c, event);
 	c->bell = NULL;
-	atomic_store(&c->emitter, 0);
+	set_emitter(c, 0);
 	pthread_mutex_unlock(&c->lock);
 	return status;
 }
@@ -376,7 +388,7 @@ static void run_end(struct weir_channel *c, const struct weir_end *end, struct w
 	struct weir_end e;
 
 	check_end(c, end, &e);
-	atomic_store(&c->emitter, self());
+	set_emitter(c, self());
 	c->ending = true;
 	c->bell = bell;
 	if (c->passage)
@@ -384,7 +396,7 @@ static void run_end(struct weir_channel *c, const struct weir_end *end, struct w
 	if (!c->end_queued)
 		weir_channel_deliver_end(c, &e);
 	c->bell = NULL;
-	atomic_store(&c->emitter, 0);
+	set_emitter(c, 0);
 	if (c->passage)
 		leave_passage(c);
 }
@@ -410,7 +422,7 @@ void weir_stream_end(weir_stream *s, const struct weir_end *end, struct weir_bel
 	if (s->level < c->top) {
 		struct weir_end checked;
 
-		if (atomic_load(&c->emitter) == self() && c->ending) {
+		if (inside_emit(c) && c->ending) {
 			check_end(c, end, &checked);
 			c->passage->end(c, s->level, &checked);
 		} else {
@@ -418,7 +430,7 @@ void weir_stream_end(weir_stream *s, const struct weir_end *end, struct weir_bel
 		}
 		return;
 	}
-	if (atomic_load(&c->emitter) == self()) {
+	if (inside_emit(c)) {
 		weir_channel_misbehaving(c, NULL, "calls end() from inside emit()");
 		return;
 	}
@@ -492,6 +504,18 @@ static void api_end(weir_stream *s, const struct weir_end *end)
 	weir_stream_end(s, end, NULL);
 }
 
+static weir_bell *bell_new(void)
+{
+	return g_new0(weir_bell, 1);
+}
+
+static void bell_free(weir_bell *bell)
+{
+	if (bell)
+		weir_bell_clear(bell);
+	g_free(bell);
+}
+
 const struct weir_stream_api weir_stream_extension = {
 	.size = sizeof(struct weir_stream_api),
 	.emit = api_emit,
@@ -502,4 +526,9 @@ const struct weir_stream_api weir_stream_extension = {
 	.get_data = weir_stream_get_data,
 	.grant = weir_stream_grant,
 	.cancel = weir_stream_cancel,
+	.bell_new = bell_new,
+	.bell_free = bell_free,
+	.emit_with = weir_stream_emit,
+	.end_with = weir_stream_end,
+	.ring = weir_bell_ring,
 };

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * player.c - plays the script on every stream: one thread, a heap of times, no thread per stream.
+ * player.c - plays the script on every stream: one thread, a wheel of times, no thread per stream.
  *
  * submit() and wake() put a play on the inbox and ring; everything else happens on the thread. A
- * play is either in the heap (it waits for its time) or blocked (it waits for credit): then only
- * wake() brings it back. The lock is never held while the host is called.
+ * play is in the wheel (it waits for its time), ready (it goes on when the others have had their
+ * turn) or in neither (it waits for credit): then only wake() brings it back. The lock is never
+ * held while the host is called.
+ *
+ * What is due in one tick of the wheel is one batch, as a step of an engine is: the frontends are
+ * told of it once, or every RING_AFTER events of a large one, so that sending begins meanwhile.
  */
 #include "echo.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "wheel.h"
+
 #define TURN             64 /* events in a row before the others have their turn */
-#define NO_PLACE         SIZE_MAX
+#define RING_AFTER       128
 #define MAX_ECHO_CHOICES 128
 
 struct play {
+	struct echo_due due; /* first: lists lead to it; ns 0: has not been looked at */
 	weir_stream *out;
 	weir_request *request;
 	char *said; /* what ECHO_ECHO repeats */
@@ -27,19 +33,17 @@ struct play {
 	size_t n_said;
 	uint32_t max_tokens, n_choices, n_prompt;
 
-	int64_t due_ns;
-	size_t place; /* in the heap */
-	size_t all_at;
-	size_t line; /* of the script */
+	struct play *all_next, **all_link; /* p->all; link NULL: not there yet */
+	size_t line;                       /* of the script */
 	uint32_t time;
 	size_t at; /* byte of the line's text */
 	uint32_t choice;
-	bool started, delayed;
+	bool started, delayed, spread;
 	uint32_t finish;
-	struct weir_choice_end ends[MAX_ECHO_CHOICES];
 
 	struct play *next_in; /* the inbox; under lock */
 	bool in_inbox;
+	struct weir_choice_end ends[]; /* n_choices */
 };
 
 struct echo_player {
@@ -55,10 +59,12 @@ struct echo_player {
 	struct play *inbox, *inbox_last; /* under lock */
 	bool stop;                       /* under lock */
 
-	struct play **heap; /* the thread's own, as is what follows */
-	size_t n_heap, cap_heap;
-	struct play **all; /* every play, for the end */
-	size_t n_all, cap_all;
+	struct echo_wheel wheel; /* the thread's own, as is what follows */
+	struct echo_due ready;
+	struct play *all; /* every play, for the end */
+	weir_bell *bell;  /* NULL: the host has none */
+	uint64_t n_spread;
+	uint32_t n_silent; /* events since it was rung */
 };
 
 static int64_t now_ns(void)
@@ -67,65 +73,6 @@ static int64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* --- the heap ------------------------------------------------------------------------------ */
-
-static void place(struct echo_player *p, size_t at, struct play *play)
-{
-	p->heap[at] = play;
-	play->place = at;
-}
-
-static void sift_up(struct echo_player *p, size_t at)
-{
-	struct play *play = p->heap[at];
-
-	while (at > 0 && p->heap[(at - 1) / 2]->due_ns > play->due_ns) {
-		place(p, at, p->heap[(at - 1) / 2]);
-		at = (at - 1) / 2;
-	}
-	place(p, at, play);
-}
-
-static void sift_down(struct echo_player *p, size_t at)
-{
-	struct play *play = p->heap[at];
-
-	for (;;) {
-		size_t child = 2 * at + 1;
-
-		if (child + 1 < p->n_heap && p->heap[child + 1]->due_ns < p->heap[child]->due_ns)
-			child++;
-		if (child >= p->n_heap || p->heap[child]->due_ns >= play->due_ns)
-			break;
-		place(p, at, p->heap[child]);
-		at = child;
-	}
-	place(p, at, play);
-}
-
-static void heap_remove(struct echo_player *p, struct play *play)
-{
-	size_t at = play->place;
-	struct play *last;
-
-	if (at == NO_PLACE)
-		return;
-	play->place = NO_PLACE;
-	last = p->heap[--p->n_heap];
-	if (last == play)
-		return;
-	place(p, at, last);
-	sift_up(p, at);
-	sift_down(p, last->place);
-}
-
-/* Room was made when the play came: see welcome(). */
-static void heap_add(struct echo_player *p, struct play *play)
-{
-	place(p, p->n_heap++, play);
-	sift_up(p, play->place);
 }
 
 /* --- one play ------------------------------------------------------------------------------ */
@@ -169,12 +116,16 @@ static void finish(struct echo_player *p, struct play *play, weir_status status,
 
 	for (uint32_t i = 0; i < play->n_choices; i++)
 		end.n_output += play->ends[i].n_output;
-	heap_remove(p, play);
-	p->streams->end(play->out, &end);
+	echo_list_remove(&play->due);
+	if (p->bell)
+		p->streams->end_with(play->out, &end, p->bell);
+	else
+		p->streams->end(play->out, &end);
 	inbox_remove(p, play);
-	if (play->all_at != NO_PLACE) {
-		p->all[play->all_at] = p->all[--p->n_all];
-		p->all[play->all_at]->all_at = play->all_at;
+	if (play->all_link) {
+		*play->all_link = play->all_next;
+		if (play->all_next)
+			play->all_next->all_link = play->all_link;
 	}
 	play_free(p, play);
 }
@@ -199,6 +150,17 @@ static uint32_t count_words(struct weir_str text)
 	return n;
 }
 
+static struct weir_str put_clock(struct play *play, int64_t ns)
+{
+	char *end = play->clock + sizeof(play->clock), *at = end;
+
+	*--at = ' ';
+	do
+		*--at = (char)('0' + ns % 10);
+	while (ns /= 10);
+	return (struct weir_str){ at, (size_t)(end - at) };
+}
+
 /* The event of the play's present line; false: the line has nothing (more) to say. */
 static bool make_event(struct echo_player *p, struct play *play, struct weir_event *e)
 {
@@ -218,9 +180,7 @@ static bool make_event(struct echo_player *p, struct play *play, struct weir_eve
 	if (line->verb == ECHO_ECHO)
 		text = (struct weir_str){ play->said, play->n_said };
 	if (line->verb == ECHO_CLOCK) {
-		snprintf(play->clock, sizeof(play->clock), "%lld ",
-			 (long long)(p->interval_ns ? play->due_ns : now_ns()));
-		text = (struct weir_str){ play->clock, strlen(play->clock) };
+		text = put_clock(play, p->interval_ns ? play->due.ns : now_ns());
 	}
 	if (play->at >= text.len)
 		return false;
@@ -252,17 +212,39 @@ static bool next_choice(struct play *play, uint32_t why)
 
 enum turn { TURN_GOES_ON, TURN_WAITS, TURN_BLOCKED, TURN_OVER };
 
+static void ring(struct echo_player *p)
+{
+	if (p->bell)
+		p->streams->ring(p->bell);
+	p->n_silent = 0;
+}
+
 static enum turn emit(struct echo_player *p, struct play *play, const struct weir_event *e)
 {
 	static const struct weir_str none = { NULL, 0 };
-	weir_status status = p->streams->emit(play->out, e);
+	weir_status status = p->bell ? p->streams->emit_with(play->out, e, p->bell)
+				     : p->streams->emit(play->out, e);
 
+	if (p->bell && ++p->n_silent >= RING_AFTER)
+		ring(p);
 	if (status >= 0)
 		return TURN_GOES_ON;
 	if (status == WEIR_E_NO_CREDIT)
 		return TURN_BLOCKED;
 	finish(p, play, status, none);
 	return TURN_OVER;
+}
+
+/* When the second event of a paced stream is due: half an interval to one and a half after the
+ * first, so that streams that begin together do not stay together. Multiples of the golden ratio
+ * fill the interval evenly, however many there are. */
+static int64_t spread(struct echo_player *p, int64_t first_ns)
+{
+	uint64_t turn = ++p->n_spread * UINT64_C(0x9e3779b97f4a7c15);
+	int64_t phase = (int64_t)((double)(turn >> 11) * 0x1p-53 * (double)p->interval_ns);
+	int64_t from = first_ns + p->interval_ns / 2;
+
+	return from + ((phase - from) % p->interval_ns + p->interval_ns) % p->interval_ns;
 }
 
 /* One thing that the play has to do now. */
@@ -292,7 +274,7 @@ static enum turn step(struct echo_player *p, struct play *play, int64_t now)
 	}
 	if (line->verb == ECHO_DELAY) {
 		play->delayed = true;
-		play->due_ns = now + line->delay_ns;
+		play->due.ns = now + line->delay_ns;
 		return TURN_WAITS;
 	}
 	if (!make_event(p, play, &e)) {
@@ -313,9 +295,10 @@ static enum turn step(struct echo_player *p, struct play *play, int64_t now)
 	if (p->interval_ns == 0)
 		return TURN_GOES_ON;
 	/* By the clock, not by the last event: a late one does not make the rest late. */
-	play->due_ns += p->interval_ns;
-	if (play->due_ns + 1000000000 < now)
-		play->due_ns = now;
+	play->due.ns = play->spread ? play->due.ns + p->interval_ns : spread(p, play->due.ns);
+	play->spread = true;
+	if (play->due.ns + 1000000000 < now)
+		play->due.ns = now;
 	return TURN_WAITS;
 }
 
@@ -328,9 +311,9 @@ static void play_on(struct echo_player *p, struct play *play, int64_t now)
 		finish(p, play, WEIR_E_CANCELLED, none);
 		return;
 	}
-	if (play->place != NO_PLACE && play->due_ns > now)
+	if (play->due.next && play->due.ns > now)
 		return; /* woken before its time */
-	heap_remove(p, play);
+	echo_list_remove(&play->due);
 	if (!play->started) {
 		struct weir_event e = { .size = sizeof(e),
 					.type = WEIR_EVENT_STARTED,
@@ -344,32 +327,38 @@ static void play_on(struct echo_player *p, struct play *play, int64_t now)
 	for (int i = 0; turn == TURN_GOES_ON && i < TURN; i++)
 		turn = step(p, play, now);
 	if (turn == TURN_GOES_ON)
-		play->due_ns = now + 1; /* after everybody else's turn */
-	if (turn == TURN_GOES_ON || turn == TURN_WAITS)
-		heap_add(p, play);
+		echo_list_add(&p->ready, &play->due); /* after everybody else's turn */
+	else if (turn == TURN_WAITS)
+		echo_wheel_add(&p->wheel, &play->due);
+}
+
+/* Each once, in this order; list is the caller's own. */
+static void play_all(struct echo_player *p, struct echo_due *list, int64_t now)
+{
+	while (!echo_list_empty(list)) {
+		struct play *play = (struct play *)list->next;
+
+		/* Thousands of plays do not fit into a cache: the next ones are on their way. */
+		__builtin_prefetch(play->due.next->next);
+		if (play->due.next != list)
+			__builtin_prefetch(((struct play *)play->due.next)->out);
+		echo_list_remove(&play->due);
+		if (play->due.ns > now)
+			echo_wheel_add(&p->wheel, &play->due);
+		else
+			play_on(p, play, now);
+	}
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-/* False: no memory for one more; the play must end. */
-static bool welcome(struct echo_player *p, struct play *play)
+static void welcome(struct echo_player *p, struct play *play)
 {
-	if (p->n_all == p->cap_all) {
-		size_t cap = p->cap_all ? p->cap_all * 2 : 64;
-		struct play **all = realloc(p->all, cap * sizeof(*all)), **heap;
-
-		if (!all)
-			return false;
-		p->all = all;
-		heap = realloc(p->heap, cap * sizeof(*heap));
-		if (!heap)
-			return false;
-		p->heap = heap;
-		p->cap_all = p->cap_heap = cap;
-	}
-	play->all_at = p->n_all;
-	p->all[p->n_all++] = play;
-	return true;
+	play->all_next = p->all;
+	play->all_link = &p->all;
+	if (p->all)
+		p->all->all_link = &play->all_next;
+	p->all = play;
 }
 
 static void take_inbox(struct echo_player *p, struct play *list, int64_t now)
@@ -382,17 +371,28 @@ static void take_inbox(struct echo_player *p, struct play *list, int64_t now)
 		list = play->next_in;
 		play->in_inbox = false;
 		pthread_mutex_unlock(&p->lock);
-		if (play->due_ns == 0) {
-			play->due_ns = now;
-			if (!welcome(p, play)) {
-				static const char text[] = "insufficient memory";
-
-				finish(p, play, WEIR_E_EXHAUSTED,
-				       (struct weir_str){ text, sizeof(text) - 1 });
-				continue;
-			}
+		if (play->due.ns == 0) {
+			play->due.ns = now;
+			welcome(p, play);
 		}
 		play_on(p, play, now);
+	}
+}
+
+/* Under the lock: until there is something to do. */
+static void wait_for_work(struct echo_player *p)
+{
+	while (!p->inbox && !p->stop && echo_list_empty(&p->ready)) {
+		int64_t next = echo_wheel_next(&p->wheel);
+		struct timespec until = { .tv_sec = next / 1000000000,
+					  .tv_nsec = next % 1000000000 };
+
+		if (next == INT64_MAX)
+			pthread_cond_wait(&p->cond, &p->lock);
+		else if (next <= now_ns())
+			return;
+		else
+			pthread_cond_timedwait(&p->cond, &p->lock, &until);
 	}
 }
 
@@ -403,40 +403,35 @@ static void *run(void *data)
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
+		struct echo_due due;
 		struct play *list;
 		int64_t now;
 
-		while (!p->inbox && !p->stop && (p->n_heap == 0 || p->heap[0]->due_ns > now_ns())) {
-			struct timespec until;
-
-			if (p->n_heap == 0) {
-				pthread_cond_wait(&p->cond, &p->lock);
-				continue;
-			}
-			until.tv_sec = p->heap[0]->due_ns / 1000000000;
-			until.tv_nsec = p->heap[0]->due_ns % 1000000000;
-			pthread_cond_timedwait(&p->cond, &p->lock, &until);
-		}
+		wait_for_work(p);
 		list = p->inbox;
 		p->inbox = p->inbox_last = NULL;
 		pthread_mutex_unlock(&p->lock);
 		now = now_ns();
+		echo_list_init(&due);
 		take_inbox(p, list, now);
-		while (p->n_heap > 0 && p->heap[0]->due_ns <= now)
-			play_on(p, p->heap[0], now);
+		echo_list_move(&p->ready, &due);
+		echo_wheel_take(&p->wheel, now, &due);
+		play_all(p, &due, now);
+		ring(p);
 		pthread_mutex_lock(&p->lock);
 	}
 	/* Nobody posts any more. Those that never had a turn are in the inbox only. */
 	for (struct play *play = p->inbox, *next; play; play = next) {
 		next = play->next_in;
 		play->in_inbox = false;
-		if (play->due_ns == 0 && !welcome(p, play))
-			play->all_at = NO_PLACE;
+		if (play->due.ns == 0)
+			welcome(p, play);
 	}
 	p->inbox = p->inbox_last = NULL;
 	pthread_mutex_unlock(&p->lock);
-	while (p->n_all > 0)
-		finish(p, p->all[p->n_all - 1], WEIR_E_UNAVAILABLE, none);
+	while (p->all)
+		finish(p, p->all, WEIR_E_UNAVAILABLE, none);
+	ring(p);
 	return NULL;
 }
 
@@ -457,6 +452,10 @@ weir_status echo_player_new(const struct weir_host *host, struct echo_script *sc
 		return echo_fail(err, WEIR_E_UNSUPPORTED, "the host offers no %s or no %s",
 				 WEIR_HOST_REQUEST, WEIR_HOST_STREAM);
 	}
+	if (WEIR_HAS(struct weir_stream_api, p->streams, ring))
+		p->bell = p->streams->bell_new();
+	echo_wheel_init(&p->wheel, now_ns());
+	echo_list_init(&p->ready);
 	p->interval_ns = rate > 0 ? (int64_t)(1e9 / rate) : 0;
 	p->script = *script;
 	memset(script, 0, sizeof(*script));
@@ -499,8 +498,8 @@ void echo_player_free(struct echo_player *p)
 	echo_script_clear(&p->script);
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->cond);
-	free(p->heap);
-	free(p->all);
+	if (p->bell)
+		p->streams->bell_free(p->bell);
 	free(p);
 }
 
@@ -533,12 +532,15 @@ weir_status echo_player_submit(struct echo_player *p, weir_request *request, wei
 	const struct weir_limits *limits = p->requests->limits(request);
 	bool chat = kind.len == 4 && memcmp(kind.data, "chat", 4) == 0;
 	bool completion = kind.len == 10 && memcmp(kind.data, "completion", 10) == 0;
+	uint32_t n = limits->n < 1 ? 1 : limits->n;
 	struct play *play;
 
 	if (!chat && !completion && kind.len > 0)
 		return echo_fail(err, WEIR_E_UNSUPPORTED,
 				 "the echo backend answers chats and completions only");
-	play = calloc(1, sizeof(*play));
+	if (n > MAX_ECHO_CHOICES)
+		n = MAX_ECHO_CHOICES;
+	play = calloc(1, sizeof(*play) + n * sizeof(play->ends[0]));
 	if (!play)
 		return echo_fail(err, WEIR_E_EXHAUSTED, "insufficient memory");
 	if (chat) {
@@ -551,11 +553,8 @@ weir_status echo_player_submit(struct echo_player *p, weir_request *request, wei
 	}
 	play->out = out;
 	play->request = request;
-	play->place = play->all_at = NO_PLACE;
 	play->max_tokens = limits->max_tokens;
-	play->n_choices = limits->n < 1 ? 1 : limits->n;
-	if (play->n_choices > MAX_ECHO_CHOICES)
-		play->n_choices = MAX_ECHO_CHOICES;
+	play->n_choices = n;
 	play->finish = WEIR_FINISH_STOP;
 	play->n_prompt = count_words((struct weir_str){ play->said, play->n_said });
 	p->streams->set_data(out, play);

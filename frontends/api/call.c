@@ -68,8 +68,9 @@ void api_call_cancel(struct api_call *k)
 
 /* ---- credit ---- */
 
-/* Automatic: as many as have come. Manual: as far as the allowance goes, evenly, and only to
- * streams that have started, so that one that waits in a queue keeps nothing from the others. */
+/* Once half a window has come, the window is filled up: a token costs no grant of its own. Manual:
+ * as far as the allowance goes, evenly, and only to streams that have started, so that one that
+ * waits in a queue keeps nothing from the others. */
 void api_call_drained(struct api_call *k)
 {
 	const struct weir_stream_api *api = k->loop->api->stream;
@@ -80,7 +81,7 @@ void api_call_drained(struct api_call *k)
 	for (uint32_t i = 0; i < k->n_streams; i++) {
 		struct api_stream *s = &k->streams[i];
 		uint32_t n = k->window - MIN(s->outstanding, k->window);
-		if (!s->stream || n == 0)
+		if (!s->stream || n < k->window - k->window / 2)
 			continue;
 		if (manual) {
 			if (!s->started)

@@ -148,13 +148,13 @@ void conn_close_chunk(struct conn *c)
 	if (c->chunk_at == SIZE_MAX)
 		return;
 	size_t n = c->out.len - c->chunk_at - CHUNK_LINE;
-	char size[CHUNK_LINE + 1];
+	static const char hex[] = "0123456789abcdef";
 	if (n == 0) { /* an empty chunk would end the body */
 		c->out.len = c->chunk_at;
 	} else {
 		g_assert(n <= G_MAXUINT32);
-		g_snprintf(size, sizeof(size), "%08x\r\n", (unsigned)n);
-		memcpy(c->out.data + c->chunk_at, size, CHUNK_LINE);
+		for (int i = 0; i < 8; i++) /* CR LF is there */
+			c->out.data[c->chunk_at + (size_t)i] = hex[n >> (28 - 4 * i) & 15];
 		buf_append(&c->out, "\r\n", 2);
 	}
 	c->chunk_at = SIZE_MAX;

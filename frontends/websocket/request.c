@@ -65,6 +65,31 @@ void ws_request_leave(struct ws_request *r)
 	ws_request_free(r);
 }
 
+/* ---- credit ---- */
+
+/* Half of what the call was last given has come, of one stream at least: the session fills it up
+ * when the output is empty. A token then costs no look at all requests of its socket. */
+static bool may_want(const struct ws_request *r)
+{
+	const struct api_call *k = r->call;
+	for (uint32_t i = 0; i < k->n_streams; i++) {
+		const struct api_stream *s = &k->streams[i];
+		if (s->stream && s->outstanding <= r->window / 2 / k->n_streams)
+			return true;
+	}
+	return false;
+}
+
+static void want(struct ws_request *r)
+{
+	struct ws_session *s = r->session;
+	if (!s || !r->call || r->hungry.data || !may_want(r))
+		return;
+	r->hungry.data = r;
+	g_queue_push_tail_link(&s->hungry, &r->hungry);
+	s->carrier->wake(s->data);
+}
+
 /* ---- messages ---- */
 
 static void put_head(struct ws_request *r, const char *type)
@@ -94,6 +119,7 @@ static void deliver(struct ws_request *r)
 	if (r->session)
 		ws_session_send(r->session, b);
 	b->len = 0;
+	want(r);
 }
 
 static void put_usage(struct ws_request *r)
@@ -116,9 +142,7 @@ static void put_usage(struct ws_request *r)
 
 static void begin(void *data)
 {
-	struct ws_request *r = data;
-	if (r->session)
-		r->session->carrier->wake(r->session->data);
+	want(data);
 }
 
 /* OpenAI's events have a type of their own and are one object with id and seq; other frames are a
@@ -210,9 +234,7 @@ static void error(void *data, const struct api_error *e)
 
 static void taken(void *data)
 {
-	struct ws_request *r = data;
-	if (r->session)
-		r->session->carrier->wake(r->session->data);
+	want(data);
 }
 
 static const struct api_transport transport = { .begin = begin,
@@ -273,6 +295,7 @@ void ws_request_refill(struct ws_request *r, uint32_t window)
 {
 	struct api_call *k = r->call;
 	uint64_t coming = 0;
+	r->window = r->own_credit ? k->window : window;
 	if (!r->own_credit)
 		r->balance = window;
 	for (uint32_t i = 0; i < k->n_streams; i++)
@@ -289,7 +312,7 @@ void ws_request_credit(struct ws_request *r, uint32_t n)
 		r->balance = 0;
 	r->own_credit = true;
 	r->balance = MIN(r->balance + n, (int64_t)G_MAXUINT32);
-	r->session->carrier->wake(r->session->data);
+	want(r);
 }
 
 void ws_request_cancel(struct ws_request *r)
@@ -324,5 +347,5 @@ void ws_request_resume(struct ws_request *r, struct ws_session *s, uint64_t from
 	}
 	if (!r->call)
 		leave_later(r);
-	s->carrier->wake(s->data);
+	want(r);
 }

@@ -32,6 +32,8 @@ struct ws_request {
 	bool leaving;               /* in hub->leaving */
 	GList link;                 /* there */
 	int64_t balance;
+	uint32_t window; /* of the last refill */
+	GList hungry;    /* in session->hungry when its data is set */
 	uint64_t seq;    /* of the next message */
 	size_t frame_at; /* where the frame's JSON begins in hub->json */
 	bool frame_named;

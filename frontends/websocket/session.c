@@ -91,6 +91,13 @@ struct ws_session *ws_session_new(struct ws_hub *hub, const struct ws_carrier *c
 	return s;
 }
 
+static void forget(struct ws_session *s, struct ws_request *r)
+{
+	if (r->hungry.data)
+		g_queue_unlink(&s->hungry, &r->hungry);
+	r->hungry.data = NULL;
+}
+
 void ws_session_free(struct ws_session *s)
 {
 	if (!s)
@@ -100,6 +107,7 @@ void ws_session_free(struct ws_session *s)
 	g_hash_table_iter_init(&iter, s->requests);
 	while (g_hash_table_iter_next(&iter, NULL, &request)) {
 		g_hash_table_iter_remove(&iter);
+		forget(s, request);
 		ws_request_leave(request);
 	}
 	s->hub->n_compressed -= s->compressed;
@@ -147,6 +155,7 @@ void ws_session_add(struct ws_session *s, struct ws_request *r)
 void ws_session_remove(struct ws_session *s, struct ws_request *r)
 {
 	g_hash_table_remove(s->requests, r->id);
+	forget(s, r);
 	r->session = NULL;
 	if (s->newest == r)
 		s->newest = NULL;
@@ -157,13 +166,11 @@ void ws_session_drained(struct ws_session *s)
 {
 	guint n = g_hash_table_size(s->requests);
 	uint32_t window = CLAMP(EVENTS_UNDER_WAY / MAX(n, 1), MIN_WINDOW, MAX_WINDOW);
-	GHashTableIter iter;
-	gpointer request;
-	if (s->socket.state != WS_STATE_OPEN)
-		return;
-	g_hash_table_iter_init(&iter, s->requests);
-	while (g_hash_table_iter_next(&iter, NULL, &request))
-		ws_request_refill(request, window);
+	while (s->socket.state == WS_STATE_OPEN && s->hungry.head) {
+		struct ws_request *r = s->hungry.head->data;
+		forget(s, r);
+		ws_request_refill(r, window);
+	}
 }
 
 /* ---- input, time ---- */

@@ -30,6 +30,7 @@ struct ws_session {
 	struct ws_socket socket;
 	GHashTable *requests;      /* id -> struct ws_request; those that have a call */
 	struct ws_request *newest; /* of them; for a cancel without an id */
+	GQueue hungry;             /* those that may ask for more events once the output is empty */
 	GArray *fields;            /* struct weir_kv: header.* of the handshake, for each request */
 	GStringChunk *text;        /* of fields */
 	char *trace;

@@ -166,18 +166,20 @@ static int run_streams(int epoll, int port, int n, double seconds)
 	struct samples s = { calloc(MAX_SAMPLES, sizeof(float)), 0 };
 	int64_t begin, from, until;
 	uint64_t frames = 0;
+	double opening;
 	int n_open = 0;
 
 	begin = now_ns();
-	/* Two seconds to open them all, then one to settle. */
-	from = begin + 3000000000;
+	/* Two seconds to open 5,000 of them, then one to settle. */
+	opening = (n > 5000 ? n / 2500.0 : 2.0) * 1e9;
+	from = begin + (int64_t)opening + 1000000000;
 	until = from + (int64_t)(seconds * 1e9);
 	while (now_ns() < until) {
 		struct epoll_event events[256];
 		int64_t now = now_ns();
 		int k;
 
-		while (n_open < n && (double)n_open < (double)(now - begin) / 2e9 * n)
+		while (n_open < n && (double)n_open < (double)(now - begin) / opening * n)
 			n_open++, ask(dial(epoll, port), streaming);
 		k = epoll_wait(epoll, events, 256, 1);
 		now = now_ns();

@@ -9,6 +9,7 @@
 
 #include "echo.h"
 #include "harness.h"
+#include "wheel.h"
 
 static void test_script(void)
 {
@@ -110,6 +111,61 @@ static void test_last_user(void)
 
 		free(echo_last_user((struct weir_str){ part, n }, &len));
 	}
+}
+
+/* Against a plain list: nothing is later than a tick after its time, what is removed does not come,
+ * and next() never sleeps past something. */
+static void test_wheel(void)
+{
+	enum { N = 500 };
+	const int64_t tick = ECHO_WHEEL_TICK_NS;
+	struct echo_due items[N] = { 0 }, due;
+	g_autofree struct echo_wheel *w = g_new(struct echo_wheel, 1);
+	g_autoptr(GRand) rand = g_rand_new_with_seed(7);
+	int64_t now = 12345 * tick + 678, added[N] = { 0 };
+	int n_came = 0;
+
+	echo_wheel_init(w, now);
+	g_assert_cmpint(echo_wheel_next(w), ==, INT64_MAX);
+	for (int round = 0; round < 20000; round++) {
+		struct echo_due *d = &items[g_rand_int_range(rand, 0, N)];
+		int64_t first = INT64_MAX, next;
+
+		if (d->next && g_rand_boolean(rand)) {
+			echo_list_remove(d);
+		} else if (!d->next) { /* some far beyond a turn, some in the past */
+			int range = g_rand_int_range(rand, 0, 10) ? 60 : 5000;
+
+			d->ns = now + g_rand_int_range(rand, -3, range) * tick +
+				g_rand_int_range(rand, 0, tick);
+			added[d - items] = now;
+			echo_wheel_add(w, d);
+		}
+		for (int i = 0; i < N; i++)
+			if (items[i].next)
+				first = MIN(first, items[i].ns);
+		next = echo_wheel_next(w);
+		g_assert_true(first == INT64_MAX ? next == INT64_MAX
+						 : next <= MAX(first, now) + tick);
+		if (g_rand_int_range(rand, 0, 4))
+			continue;
+		/* Time goes on by less than a tick, a few, or more than a turn. */
+		now += g_rand_int_range(rand, 0, 50) ? g_rand_int_range(rand, 0, 3 * tick)
+						     : 1500 * tick;
+		echo_list_init(&due);
+		echo_wheel_take(w, now, &due);
+		while (!echo_list_empty(&due)) {
+			d = due.next;
+			echo_list_remove(d);
+			if (d->ns > now)
+				echo_wheel_add(w, d);
+			else
+				n_came++;
+		}
+		for (int i = 0; i < N; i++)
+			g_assert_true(!items[i].next || MAX(items[i].ns, added[i]) > now - tick);
+	}
+	g_assert_cmpint(n_came, >, 1000);
 }
 
 struct fixture {
@@ -331,6 +387,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/echo/script", test_script);
 	g_test_add_func("/echo/last-user", test_last_user);
+	g_test_add_func("/echo/wheel", test_wheel);
 	g_test_add_func("/echo/play", test_play);
 	g_test_add_func("/echo/credit-and-cancel", test_credit_and_cancel);
 	g_test_add_func("/echo/kinds", test_kinds);

@@ -282,6 +282,38 @@ static void test_threads(struct fixture *f, gconstpointer unused)
 	}
 }
 
+/* With a bell nothing is told until it rings, and then once; what comes without one does not wait.
+ * A bell that is freed rings. */
+static void test_bell(struct fixture *f, gconstpointer unused)
+{
+	const struct weir_stream_api *api = &weir_stream_extension;
+	struct weir_event e = { .size = sizeof(e), .type = WEIR_EVENT_TEXT, .token = -1 };
+	struct weir_end end = { .size = sizeof(end), .finish = WEIR_FINISH_STOP };
+	weir_bell *bell = api->bell_new();
+
+	api->bell_free(NULL);
+	weir_stream_grant(f->out, 3);
+	for (int i = 0; i < 3; i++)
+		g_assert_cmpint(api->emit_with(f->out, &e, bell), ==, WEIR_OK);
+	g_assert_cmpint(f->h.n_rings, ==, 0);
+	api->ring(bell);
+	api->ring(bell);
+	g_assert_cmpint(f->h.n_rings, ==, 1);
+	harness_dispatch(&f->h, 0);
+	g_assert_cmpuint(f->seen->n_events, ==, 3);
+	g_assert_cmpint(api->emit_with(f->out, &e, bell), ==, WEIR_OK);
+	g_assert_cmpint(emit(f->out, "x"), ==, WEIR_OK);
+	g_assert_cmpint(f->h.n_rings, ==, 2);
+	api->ring(bell);
+	g_assert_cmpint(f->h.n_rings, ==, 2); /* it knows */
+	harness_dispatch(&f->h, 0);
+	g_assert_cmpint(api->emit_with(f->out, &e, bell), ==, WEIR_E_NO_CREDIT);
+	api->end_with(f->out, &end, bell);
+	g_assert_cmpint(f->h.n_rings, ==, 2);
+	api->bell_free(bell);
+	g_assert_cmpint(f->h.n_rings, ==, 3);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -296,6 +328,7 @@ int main(int argc, char **argv)
 		{ "/stream/detach", test_detach },
 		{ "/stream/deadline", test_deadline },
 		{ "/stream/threads", test_threads },
+		{ "/stream/bell", test_bell },
 	};
 
 	g_test_init(&argc, &argv, NULL);

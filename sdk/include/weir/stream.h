@@ -17,6 +17,7 @@
 
 typedef struct weir_request weir_request; /* opaque, reference-counted */
 typedef struct weir_stream weir_stream;   /* opaque */
+typedef struct weir_bell weir_bell;       /* opaque */
 
 struct weir_logit_bias {
 	int32_t token;
@@ -165,7 +166,16 @@ struct weir_stream_api {
 	/* Consumer. */
 	void (*grant)(weir_stream *, uint32_t n);       /* n more events are welcome. [any] */
 	void (*cancel)(weir_stream *, weir_status why); /* idempotent; the end still comes. [any] */
+	/* A producer that has events of many streams at a time: emit_with() and end_with() are
+	 * emit() and end(), but the frontends' threads are not told before ring(), which tells each
+	 * of them once. A bell is used by one thread at a time; bell_free() rings it, too. All five
+	 * are there, or none. */
+	weir_bell *(*bell_new)(void);
+	void (*bell_free)(weir_bell *);
+	weir_status (*emit_with)(weir_stream *, const struct weir_event *, weir_bell *);
+	void (*end_with)(weir_stream *, const struct weir_end *, weir_bell *);
+	void (*ring)(weir_bell *);
 };
-WEIR_FROZEN(struct weir_stream_api, cancel);
+WEIR_FROZEN(struct weir_stream_api, ring);
 
 #endif
