@@ -56,18 +56,29 @@ weir_status weir_vk_submit(struct weir_vk *vk, const VkCommandBuffer *commands, 
 	return status;
 }
 
-weir_status weir_vk_drain(struct weir_vk *vk, struct weir_error *err)
+weir_status weir_vk_reach(struct weir_vk *vk, uint64_t value, struct weir_error *err)
 {
 	VkSemaphoreWaitInfo info = { .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
 				     .semaphoreCount = 1,
 				     .pSemaphores = &vk->timeline,
-				     .pValues = &vk->submitted };
+				     .pValues = &value };
 	weir_status status = weir_vk_alive(vk, err);
 
 	if (status)
 		return status;
 	return weir_vk_result(vk, vk->api.WaitSemaphores(vk->device, &info, UINT64_MAX),
 			      "vkWaitSemaphores", err);
+}
+
+weir_status weir_vk_drain(struct weir_vk *vk, struct weir_error *err)
+{
+	return weir_vk_reach(vk, vk->submitted, err);
+}
+
+bool weir_vk_is_shared(const struct weir_vk *vk)
+{
+	return vk->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ||
+	       vk->caps.type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
 }
 
 static VkBool32 VKAPI_PTR on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
@@ -153,6 +164,10 @@ static weir_status choose_memory(struct weir_vk *vk, struct weir_error *err)
 	vk->memory_type[WEIR_VK_PLACE_DEVICE] = find_memory(vk, local, visible, largest);
 	vk->memory_type[WEIR_VK_PLACE_BATCH] = find_memory(vk, visible, local, 0);
 	vk->memory_type[WEIR_VK_PLACE_READBACK] = find_memory(vk, visible, cached, 0);
+	vk->import = weir_vk_is_shared(vk) && vk->caps.host_import &&
+		     vk->api.GetMemoryHostPointerPropertiesEXT &&
+		     !(vk->config.without & (WEIR_VK_WITHOUT_IMPORT | WEIR_VK_WITHOUT_MAPPED));
+	vk->share = vk->import;
 	for (int i = 0; i < WEIR_VK_N_PLACES; i++)
 		if (vk->memory_type[i] < 0)
 			return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
@@ -291,9 +306,10 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 	if ((status = make_device(vk, err)) || (status = make_queue(vk, err)) ||
 	    (status = choose_memory(vk, err)) || (status = weir_vk_pipelines_open(vk, err)))
 		goto fail;
-	snprintf(vk->title, sizeof(vk->title), "%.50s, %.20s, subgroups of %u%s%s", vk->caps.name,
+	snprintf(vk->title, sizeof(vk->title), "%.50s, %.20s, subgroups of %u%s%s%s", vk->caps.name,
 		 vk->caps.driver, vk->lanes, vk->subgroups ? "" : " (not used)",
-		 vk->dot ? ", integer dot product" : "");
+		 vk->dot ? ", integer dot product" : "",
+		 vk->import ? ", weights in host memory" : "");
 	*ret = vk;
 	return WEIR_OK;
 fail:
@@ -338,7 +354,7 @@ static void device_info(struct weir_instance *instance, struct weir_device_info 
 	info.n_threads = weir_vk_team_size(vk->team); /* of the host's */
 	info.memory_total = vk->caps.memory_total;
 	info.memory_free = weir_vk_memory_left(vk);
-	snprintf(info.name, sizeof(info.name), "%s", vk->title);
+	snprintf(info.name, sizeof(info.name), "%.127s", vk->title);
 	info.size = size;
 	memcpy(ret, &info, size);
 }

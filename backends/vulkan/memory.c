@@ -4,20 +4,77 @@
  */
 #include "vk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <weir/services.h>
 
 enum { ALIGNMENT = 256 };
 
 #define SLAB_BYTES    (UINT64_C(64) << 20)
 #define STAGING_BYTES (UINT64_C(8) << 20)
 
-weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
-			       const char *what, struct weir_vk_memory *ret, struct weir_error *err)
+/* Which memory type an allocation may have, or -1: the place's own, or, for the host's memory, one
+ * that the driver takes it for. */
+static int32_t choose_type(struct weir_vk *vk, enum weir_vk_place place, void *host,
+			   uint32_t allowed)
 {
+	VkMemoryHostPointerPropertiesEXT properties = {
+		.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT
+	};
+	int32_t type = vk->memory_type[place];
+
+	if (!host)
+		return allowed >> type & 1 ? type : -1;
+	if (vk->api.GetMemoryHostPointerPropertiesEXT(
+		    vk->device, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, host,
+		    &properties) < 0)
+		return -1;
+	allowed &= properties.memoryTypeBits;
+	if (allowed >> type & 1)
+		return type;
+	return allowed ? __builtin_ctz(allowed) : -1;
+}
+
+static weir_status fill_zero(struct weir_vk *vk, const struct weir_vk_memory *m,
+			     struct weir_error *err)
+{
+	VkCommandBuffer commands;
+	weir_status status;
+
+	if (m->mapped) {
+		memset(m->mapped, 0, m->bytes);
+		return WEIR_OK;
+	}
+	status = weir_vk_once_begin(vk, &commands, err);
+	if (status)
+		return status;
+	vk->api.CmdFillBuffer(commands, m->buffer, 0, VK_WHOLE_SIZE, 0);
+	return weir_vk_once_end(vk, commands, err);
+}
+
+/* One allocation and its buffer; host: the memory to import, or NULL. */
+static weir_status make_memory(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
+			       void *host, const char *what, struct weir_vk_memory *ret,
+			       struct weir_error *err)
+{
+	const VkExternalMemoryHandleTypeFlags handle =
+		VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
 	VkMemoryAllocateFlagsInfo flags = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
 					    .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
+	VkImportMemoryHostPointerInfoEXT import = {
+		.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+		.handleType = handle,
+		.pHostPointer = host
+	};
+	VkExternalMemoryBufferCreateInfo external = {
+		.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO, .handleTypes = handle
+	};
 	VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+				    .pNext = host ? &external : NULL,
+				    .size = bytes,
 				    .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
 					     VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
 					     VK_BUFFER_USAGE_TRANSFER_DST_BIT |
@@ -28,30 +85,28 @@ weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_
 		.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO
 	};
 	const struct weir_vk_api *api = &vk->api;
-	struct weir_vk_memory m = { 0 };
+	struct weir_vk_memory m = { .bytes = bytes, .imported = host != NULL };
 	VkMemoryRequirements need;
-	weir_status status = weir_vk_alive(vk, err);
+	weir_status status;
 	int32_t type;
 	VkResult r;
 
-	if (status)
-		return status;
-	m.bytes = (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
-	if (m.bytes < bytes || (vk->caps.max_allocation && m.bytes > vk->caps.max_allocation))
+	if (vk->caps.max_allocation && bytes > vk->caps.max_allocation)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED,
 				    "%s of %llu bytes is more than the device gives at once (%llu)",
 				    what, (unsigned long long)bytes,
 				    (unsigned long long)vk->caps.max_allocation);
-	info.size = m.bytes;
 	r = api->CreateBuffer(vk->device, &info, NULL, &m.buffer);
 	if (r < 0)
 		goto fail;
 	api->GetBufferMemoryRequirements(vk->device, m.buffer, &need);
-	type = vk->memory_type[place];
-	if (!(need.memoryTypeBits >> type & 1)) {
+	type = choose_type(vk, place, host, need.memoryTypeBits);
+	if (type < 0 || (host && need.size != bytes)) {
 		r = VK_ERROR_FEATURE_NOT_PRESENT;
 		goto fail;
 	}
+	if (host)
+		flags.pNext = &import;
 	allocate.allocationSize = need.size;
 	allocate.memoryTypeIndex = (uint32_t)type;
 	r = api->AllocateMemory(vk->device, &allocate, NULL, &m.memory);
@@ -62,34 +117,98 @@ weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_
 		goto fail;
 	address.buffer = m.buffer;
 	m.address = api->GetBufferDeviceAddress(vk->device, &address);
-	if (vk->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT &&
-	    !(place == WEIR_VK_PLACE_DEVICE && vk->config.without & WEIR_VK_WITHOUT_MAPPED)) {
+	if (host) {
+		m.mapped = host;
+	} else if (vk->memory.memoryTypes[type].propertyFlags &
+			   VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT &&
+		   !(place == WEIR_VK_PLACE_DEVICE &&
+		     vk->config.without & WEIR_VK_WITHOUT_MAPPED)) {
 		r = api->MapMemory(vk->device, m.memory, 0, VK_WHOLE_SIZE, 0, &m.mapped);
 		if (r < 0)
 			goto fail;
-		memset(m.mapped, 0, m.bytes);
-	} else {
-		VkCommandBuffer commands;
-
-		status = weir_vk_once_begin(vk, &commands, err);
-		if (status)
-			goto undo;
-		api->CmdFillBuffer(commands, m.buffer, 0, VK_WHOLE_SIZE, 0);
-		status = weir_vk_once_end(vk, commands, err);
-		if (status)
-			goto undo;
 	}
-	vk->bytes_allocated += m.bytes;
 	*ret = m;
 	return WEIR_OK;
 fail:
 	status = weir_vk_result(vk, r, what, err);
-undo:
 	if (m.memory)
 		api->FreeMemory(vk->device, m.memory, NULL);
 	if (m.buffer)
 		api->DestroyBuffer(vk->device, m.buffer, NULL);
 	return status;
+}
+
+weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
+			       const char *what, struct weir_vk_memory *ret, struct weir_error *err)
+{
+	struct weir_vk_memory m;
+	weir_status status = weir_vk_alive(vk, err);
+
+	if (status)
+		return status;
+	if (bytes > UINT64_MAX - ALIGNMENT)
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s is too large", what);
+	bytes = (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
+	status = make_memory(vk, bytes, place, NULL, what, &m, err);
+	if (status)
+		return status;
+	vk->bytes_allocated += m.bytes;
+	status = fill_zero(vk, &m, err);
+	if (status) {
+		weir_vk_memory_free(vk, &m);
+		return status;
+	}
+	*ret = m;
+	return WEIR_OK;
+}
+
+weir_status weir_vk_memory_import(struct weir_vk *vk, uint64_t bytes, const char *what,
+				  struct weir_vk_memory *ret, struct weir_error *err)
+{
+	uint64_t grain = vk->caps.import_alignment;
+	weir_status status = weir_vk_alive(vk, err);
+	struct weir_vk_memory m;
+	void *host;
+
+	if (status)
+		return status;
+	if (bytes > SIZE_MAX - grain)
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s is too large", what);
+	bytes = (bytes + grain - 1) / grain * grain;
+	if (posix_memalign(&host, grain, bytes))
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s: no %llu bytes of memory", what,
+				    (unsigned long long)bytes);
+	status = make_memory(vk, bytes, WEIR_VK_PLACE_DEVICE, host, what, &m, err);
+	if (status) {
+		free(host);
+		return status;
+	}
+	m.host = host;
+	vk->bytes_imported += m.bytes;
+	*ret = m;
+	return WEIR_OK;
+}
+
+weir_status weir_vk_memory_share(struct weir_vk *vk, const void *src, uint64_t bytes,
+				 const char *what, struct weir_vk_memory *ret, uint64_t *ret_offset,
+				 struct weir_error *err)
+{
+	uint64_t grain = vk->caps.import_alignment, page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t offset = (uintptr_t)src % grain;
+	weir_status status = weir_vk_alive(vk, err);
+
+	if (status)
+		return status;
+	/* Whole pages around src are there, larger pieces may not be. */
+	if (grain > page || bytes > UINT64_MAX / 2)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED, "%s is not aligned", what);
+	bytes = (offset + bytes + grain - 1) / grain * grain;
+	status = make_memory(vk, bytes, WEIR_VK_PLACE_DEVICE, (uint8_t *)(uintptr_t)src - offset,
+			     what, ret, err);
+	if (status)
+		return status;
+	*ret_offset = offset;
+	return WEIR_OK;
 }
 
 void weir_vk_memory_free(struct weir_vk *vk, struct weir_vk_memory *m)
@@ -98,8 +217,44 @@ void weir_vk_memory_free(struct weir_vk *vk, struct weir_vk_memory *m)
 		return;
 	vk->api.DestroyBuffer(vk->device, m->buffer, NULL);
 	vk->api.FreeMemory(vk->device, m->memory, NULL);
-	vk->bytes_allocated -= m->bytes;
+	if (!m->imported)
+		vk->bytes_allocated -= m->bytes;
+	else if (m->host)
+		vk->bytes_imported -= m->bytes;
+	free(m->host);
 	*m = (struct weir_vk_memory){ 0 };
+}
+
+static void say_refused(struct weir_vk *vk, const struct weir_error *why)
+{
+	char text[160];
+
+	if (!vk->config.log)
+		return;
+	snprintf(text, sizeof(text),
+		 "host memory is not imported, weights go to the device's own: %.80s", why->text);
+	vk->config.log(vk->config.log_data, WEIR_LOG_INFO, text);
+}
+
+/* A slab of the host's memory where the device shares it, so that weights need no copy and no room
+ * in the device's heap; the device's own where that is refused. */
+static weir_status slab_memory(struct weir_vk *vk, uint64_t bytes, struct weir_vk_memory *ret,
+			       struct weir_error *err)
+{
+	weir_status status;
+
+	if (vk->import) {
+		struct weir_error why = { 0 };
+
+		status = weir_vk_memory_import(vk, bytes, "a weight", ret, &why);
+		if (!status)
+			return WEIR_OK;
+		if (status != WEIR_E_EXHAUSTED && status != WEIR_E_UNAVAILABLE) {
+			vk->import = false;
+			say_refused(vk, &why);
+		}
+	}
+	return weir_vk_memory_new(vk, bytes, WEIR_VK_PLACE_DEVICE, "a weight", ret, err);
 }
 
 weir_status weir_vk_slab_take(struct weir_vk *vk, uint64_t bytes, struct weir_vk_slab **ret_slab,
@@ -117,12 +272,11 @@ weir_status weir_vk_slab_take(struct weir_vk *vk, uint64_t bytes, struct weir_vk
 		slab = calloc(1, sizeof(*slab));
 		if (!slab)
 			return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a weight");
-		status = weir_vk_memory_new(vk, bytes > SLAB_BYTES ? bytes : SLAB_BYTES,
-					    WEIR_VK_PLACE_DEVICE, "a weight", &slab->memory, err);
+		status = slab_memory(vk, bytes > SLAB_BYTES ? bytes : SLAB_BYTES, &slab->memory,
+				     err);
 		/* Near the end of memory, no more than is needed. */
 		if (status == WEIR_E_EXHAUSTED && bytes < SLAB_BYTES)
-			status = weir_vk_memory_new(vk, bytes, WEIR_VK_PLACE_DEVICE, "a weight",
-						    &slab->memory, err);
+			status = slab_memory(vk, bytes, &slab->memory, err);
 		if (status) {
 			free(slab);
 			return status;
@@ -200,6 +354,7 @@ static weir_status stage(struct weir_vk *vk, const struct weir_vk_memory *dst, u
 {
 	uint64_t half = STAGING_BYTES / 2 > unit ? STAGING_BYTES / 2 / unit * unit : unit;
 	VkCommandBuffer commands[2] = { NULL, NULL };
+	uint64_t value[2] = { 0, 0 }; /* of the timeline when a half is copied */
 	weir_status status = WEIR_OK;
 	unsigned turn = 0;
 
@@ -212,8 +367,8 @@ static weir_status stage(struct weir_vk *vk, const struct weir_vk_memory *dst, u
 		uint64_t n = bytes - at < half ? bytes - at : half;
 		VkBufferCopy copy = { turn * half, offset + at, n };
 
-		if (commands[turn]) { /* this half's last copy, and the other's, if it is done */
-			status = weir_vk_drain(vk, err);
+		if (commands[turn]) { /* while the other half's may go on */
+			status = weir_vk_reach(vk, value[turn], err);
 			vk->api.FreeCommandBuffers(vk->device, vk->pool, 1, &commands[turn]);
 			commands[turn] = NULL;
 			if (status)
@@ -228,6 +383,7 @@ static weir_status stage(struct weir_vk *vk, const struct weir_vk_memory *dst, u
 					"vkEndCommandBuffer", err);
 		if (!status)
 			status = weir_vk_submit(vk, &commands[turn], 1, err);
+		value[turn] = vk->submitted;
 	}
 	if (!status)
 		status = weir_vk_drain(vk, err);
@@ -254,7 +410,23 @@ weir_status weir_vk_upload(struct weir_vk *vk, const struct weir_vk_memory *dst,
 	return WEIR_OK;
 }
 
-uint64_t weir_vk_memory_left(const struct weir_vk *vk)
+/* What the system could give without swapping, in bytes; UINT64_MAX: it does not tell. */
+static uint64_t host_memory_left(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long long kib;
+	uint64_t ret = UINT64_MAX;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1 && kib < UINT64_MAX / 1024)
+			ret = kib * 1024;
+	if (file)
+		fclose(file);
+	return ret;
+}
+
+static uint64_t heap_left(const struct weir_vk *vk)
 {
 	VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT
@@ -275,4 +447,16 @@ uint64_t weir_vk_memory_left(const struct weir_vk *vk)
 	if (vk->memory.memoryHeaps[heap].size < vk->bytes_allocated)
 		return 0;
 	return vk->memory.memoryHeaps[heap].size - vk->bytes_allocated;
+}
+
+uint64_t weir_vk_memory_left(const struct weir_vk *vk)
+{
+	uint64_t left = heap_left(vk), host;
+
+	/* What other processes and imported weights take from a shared memory, no heap tells. */
+	if (weir_vk_is_shared(vk)) {
+		host = host_memory_left();
+		left = left < host ? left : host;
+	}
+	return left;
 }

@@ -58,7 +58,9 @@ struct weir_vk_memory {
 	VkDeviceMemory memory;
 	VkDeviceAddress address;
 	uint64_t bytes;
-	void *mapped; /* NULL: not visible to the host */
+	void *mapped;  /* NULL: not visible to the host */
+	void *host;    /* the host's memory that it is, freed with it; NULL: none, or another's */
+	bool imported; /* from the host */
 };
 
 enum weir_vk_place {
@@ -122,8 +124,10 @@ struct weir_vk {
 	struct weir_vk_slab *slabs;
 	struct weir_vk_team *team;
 	struct weir_vk_memory staging; /* where weights cannot be written in place */
-	uint64_t bytes_allocated;
-	atomic_uint n_messages; /* of the validation layers */
+	uint64_t bytes_allocated;      /* from the device's heaps */
+	uint64_t bytes_imported;       /* host memory taken for weights */
+	bool import, share;            /* weights in host memory; in the file's own pages */
+	atomic_uint n_messages;        /* of the validation layers */
 	atomic_int interrupted;
 	bool lost;
 	/* How shaders are built and sized here. */
@@ -132,7 +136,7 @@ struct weir_vk {
 	uint32_t run;  /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
 	uint32_t busy; /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */
-	char title[128];
+	char title[192];
 };
 
 /* A weight or a KV cache. */
@@ -145,7 +149,7 @@ struct weir_buffer {
 	VkDeviceAddress vector; /* VECTOR: n_in * n_out floats */
 	struct weir_vk_slab *slab, *vector_slab;
 	float *values;                /* VECTOR: the same on the host */
-	struct weir_vk_memory memory; /* KV */
+	struct weir_vk_memory memory; /* KV; a weight that is the file's */
 	uint32_t n_blocks, block_tokens, n_heads, head_size;
 	uint64_t block_bytes;
 };
@@ -189,11 +193,24 @@ weir_status weir_vk_alive(const struct weir_vk *vk, struct weir_error *err);
 weir_status weir_vk_submit(struct weir_vk *vk, const VkCommandBuffer *commands, uint32_t n,
 			   struct weir_error *err);
 weir_status weir_vk_drain(struct weir_vk *vk, struct weir_error *err);
+/* Waits until the timeline has a value. */
+weir_status weir_vk_reach(struct weir_vk *vk, uint64_t value, struct weir_error *err);
+/* Is the device's memory the host's: a software renderer, an integrated GPU? */
+bool weir_vk_is_shared(const struct weir_vk *vk);
 
 /* memory.c. bytes > 0. Zeroed. EXHAUSTED with `what` in its text. */
 weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
 			       const char *what, struct weir_vk_memory *ret,
 			       struct weir_error *err);
+/* New memory of the host, aligned for the device and imported; not zeroed. Only where vk->import.
+ */
+weir_status weir_vk_memory_import(struct weir_vk *vk, uint64_t bytes, const char *what,
+				  struct weir_vk_memory *ret, struct weir_error *err);
+/* The pages around src, which outlive it: src is at ret's address + *ret_offset. Fails where the
+ * driver does not take them (a file's pages that may only be read). */
+weir_status weir_vk_memory_share(struct weir_vk *vk, const void *src, uint64_t bytes,
+				 const char *what, struct weir_vk_memory *ret, uint64_t *ret_offset,
+				 struct weir_error *err);
 void weir_vk_memory_free(struct weir_vk *vk, struct weir_vk_memory *memory);
 /* A piece of a slab for a weight, 256-byte aligned. */
 weir_status weir_vk_slab_take(struct weir_vk *vk, uint64_t bytes, struct weir_vk_slab **ret_slab,

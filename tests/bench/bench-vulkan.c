@@ -52,8 +52,7 @@ static weir_buffer *weight(uint32_t type, size_t n_in, size_t n_out, uint32_t us
 		src[i] = (uint8_t)(seed >> 24 & 0x3f); /* as halves: small and finite */
 	}
 	must(weir_vk_weight(&instance, type, n_in, n_out, use, src, &b, &err), &err);
-	free(src);
-	return b;
+	return b; /* src stays: the device may read it where it is */
 }
 
 /* Seconds of one step of n tokens, at best. */

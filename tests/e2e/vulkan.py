@@ -44,6 +44,14 @@ def test_a_list_passes_a_software_renderer_over():
         assert "not vulkan: only" in text and "uses cpu" in text, text
 
 
+def test_a_list_with_a_plugin_that_is_not_here():
+    need_vulkan()
+    with Server("vulkan", "backend.main.plugin=no-such-backend, vulkan, cpu", env=DEVICE) as server:
+        text = server.text()
+        assert "not no-such-backend: no backend of that name is loaded" in text, text
+        assert "uses vulkan" in text, text
+
+
 def test_the_demo_model_answers_as_on_the_cpu():
     need_vulkan()
     with Server("vulkan", "backend.main.max_batch_tokens=64", env=DEVICE) as server:

@@ -43,6 +43,7 @@ gboolean desk_open(struct desk *d, uint32_t without)
 void desk_close(struct desk *d)
 {
 	g_assert_cmpuint(d->data.vk->bytes_allocated - d->data.vk->staging.bytes, ==, 0);
+	g_assert_cmpuint(d->data.vk->bytes_imported, ==, 0);
 	g_assert_cmpuint(atomic_load(&d->data.vk->n_messages), ==, 0);
 	weir_vk_free(d->data.vk);
 }
