@@ -27,6 +27,7 @@ struct api_config {
 	uint32_t max_tokens;              /* the largest value of max_tokens that is accepted */
 	uint32_t request_timeout_ms;      /* deadline in the backend; 0: none */
 	struct response_store *responses; /* NULL: no response is stored */
+	size_t max_answer;                /* bytes of an answer that is not streamed; 0: 64 MiB */
 	uint32_t max_input_chars; /* code points of one embedding input; 0: the model's context */
 };
 

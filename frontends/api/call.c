@@ -200,7 +200,8 @@ static void take_event(struct api_call *k, struct api_choice *c, const struct we
 	k->gathered += gathered(c) - before;
 	if (e->type == WEIR_EVENT_VECTOR)
 		k->gathered += e->raw.len;
-	if (k->gathered > MAX_GATHERED)
+	size_t most = k->loop->api->config.max_answer;
+	if (k->gathered > (most ? most : MAX_GATHERED))
 		api_call_fail(k, WEIR_E_EXHAUSTED, (struct weir_str){ text, sizeof(text) - 1 },
 			      (struct weir_str){ NULL, 0 }, 0);
 }
@@ -283,6 +284,8 @@ static void finish_choices(struct api_stream *s, const struct weir_end *end)
 		struct api_choice *c = &k->choices[s->prompt * k->n_each + i];
 		c->finish =
 			end->choices && i < end->n_choices ? end->choices[i].finish : end->finish;
+		c->n_output = end->choices && i < end->n_choices ? end->choices[i].n_output
+								 : end->n_output;
 		if (c->finish == WEIR_FINISH_NONE)
 			c->finish = WEIR_FINISH_STOP;
 		if (c->has_tools && c->finish == WEIR_FINISH_STOP)

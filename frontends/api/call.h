@@ -67,10 +67,10 @@ struct api_stream { /* the call's part that belongs to one prompt */
  * gathers there. */
 struct api_choice {
 	uint32_t index;
-	uint32_t finish; /* enum weir_finish; set before the format's finish() */
-	uint32_t offset; /* code points so far, for text_offset */
-	uint32_t n_tokens;
-	double logprob; /* sum over n_tokens */
+	uint32_t finish;             /* enum weir_finish; set before the format's finish() */
+	uint32_t offset;             /* code points so far, for text_offset */
+	uint32_t n_tokens, n_output; /* n_output: once it has ended */
+	double logprob;              /* sum over n_tokens */
 	struct buf text, reasoning;
 	struct buf tools; /* the tool call deltas, comma-separated */
 	struct buf lp[4]; /* logprobs, as the format needs them */

@@ -154,6 +154,7 @@ void api_error_from_status(struct api_error *e, enum api_profile profile, weir_s
 			fallback = fallbacks[i].text;
 	api_error_set(e, m->http, m->code, fallback);
 	e->type = m->type;
+	e->host = m->status;
 	if (!m->text && text.len)
 		copy_text(e->message, sizeof(e->message), text.data, text.len);
 	if (param.len)

@@ -22,6 +22,7 @@ enum api_profile { API_PROFILE_OPENAI, API_PROFILE_FASTAPI, API_PROFILE_ANTHROPI
 
 struct api_error {
 	int status;
+	weir_status host;       /* what the host said; 0: found by the API itself */
 	bool validation;        /* of a body's field: 400 openai, 422 fastapi */
 	bool missing;           /* a validation error of a field that is not there */
 	const char *type;       /* static */

@@ -1,58 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * frontends/line/call.h - one request on its way: its stream, its credit, its answer. [loop]
+ * frontends/line/call.h - one request on its way: between its api_call and its peer. [loop]
  *
- * A call outlives its peer: when that is gone the stream is cancelled, and its end frees the call.
- * Credit: `outstanding` events may still come; they are topped up to a window while the peer's
- * output is empty, in manual flow no further than `allowance`.
+ * The answer is the API's, but for streamed text: that has the events of docs/line-protocol.md,
+ * which event.c writes. A call dies with its last word or with its peer.
  */
 #ifndef LINE_CALL_H
 #define LINE_CALL_H
 
-#include "params.h"
+#include <api/call.h>
+
 #include "peer.h"
 
-struct choice { /* gathered when the answer is not streamed */
-	GString *text, *reasoning;
-	GString *tools; /* deltas, comma-separated */
-	uint32_t finish, n_output;
-};
-
 struct call {
-	struct line *line;
-	struct peer *peer; /* NULL: gone */
-	weir_stream *stream;
-	char *id; /* JSON text */
-	char log_id[40];
-	char *model; /* as asked for; NULL: the default */
-	uint32_t method;
-	bool streaming, manual, logprobs;
-	uint32_t window, event_bytes;
-	uint32_t outstanding;
-	uint64_t allowance;
-	uint64_t n_events; /* sent to the client */
-	uint32_t n_prompt;
-	uint32_t n_choices;
-	struct choice *choices;
-	GString *json;    /* the result of tokenize, detokenize */
-	GBytes **vectors; /* of embed: n_vectors; NULL: not here yet */
-	uint32_t n_vectors;
-	size_t gathered;
+	struct peer *peer;
+	struct api_call *api;
+	char *id;         /* JSON text */
+	bool names_model; /* the client has asked for it */
+	int64_t balance;  /* manual flow: events that the client still wants */
+	size_t frame_at;  /* where the frame begins in the peer's output */
 };
 
-/* Opens the stream. False: err, and there is no call. Takes nothing over. */
-bool call_open(struct peer *, const struct rpc_request *, const struct params *,
-	       struct rpc_error *err);
+struct call_flow { /* what a client asked for beside the body */
+	bool manual, names_model;
+	uint32_t credit;
+	const char *bearer; /* NULL: none */
+};
+
+/* Takes body; begins. All that comes of it, a refusal too, goes to the peer. */
+void call_open(struct peer *, const char *id, struct api_body *body, const struct call_flow *);
+/* More events are welcome: the output is empty. */
 void call_top_up(struct call *);
 void call_cancel(struct call *);
-/* More events are welcome; false: flow is automatic. */
-bool call_grant(struct call *, uint32_t n);
-void call_detach(struct call *); /* the peer is gone */
+bool call_grant(struct call *, uint32_t n); /* false: flow is automatic */
+void call_detach(struct call *);            /* the peer is gone; it is freed */
 
-/* answer.c: what is written for the client. */
-void answer_event(struct call *, const struct weir_event *, GString *out);
-void answer_result(struct call *, const struct weir_end *, GString *out);
-/* Gathers; returns the bytes that it took. */
-size_t answer_gather(struct call *, struct choice *, const struct weir_event *);
+/* event.c: the members of an event behind its id and seq. */
+extern const struct api_format call_events;
+/* What a streamed answer ends with. */
+void call_put_summary(const struct call *, struct buf *);
 
 #endif

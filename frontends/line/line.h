@@ -19,6 +19,8 @@
 #include <weir/frontend.h>
 #include <weir/services.h>
 
+#include <api/body.h>
+
 #define LINE_READ_SIZE 65536
 
 struct peer;
@@ -29,7 +31,7 @@ struct line_config {
 	char **listen; /* NULL-terminated, not empty */
 	size_t max_line;
 	uint32_t max_connections, max_requests;
-	uint32_t idle_timeout_ms, request_timeout_ms; /* 0: none */
+	uint32_t idle_timeout_ms; /* 0: none */
 	uint32_t write_timeout_ms;
 	uint32_t socket_mode;
 	bool half_close; /* TCP too: the end of a client's input lets its requests finish */
@@ -45,11 +47,9 @@ struct listener {
 };
 
 struct line {
-	const struct weir_host *host;
-	const struct weir_gateway *gateway;
-	const struct weir_stream_api *stream;
-	const struct weir_log *log; /* may be NULL, as the two below */
-	const struct weir_metrics *metrics;
+	struct api api;
+	struct api_endpoint chat, complete; /* when streamed: the API's, with our events */
+	const struct weir_metrics *metrics; /* may be NULL, as the one below */
 	const struct weir_status_api *status;
 	struct line_config config;
 	weir_metric *m_connections, *m_requests, *m_refused, *m_gone, *m_stalled;
@@ -61,7 +61,7 @@ struct line {
 	bool drained; /* under lock: the listening sockets are closed */
 	int epoll_fd, bell_fd, spare_fd;
 	enum line_tag bell_tag;
-	weir_loop *loop;
+	struct api_loop loop;
 	struct listener *listeners;
 	size_t n_listeners;
 	bool has_stdio, accepting, draining, stopping, quitting;
@@ -69,16 +69,13 @@ struct line {
 	uint64_t tick_at;   /* deadlines are looked at then */
 	uint64_t accept_at; /* out of descriptors: accept again then; 0: as usual */
 	uint64_t stop_at;   /* stopping: unsent output is dropped then */
-	uint64_t n_ids;     /* requests so far, for their ids in the log */
-	uint32_t n_peers, n_calls;
+	uint32_t n_peers;
 	uint32_t n_unpollable; /* peers that read from a file: always ready */
 	struct peer *peers, *dirty, *dead;
 	char *rbuf; /* LINE_READ_SIZE */
 };
 
 /* [any] */
-void line_logf(const struct line *, uint32_t level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 void line_count(const struct line *, weir_metric *, double by);
 /* May peers ask already? False while the server still loads. */
 bool line_is_ready(const struct line *);

@@ -75,8 +75,8 @@ static void tell_tcp(const struct line *line, int fd)
 	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
 		getnameinfo((struct sockaddr *)&bound, size, host, sizeof(host), port, sizeof(port),
 			    NI_NUMERICHOST | NI_NUMERICSERV);
-	line_logf(line, WEIR_LOG_INFO,
-		  strchr(host, ':') ? "listening on [%s]:%s" : "listening on %s:%s", host, port);
+	api_logf(&line->api, WEIR_LOG_INFO,
+		 strchr(host, ':') ? "listening on [%s]:%s" : "listening on %s:%s", host, port);
 }
 
 /* "host:port", "[v6]:port", ":port", "*:port" */
@@ -169,7 +169,7 @@ static weir_status open_unix(struct line *line, const char *path, struct listene
 		l->device = st.st_dev;
 		l->inode = st.st_ino;
 	}
-	line_logf(line, WEIR_LOG_INFO, "listening on unix:%s", path);
+	api_logf(&line->api, WEIR_LOG_INFO, "listening on unix:%s", path);
 	return WEIR_OK;
 }
 
@@ -204,7 +204,7 @@ weir_status listen_open(struct line *line, struct weir_error *err)
 		line->n_listeners++;
 	}
 	if (line->has_stdio)
-		line_logf(line, WEIR_LOG_INFO, "listening on standard input");
+		api_logf(&line->api, WEIR_LOG_INFO, "listening on standard input");
 	return WEIR_OK;
 }
 
@@ -256,10 +256,10 @@ static void out_of_fds(struct line *line, struct listener *l)
 		close(fd);
 	line->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (!line->accept_at)
-		line_logf(line, WEIR_LOG_WARNING,
-			  "out of file descriptors with %u connections: raise the limit (ulimit "
-			  "-n)",
-			  line->n_peers);
+		api_logf(&line->api, WEIR_LOG_WARNING,
+			 "out of file descriptors with %u connections: raise the limit (ulimit "
+			 "-n)",
+			 line->n_peers);
 	line_count(line, line->m_refused, 1);
 	unwatch(line);
 	line->accept_at = line->now_ms + OUT_OF_FDS_MS;

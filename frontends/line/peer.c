@@ -77,8 +77,7 @@ struct peer *peer_new(struct line *line, enum peer_kind kind, int in, int out)
 void peer_free(struct peer *p)
 {
 	frame_clear(&p->frame);
-	if (p->output)
-		g_string_free(p->output, TRUE);
+	buf_free(&p->output);
 	g_hash_table_unref(p->calls);
 	g_free(p);
 }
@@ -142,17 +141,15 @@ void peer_close(struct peer *p)
 
 size_t peer_unsent(const struct peer *p)
 {
-	return p->output ? p->output->len - p->sent : 0;
+	return p->output.len - p->sent;
 }
 
-GString *peer_output(struct peer *p)
+struct buf *peer_output(struct peer *p)
 {
 	peer_mark_dirty(p);
 	if (peer_unsent(p) == 0)
 		p->t_progress = p->line->now_ms;
-	if (!p->output)
-		p->output = g_string_sized_new(512);
-	return p->output;
+	return &p->output;
 }
 
 static ssize_t send_some(struct peer *p, const char *data, size_t n)
@@ -171,7 +168,7 @@ static ssize_t send_some(struct peer *p, const char *data, size_t n)
 static void flush(struct peer *p)
 {
 	while (peer_unsent(p)) {
-		ssize_t n = send_some(p, p->output->str + p->sent, peer_unsent(p));
+		ssize_t n = send_some(p, p->output.data + p->sent, peer_unsent(p));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -183,19 +180,16 @@ static void flush(struct peer *p)
 		p->sent += (size_t)n;
 		p->t_progress = p->line->now_ms;
 	}
-	if (!p->output)
-		return;
 	if (peer_unsent(p)) {
 		if (p->sent > FLUSH_AT) {
-			g_string_erase(p->output, 0, (gssize)p->sent);
+			buf_consume(&p->output, p->sent);
 			p->sent = 0;
 		}
 		return;
 	}
-	p->sent = 0;
-	g_string_truncate(p->output, 0);
-	if (p->output->allocated_len > OUT_KEEP)
-		g_string_free(g_steal_pointer(&p->output), TRUE);
+	p->sent = p->output.len = 0;
+	if (p->output.cap > OUT_KEEP)
+		buf_free(&p->output);
 }
 
 void peer_relieve(struct peer *p)
@@ -206,16 +200,14 @@ void peer_relieve(struct peer *p)
 	if (p->state == PEER_STATE_DEAD || peer_unsent(p) <= MAX_UNSENT)
 		return;
 	line_count(p->line, p->line->m_stalled, 1);
-	line_logf(p->line, WEIR_LOG_WARNING, "a client does not take its stream: cut off");
+	api_logf(&p->line->api, WEIR_LOG_WARNING, "a client does not take its stream: cut off");
 	peer_close(p);
 }
 
 void peer_refuse(struct peer *p, weir_status status, const char *text)
 {
-	struct weir_str none = { NULL, 0 };
 	struct rpc_error err;
-	rpc_fail_status(&err, status, (struct weir_str){ text, strlen(text) }, none,
-			status == WEIR_E_UNAVAILABLE ? 5000 : 0);
+	rpc_fail_status(&err, status, text);
 	rpc_put_error(peer_output(p), NULL, &err);
 	p->state = PEER_STATE_CLOSING;
 }

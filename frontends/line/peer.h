@@ -37,7 +37,7 @@ struct peer {
 	bool ready; /* the server has been seen ready: before that nothing is read */
 	uint32_t in_interest, out_interest;
 	struct frame frame;
-	GString *output; /* from `sent` on it waits to be sent; NULL: nothing */
+	struct buf output; /* from `sent` on it waits to be sent */
 	size_t sent;
 	size_t lingered;
 	uint64_t t_progress; /* something was sent, or output began to wait */
@@ -57,7 +57,7 @@ void peer_check_deadlines(struct peer *);
 void peer_close(struct peer *);
 size_t peer_unsent(const struct peer *);
 /* To append to; the peer is settled at the end of the dispatch. */
-GString *peer_output(struct peer *);
+struct buf *peer_output(struct peer *);
 /* Output that a stream has just filled: sends some; closes the peer if there is far too much. */
 void peer_relieve(struct peer *);
 /* Says why, then closes. */

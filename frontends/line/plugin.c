@@ -9,7 +9,10 @@
 
 #include <weir/plugin.h>
 
-#include "line.h"
+#include "call.h"
+
+#define MAX_TOKENS 2000000 /* as the http frontend has it */
+#define MAX_ANSWER (8u << 20)
 
 /* key, fallback, type, range, help */
 #define OPTION(k, f, t, lo, hi, h)                                                                 \
@@ -59,17 +62,6 @@ struct frontend {
 	struct line line;
 };
 
-void line_logf(const struct line *line, uint32_t level, const char *format, ...)
-{
-	if (!line->log || !line->log->enabled(line->host, level, "line"))
-		return;
-	va_list ap;
-	va_start(ap, format);
-	g_autofree char *text = g_strdup_vprintf(format, ap);
-	va_end(ap);
-	line->log->write(line->host, level, "line", text);
-}
-
 void line_count(const struct line *line, weir_metric *m, double by)
 {
 	if (m)
@@ -78,7 +70,7 @@ void line_count(const struct line *line, weir_metric *m, double by)
 
 bool line_is_ready(const struct line *line)
 {
-	return !line->status || strcmp(line->status->state(line->host), "initializing") != 0;
+	return !line->status || strcmp(line->status->state(line->api.host), "initializing") != 0;
 }
 
 /* ---- options ---- */
@@ -121,9 +113,10 @@ static weir_status refuse(struct weir_error *err, const char *param, const char 
 	return err->code;
 }
 
-static weir_status configure(struct line_config *c, const struct weir_kv *conf, size_t n,
+static weir_status configure(struct line *line, const struct weir_kv *conf, size_t n,
 			     struct weir_error *err)
 {
+	struct line_config *c = &line->config;
 	const char *mode = get(conf, n, &option_socket_mode);
 	guint64 bits = 0600;
 	unsigned n_stdio = 0;
@@ -133,7 +126,10 @@ static weir_status configure(struct line_config *c, const struct weir_kv *conf, 
 	c->max_requests = (uint32_t)get_number(conf, n, &option_max_requests);
 	c->idle_timeout_ms = (uint32_t)get_number(conf, n, &option_idle_timeout);
 	c->write_timeout_ms = (uint32_t)get_number(conf, n, &option_write_timeout);
-	c->request_timeout_ms = (uint32_t)get_number(conf, n, &option_request_timeout);
+	line->api.config.max_tokens = MAX_TOKENS;
+	line->api.config.max_answer = MAX_ANSWER;
+	line->api.config.request_timeout_ms =
+		(uint32_t)get_number(conf, n, &option_request_timeout);
 	c->half_close = get_bool(conf, n, &option_half_close, false);
 	for (char **l = c->listen; *l; l++)
 		n_stdio += strcmp(*l, "stdio") == 0;
@@ -170,8 +166,8 @@ static void stop(struct weir_instance *i)
 	}
 	listen_close(line);
 	g_clear_pointer(&line->listeners, g_free);
-	if (line->loop)
-		line->gateway->loop_free(g_steal_pointer(&line->loop));
+	if (line->loop.loop)
+		line->api.gateway->loop_free(g_steal_pointer(&line->loop.loop));
 	close_fd(&line->epoll_fd);
 	close_fd(&line->bell_fd);
 	close_fd(&line->spare_fd);
@@ -198,15 +194,15 @@ static void make_metrics(struct line *line)
 	const struct weir_metrics *m = line->metrics;
 	if (!m)
 		return;
-	line->m_connections = m->gauge(line->host, "line_connections", "", "Open connections.");
+	line->m_connections = m->gauge(line->api.host, "line_connections", "", "Open connections.");
 	line->m_requests =
-		m->counter(line->host, "line_requests", "", "Requests that open a stream.");
-	line->m_refused = m->counter(line->host, "line_connections_refused", "",
+		m->counter(line->api.host, "line_requests", "", "Requests that open a stream.");
+	line->m_refused = m->counter(line->api.host, "line_connections_refused", "",
 				     "Connections over the limit, or without a descriptor.");
-	line->m_gone = m->counter(line->host, "line_clients_gone", "",
+	line->m_gone = m->counter(line->api.host, "line_clients_gone", "",
 				  "Clients that went away before their answers were complete.");
 	line->m_stalled =
-		m->counter(line->host, "line_clients_stalled", "",
+		m->counter(line->api.host, "line_clients_stalled", "",
 			   "Clients that took nothing for write_timeout and were cut off.");
 }
 
@@ -243,30 +239,28 @@ static int32_t probe(const struct weir_host *host, struct weir_error *why)
 static weir_status create(const struct weir_host *host, const struct weir_kv *conf, size_t n_conf,
 			  struct weir_instance **ret, struct weir_error *err)
 {
-	const struct weir_gateway *gateway = host->get_ext(host, WEIR_HOST_GATEWAY);
-	const struct weir_stream_api *stream = host->get_ext(host, WEIR_HOST_STREAM);
-	if (!gateway || !stream) {
-		refuse(err, "", "this host offers no gateway to frontends");
-		return err->code = WEIR_E_UNSUPPORTED;
-	}
 	struct frontend *f = g_new0(struct frontend, 1);
+	weir_status status = api_init(&f->line.api, host, "line", err);
+	if (status < 0) {
+		g_free(f);
+		return status;
+	}
 	f->instance = (struct weir_instance){ .size = sizeof(f->instance),
 					      .data = f,
 					      .start = start,
 					      .drain = drain,
 					      .stop = stop,
 					      .destroy = destroy };
-	f->line.host = host;
-	f->line.gateway = gateway;
-	f->line.stream = stream;
-	f->line.log = host->get_ext(host, WEIR_HOST_LOG);
+	f->line.chat = *api_endpoint_find("chat");
+	f->line.complete = *api_endpoint_find("completions");
+	f->line.chat.format = f->line.complete.format = &call_events;
 	f->line.metrics = host->get_ext(host, WEIR_HOST_METRICS);
 	f->line.status = host->get_ext(host, WEIR_HOST_STATUS);
 	f->line.epoll_fd = f->line.bell_fd = f->line.spare_fd = -1;
 	f->line.rbuf = g_malloc(LINE_READ_SIZE);
 	pthread_mutex_init(&f->line.lock, NULL);
 	pthread_cond_init(&f->line.changed, NULL);
-	weir_status status = configure(&f->line.config, conf, n_conf, err);
+	status = configure(&f->line, conf, n_conf, err);
 	if (status < 0)
 		destroy(&f->instance);
 	else
@@ -280,8 +274,8 @@ static const struct weir_component component = {
 	.id = "line",
 	.title = "Line protocol: JSON-RPC 2.0, one object a line",
 	.help = "Speaks over TCP, unix sockets and standard input and output: chat, complete, "
-		"embed, "
-		"tokenize, detokenize, cancel, grant, models, health. For nc, for scripts, for "
+		"embed, rerank, tokenize, detokenize, cancel, grant, models, health. For nc, for "
+		"scripts, for "
 		"programs that start a server as a child. See docs/line-protocol.md.",
 	.options = options,
 	.probe = probe,

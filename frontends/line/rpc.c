@@ -7,57 +7,46 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <api/json-write.h>
+
 #define MAX_ID 200 /* bytes as written */
 
 static const struct {
 	const char *name;
-	uint32_t method;
+	enum rpc_method method;
+	const char *endpoint;
 } methods[] = {
-	{ "chat", RPC_METHOD_CHAT },
-	{ "complete", RPC_METHOD_COMPLETE },
-	{ "embed", RPC_METHOD_EMBED },
-	{ "tokenize", RPC_METHOD_TOKENIZE },
-	{ "detokenize", RPC_METHOD_DETOKENIZE },
-	{ "cancel", RPC_METHOD_CANCEL },
-	{ "grant", RPC_METHOD_GRANT },
-	{ "models", RPC_METHOD_MODELS },
-	{ "health", RPC_METHOD_HEALTH },
+	{ "chat", RPC_METHOD_CALL, "chat" },
+	{ "complete", RPC_METHOD_CALL, "completions" },
+	{ "embed", RPC_METHOD_CALL, "embeddings" },
+	{ "rerank", RPC_METHOD_CALL, "rerank" },
+	{ "tokenize", RPC_METHOD_CALL, "tokenize" },
+	{ "detokenize", RPC_METHOD_CALL, "detokenize" },
+	{ "cancel", RPC_METHOD_CANCEL, NULL },
+	{ "grant", RPC_METHOD_GRANT, NULL },
+	{ "models", RPC_METHOD_MODELS, NULL },
+	{ "health", RPC_METHOD_HEALTH, NULL },
 };
 
 static const struct {
 	weir_status status;
-	const char *name, *text;
+	const char *name;
 } statuses[] = {
-	{ WEIR_E_CANCELLED, "CANCELLED", "the request was cancelled" },
-	{ WEIR_E_INVALID, "INVALID", "the request is invalid" },
-	{ WEIR_E_DEADLINE, "DEADLINE", "request timeout" },
-	{ WEIR_E_NOT_FOUND, "NOT_FOUND", "model not found" },
-	{ WEIR_E_DENIED, "DENIED", "permission denied" },
-	{ WEIR_E_EXHAUSTED, "EXHAUSTED", "insufficient memory" },
-	{ WEIR_E_OUT_OF_RANGE, "OUT_OF_RANGE", "the request is longer than the model's context" },
-	{ WEIR_E_UNSUPPORTED, "UNSUPPORTED",
-	  "the request asks for something that this model does not support" },
-	{ WEIR_E_INTERNAL, "INTERNAL", "inference failed" },
-	{ WEIR_E_UNAVAILABLE, "UNAVAILABLE", "the server is not available" },
-	{ WEIR_E_UNAUTH, "UNAUTH", "no or wrong credentials" },
-	{ WEIR_E_NO_CREDIT, "NO_CREDIT", "no credit" },
-	{ WEIR_E_QUEUE_FULL, "QUEUE_FULL", "the server is busy: the queue is full" },
-	{ WEIR_E_RATE_LIMITED, "RATE_LIMITED", "rate limit exceeded" },
-	{ WEIR_E_NO_MODEL, "NO_MODEL", "no model is loaded" },
+	{ WEIR_E_CANCELLED, "CANCELLED" },
+	{ WEIR_E_INVALID, "INVALID" },
+	{ WEIR_E_DEADLINE, "DEADLINE" },
+	{ WEIR_E_NOT_FOUND, "NOT_FOUND" },
+	{ WEIR_E_DENIED, "DENIED" },
+	{ WEIR_E_EXHAUSTED, "EXHAUSTED" },
+	{ WEIR_E_OUT_OF_RANGE, "OUT_OF_RANGE" },
+	{ WEIR_E_UNSUPPORTED, "UNSUPPORTED" },
+	{ WEIR_E_UNAVAILABLE, "UNAVAILABLE" },
+	{ WEIR_E_UNAUTH, "UNAUTH" },
+	{ WEIR_E_QUEUE_FULL, "QUEUE_FULL" },
+	{ WEIR_E_RATE_LIMITED, "RATE_LIMITED" },
+	{ WEIR_E_NO_MODEL, "NO_MODEL" },
+	{ WEIR_E_INTERNAL, "INTERNAL" },
 };
-
-/* Cuts at a rune's start, so that the result stays UTF-8. */
-static void copy_text(char *to, size_t size, const char *from, size_t n)
-{
-	if (n >= size) {
-		n = size - 1;
-		while (n && ((unsigned char)from[n] & 0xc0) == 0x80)
-			n--;
-	}
-	if (n)
-		memcpy(to, from, n);
-	to[n] = 0;
-}
 
 void rpc_fail(struct rpc_error *err, int code, const char *param, const char *format, ...)
 {
@@ -65,117 +54,110 @@ void rpc_fail(struct rpc_error *err, int code, const char *param, const char *fo
 	va_start(ap, format);
 	g_autofree char *text = g_strdup_vprintf(format, ap);
 	va_end(ap);
-	*err = (struct rpc_error){ .code = code, .status = WEIR_E_INVALID };
-	copy_text(err->text, sizeof(err->text), text, strlen(text));
+	err->code = code;
+	api_error_set(&err->api, 400, code == RPC_CODE_PARAMS ? "invalid_value" : NULL, text);
 	if (param)
-		copy_text(err->param, sizeof(err->param), param, strlen(param));
+		g_strlcpy(err->api.param, param, sizeof(err->api.param));
 }
 
-static size_t find_status(weir_status status)
+void rpc_fail_api(struct rpc_error *err, const struct api_error *e)
 {
-	size_t internal = 0;
-	for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++) {
-		if (statuses[i].status == status)
-			return i;
-		if (statuses[i].status == WEIR_E_INTERNAL)
-			internal = i;
-	}
-	return internal;
+	err->code = e->host ? RPC_CODE_HOST + e->host : RPC_CODE_PARAMS;
+	err->api = *e;
 }
 
-const char *rpc_status_name(weir_status status)
+void rpc_fail_status(struct rpc_error *err, weir_status status, const char *text)
 {
-	return statuses[find_status(status)].name;
+	struct api_error e;
+	api_error_from_status(&e, API_PROFILE_OPENAI, status,
+			      (struct weir_str){ text, strlen(text) }, (struct weir_str){ NULL, 0 },
+			      0);
+	rpc_fail_api(err, &e);
 }
 
-void rpc_fail_status(struct rpc_error *err, weir_status status, struct weir_str text,
-		     struct weir_str param, uint32_t retry_after_ms)
+static bool holds(JsonNode *node, GType type)
 {
-	size_t i = find_status(status);
-	*err = (struct rpc_error){ .code = RPC_CODE_HOST + statuses[i].status,
-				   .status = statuses[i].status,
-				   .retry_after_ms = retry_after_ms };
-	if (text.len == 0)
-		text = (struct weir_str){ statuses[i].text, strlen(statuses[i].text) };
-	copy_text(err->text, sizeof(err->text), text.data, text.len);
-	if (param.len)
-		copy_text(err->param, sizeof(err->param), param.data, param.len);
+	return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == type;
 }
 
-const char *rpc_method_name(uint32_t method)
+static JsonNode *member(JsonObject *o, const char *name)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(methods); i++)
-		if (methods[i].method == method)
-			return methods[i].name;
-	return "?";
+	JsonNode *node = json_object_get_member(o, name);
+	return node && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
 }
 
-char *rpc_id(const struct json_doc *doc, uint32_t node)
+JsonNode *rpc_param(const struct rpc_request *r, const char *name)
 {
-	int64_t number;
-	if (json_span(doc, node).len > MAX_ID)
-		return NULL;
-	if (json_integer(doc, node, &number))
-		return g_strdup_printf("%" G_GINT64_FORMAT, number);
-	g_autofree char *text = json_string(doc, node);
-	if (!text)
-		return NULL;
-	GString *id = g_string_new(NULL);
-	json_put_cstring(id, text);
-	return g_string_free(id, FALSE);
+	return member(r->params, name);
 }
 
-static bool read_method(struct rpc_request *r, struct rpc_error *err)
+char *rpc_id(JsonNode *node)
 {
-	uint32_t node = json_member(&r->doc, 0, "method");
-	if (!node || json_type_of(&r->doc, node) != JSON_TYPE_STRING) {
+	struct buf b = { NULL, 0, 0 };
+	if (holds(node, G_TYPE_INT64))
+		json_put_int(&b, json_node_get_int(node));
+	else if (holds(node, G_TYPE_STRING))
+		json_put_cstring(&b, json_node_get_string(node));
+	if (b.len && b.len <= MAX_ID)
+		return buf_steal(&b, NULL);
+	buf_free(&b);
+	return NULL;
+}
+
+static bool read_method(struct rpc_request *r, JsonObject *o, struct rpc_error *err)
+{
+	JsonNode *node = member(o, "method");
+	if (!node || !holds(node, G_TYPE_STRING)) {
 		rpc_fail(err, RPC_CODE_REQUEST, "method",
 			 node ? "method must be a string" : "method is required");
 		return false;
 	}
+	const char *name = json_node_get_string(node);
 	for (size_t i = 0; i < G_N_ELEMENTS(methods); i++)
-		if (json_equals(&r->doc, node, methods[i].name))
+		if (strcmp(name, methods[i].name) == 0) {
+			r->name = methods[i].name;
 			r->method = methods[i].method;
-	if (r->method)
-		return true;
-	g_autofree char *name = json_string(&r->doc, node);
-	rpc_fail(err, RPC_CODE_METHOD, "method",
-		 "there is no method '%.40s': there are chat, complete, embed, tokenize, "
-		 "detokenize, cancel, grant, models and health",
-		 name);
+			r->endpoint = methods[i].endpoint;
+			return true;
+		}
+	g_autoptr(GString) all = g_string_new(methods[0].name);
+	for (size_t i = 1; i < G_N_ELEMENTS(methods); i++)
+		g_string_append_printf(all, ", %s", methods[i].name);
+	rpc_fail(err, RPC_CODE_METHOD, "method", "there is no method '%.40s': there are %s", name,
+		 all->str);
 	return false;
 }
 
 static bool read_envelope(struct rpc_request *r, struct rpc_error *err)
 {
-	const struct json_doc *d = &r->doc;
-	if (json_type_of(d, 0) == JSON_TYPE_ARRAY) {
+	if (!JSON_NODE_HOLDS_OBJECT(r->root)) {
 		rpc_fail(err, RPC_CODE_REQUEST, NULL,
-			 "batches are not supported: write each request on a line of its own");
+			 JSON_NODE_HOLDS_ARRAY(r->root)
+				 ? "batches are not supported: write each request on a line of its "
+				   "own"
+				 : "a request must be a JSON object");
 		return false;
 	}
-	if (json_type_of(d, 0) != JSON_TYPE_OBJECT) {
-		rpc_fail(err, RPC_CODE_REQUEST, NULL, "a request must be a JSON object");
-		return false;
-	}
-	uint32_t id = json_member(d, 0, "id"), version = json_member(d, 0, "jsonrpc");
-	if (id && !(r->id = rpc_id(d, id))) {
+	JsonObject *o = json_node_get_object(r->root);
+	JsonNode *id = member(o, "id"), *version = member(o, "jsonrpc"), *p = member(o, "params");
+	if (id && !(r->id = rpc_id(id))) {
 		rpc_fail(err, RPC_CODE_REQUEST, "id",
 			 "id must be an integer or a string of at most %d bytes", MAX_ID - 2);
 		return false;
 	}
-	if (version && !json_equals(d, version, "2.0")) {
+	if (version &&
+	    !(holds(version, G_TYPE_STRING) && strcmp(json_node_get_string(version), "2.0") == 0)) {
 		rpc_fail(err, RPC_CODE_REQUEST, "jsonrpc", "jsonrpc must be \"2.0\"");
 		return false;
 	}
-	if (!read_method(r, err))
+	if (!read_method(r, o, err))
 		return false;
-	r->params = json_member(d, 0, "params");
-	if (r->params && json_type_of(d, r->params) != JSON_TYPE_OBJECT) {
+	if (p && !JSON_NODE_HOLDS_OBJECT(p)) {
 		rpc_fail(err, RPC_CODE_PARAMS, "params", "params must be an object");
 		return false;
 	}
-	if (!id && !(r->method & (RPC_METHOD_CANCEL | RPC_METHOD_GRANT))) {
+	r->params = p ? json_object_ref(json_node_get_object(p)) : json_object_new();
+	if (!id && r->method != RPC_METHOD_CANCEL && r->method != RPC_METHOD_GRANT) {
 		rpc_fail(err, RPC_CODE_REQUEST, "id",
 			 "id is required: an integer or a string that the answer will carry");
 		return false;
@@ -186,8 +168,8 @@ static bool read_envelope(struct rpc_request *r, struct rpc_error *err)
 bool rpc_parse(const char *text, size_t len, struct rpc_request *ret, struct rpc_error *err)
 {
 	struct json_fault fault;
-	*ret = (struct rpc_request){ .id = NULL };
-	if (json_parse(text, len, &ret->doc, &fault))
+	*ret = (struct rpc_request){ .root = json_tree_parse(text, len, false, &fault) };
+	if (ret->root)
 		return read_envelope(ret, err);
 	rpc_fail(err, RPC_CODE_PARSE, NULL, "the line is not valid JSON: %s at byte %zu",
 		 fault.what, fault.offset);
@@ -196,33 +178,54 @@ bool rpc_parse(const char *text, size_t len, struct rpc_request *ret, struct rpc
 
 void rpc_request_clear(struct rpc_request *r)
 {
-	json_doc_clear(&r->doc);
-	g_free(r->id);
-	r->id = NULL;
+	g_clear_pointer(&r->params, json_object_unref);
+	g_clear_pointer(&r->root, json_node_unref);
+	g_clear_pointer(&r->id, g_free);
 }
 
-void rpc_put_error(GString *out, const char *id, const struct rpc_error *err)
+/* ---- answers ---- */
+
+static const char *status_name(weir_status status)
 {
-	g_string_append_printf(out, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"error\":{\"code\":%d,",
-			       id ? id : "null", err->code);
-	g_string_append(out, "\"message\":");
-	json_put_cstring(out, err->text);
-	g_string_append_printf(out, ",\"data\":{\"status\":\"%s\"", rpc_status_name(err->status));
-	if (err->param[0]) {
-		g_string_append(out, ",\"param\":");
-		json_put_cstring(out, err->param);
+	for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++)
+		if (statuses[i].status == (status ? status : WEIR_E_INVALID))
+			return statuses[i].name;
+	return "INTERNAL";
+}
+
+void rpc_put_error(struct buf *b, const char *id, const struct rpc_error *err)
+{
+	const struct api_error *e = &err->api;
+	buf_printf(b, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"error\":{\"code\":%d,\"message\":",
+		   id ? id : "null", err->code);
+	json_put_cstring(b, e->message);
+	buf_printf(b, ",\"data\":{\"status\":\"%s\"", status_name(e->host));
+	if (e->code) {
+		buf_puts(b, ",\"code\":");
+		json_put_cstring(b, e->code);
 	}
-	if (err->retry_after_ms)
-		g_string_append_printf(out, ",\"retry_after_ms\":%u", err->retry_after_ms);
-	g_string_append(out, "}}}\n");
+	if (e->param[0]) {
+		buf_puts(b, ",\"param\":");
+		json_put_cstring(b, e->param);
+	}
+	if (e->retry_after_s && e->host != WEIR_E_CANCELLED)
+		buf_printf(b, ",\"retry_after_ms\":%" G_GUINT64_FORMAT,
+			   (guint64)e->retry_after_s * 1000);
+	buf_puts(b, "}}}\n");
 }
 
-void rpc_put_result(GString *out, const char *id)
+size_t rpc_put_result(struct buf *b, const char *id)
 {
-	g_string_append_printf(out, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":", id ? id : "null");
+	buf_printf(b, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":", id ? id : "null");
+	return b->len;
 }
 
-void rpc_put_end(GString *out)
+/* Line ends in JSON text stand between its tokens only. */
+void rpc_put_end(struct buf *b, size_t from, const char *text)
 {
-	g_string_append(out, "}\n");
+	for (size_t i = from; i < b->len; i++)
+		if (b->data[i] == '\n' || b->data[i] == '\r')
+			b->data[i] = ' ';
+	buf_puts(b, text);
+	buf_putc(b, '\n');
 }

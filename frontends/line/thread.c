@@ -73,7 +73,7 @@ static void answer_bell(struct line *line)
 		line->stopping = true;
 		line->stop_at = line->now_ms + STOP_FLUSH_MS;
 	}
-	line->gateway->dispatch(line->loop);
+	line->api.gateway->dispatch(line->loop.loop);
 }
 
 static void tick(struct line *line)
@@ -97,15 +97,15 @@ static bool has_stopped(struct line *line)
 			peer_close(p);
 	}
 	settle_all(line);
-	return line->n_peers == 0 && line->n_calls == 0;
+	return line->n_peers == 0 && line->loop.n_streams == 0;
 }
 
 static void quit(struct line *line)
 {
 	line->quitting = false;
 	if (line->status && !line->draining) {
-		line_logf(line, WEIR_LOG_INFO, "standard input has ended: so does the server");
-		line->status->quit(line->host);
+		api_logf(&line->api, WEIR_LOG_INFO, "standard input has ended: so does the server");
+		line->status->quit(line->api.host);
 	}
 }
 
@@ -115,6 +115,9 @@ static int patience(const struct line *line)
 		for (struct peer *p = line->peers; p; p = p->next)
 			if (!p->in_pollable && p->ready && !p->eof && !peer_unsent(p))
 				return 0;
+	uint64_t due = api_loop_due(&line->loop), now = monotonic_ms();
+	if (due)
+		return due > now ? (int)MIN(due - now, TICK_MS) : 0;
 	return line->n_peers || line->accept_at || line->stopping ? TICK_MS : -1;
 }
 
@@ -144,6 +147,7 @@ static void visit(struct line *line)
 	}
 	if (rung)
 		answer_bell(line);
+	api_loop_tick(&line->loop, line->now_ms);
 	if (line->now_ms >= line->tick_at)
 		tick(line);
 	for (struct peer *p = line->n_unpollable ? line->peers : NULL; p; p = p->next)
@@ -169,8 +173,8 @@ static void open_stdio(struct line *line)
 	if (p)
 		return;
 	line->has_stdio = false;
-	line_logf(line, WEIR_LOG_ERROR, "standard input and output cannot be used: %s",
-		  g_strerror(errno));
+	api_logf(&line->api, WEIR_LOG_ERROR, "standard input and output cannot be used: %s",
+		 g_strerror(errno));
 }
 
 static gpointer thread_main(gpointer data)
@@ -201,7 +205,8 @@ weir_status line_thread_start(struct line *line, struct weir_error *err)
 			   g_strerror(errno));
 		return err->code;
 	}
-	line->loop = line->gateway->loop_new(line->host, line_ring, line);
+	api_loop_init(&line->loop, &line->api);
+	line->loop.loop = line->api.gateway->loop_new(line->api.host, line_ring, line);
 	line->thread = g_thread_new("weir-line", thread_main, line);
 	return WEIR_OK;
 }

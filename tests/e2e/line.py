@@ -17,7 +17,7 @@ import threading
 import time
 
 import tap
-from weir_server import WEIR
+from weir_server import SOURCE, WEIR
 
 PROFILE = """
 [server]
@@ -36,6 +36,8 @@ serves = echo, default
 class LineServer:
     """A server whose only frontend is line. listen: what the profile says; echo: lines for it."""
 
+    PROFILE = PROFILE
+
     def __init__(self, listen="127.0.0.1:0", echo="", line="", script=None, stdin=subprocess.DEVNULL,
                  stdout=subprocess.DEVNULL, preexec=None):
         self.folder = tempfile.TemporaryDirectory()
@@ -45,7 +47,7 @@ class LineServer:
             echo += f"\nscript = {folder / 'script'}"
         self.path = folder / "line.sock"
         profile = folder / "test.ini"
-        profile.write_text(PROFILE.format(listen=listen.replace("SOCK", f"unix:{self.path}"), echo=echo, line=line))
+        profile.write_text(self.PROFILE.format(listen=listen.replace("SOCK", f"unix:{self.path}"), echo=echo, line=line))
         self.log = open(folder / "log", "w+")
         self.process = subprocess.Popen([str(WEIR), "serve", str(profile)], stdin=stdin, stdout=stdout,
                                         stderr=self.log, preexec_fn=preexec)
@@ -86,6 +88,12 @@ class LineServer:
             assert status == 0 and "MISBEHAVING" not in text, f"{status}: {text[-3000:]}"
         else:
             print("# " + text[-3000:].replace("\n", "\n# "))
+
+
+class ModelServer(LineServer):
+    """The demo model instead of the echo backend."""
+    PROFILE = (PROFILE[:PROFILE.index("[backend.echo]")] + "[backend.main]\nplugin = cpu\n"
+               f"model = {SOURCE / 'data' / 'models' / 'weir-demo.gguf'}\nserves = weir-demo\nmax_sequences = 8\n")
 
 
 class Client:
@@ -203,8 +211,55 @@ def test_choices_and_ids():
             else:
                 assert m["params"]["id"] == "é\n"
                 assert m["params"]["type"] == "started" or m["params"]["index"] in (0, 1)
-        assert [x["text"] for x in got[-7]] == ["z", "z"]
+        assert [x["message"]["content"] for x in got[-7]] == ["z", "z"]
         assert [x["index"] for x in got["é\n"]] == [0, 1]
+
+
+def test_what_http_takes():
+    """Parameters that had no place in a table of our own: arrays of prompts, echo, best_of, batching."""
+    with LineServer() as server:
+        c = server.client()
+        c.send({"id": 1, "method": "complete", "params": {"prompt": ["a b", "c"], "echo": True}})
+        events, answer = c.answer(1)
+        assert [e["type"] for e in events[:3]] == ["started", "text", "text"], events
+        got = {i: "".join(e["text"] for e in events[1:] if e["index"] == i) for i in (0, 1)}
+        assert got == {0: "a ba b", 1: "cc"}, got
+        assert [x["completion_tokens"] for x in answer["result"]["choices"]] == [2, 1]
+        c.send({"id": 2, "method": "complete", "params": {"prompt": "x", "best_of": 3, "n": 2}})
+        assert "best_of" == c.answer(2)[1]["error"]["data"]["param"]
+        c.send({"id": 3, "method": "complete", "params": {"prompt": "x", "best_of": 3, "n": 2, "stream": False}})
+        assert len(c.answer(3)[1]["result"]["choices"]) == 2
+        c.send(chat(4, "a b c d e f g", stream_options={"batch_tokens": 3, "batch_timeout_ms": 10000}))
+        events, answer = c.answer(4)
+        assert len(events) == 4 and text_of(events) == "a b c d e f g" and answer["result"]["events"] == 4
+        c.send(chat(5, "a b c", stream_options={"batch_tokens": 64, "batch_timeout_ms": 30}, flow="manual", credit=9))
+        assert text_of(c.answer(5)[0]) == "a b c"
+
+
+def test_demo_model():
+    """embed, rerank, tokenize and log-probabilities as HTTP has them, with a real model."""
+    with ModelServer() as server:
+        c = server.client()
+        c.send({"id": 1, "method": "embed", "params": {"input": ["hello", "hello"], "dimensions": 8}})
+        result = c.answer(1)[1]["result"]
+        assert [len(d["embedding"]) for d in result["data"]] == [8, 8] and result["model"] == "weir-demo", result
+        assert result["data"][0]["embedding"] == result["data"][1]["embedding"]
+        c.send({"id": 2, "method": "rerank", "params": {"query": "hello", "documents": ["one", "hello"], "top_n": 1,
+                                                        "return_documents": True}})
+        result = c.answer(2)[1]["result"]
+        assert result["results"][0]["document"] == {"text": "hello"} and len(result["results"]) == 1, result
+        c.send({"id": 3, "method": "rerank", "params": {"documents": ["one"]}})
+        assert c.answer(3)[1]["error"]["data"] == {"status": "INVALID", "code": "invalid_value", "param": "query"}
+        c.send({"id": 4, "method": "tokenize", "params": {"prompt": "hello world"}})
+        tokens = c.answer(4)[1]["result"]["tokens"]
+        c.send({"id": 5, "method": "detokenize", "params": {"tokens": tokens}})
+        assert "hello world" in json.dumps(c.answer(5)[1]["result"])
+        c.send(chat(6, "hi", logprobs=True, top_logprobs=2, max_tokens=3, ignore_eos=True))
+        events, answer = c.answer(6)
+        assert [len(e["top"]) for e in events[1:]] == [2, 2, 2] and events[1]["logprob"] <= 0, events
+        assert answer["result"]["usage"]["completion_tokens"] == 3
+        c.send(chat(7, "hi", response_format={"type": "json_object"}, max_tokens=40, stream=False))
+        assert c.answer(7)[1]["result"]["choices"][0]["message"]["content"].lstrip().startswith("{")
 
 
 def test_broken_lines():
@@ -575,6 +630,7 @@ def test_drain():
         done = {m["id"]: m for m in iter_answers(c, 2)}
         assert "result" in done[1] and done[2]["error"]["data"]["status"] == "UNAVAILABLE", done
         assert c.recv() is None
+        assert server.process.wait(30) == 0  # without a second signal, which could come too late to be caught
 
 
 def test_reload():
@@ -605,7 +661,7 @@ def test_backend_error():
         c.send(chat(1, "x"))
         events, answer = c.answer(1)
         assert text_of(events) == "one"
-        assert answer["error"]["data"]["status"] == "EXHAUSTED" and answer["error"]["message"] == "no room"
+        assert answer["error"]["data"]["status"] == "EXHAUSTED" and answer["error"]["message"] == "insufficient memory"
         assert answer["error"]["code"] == -32008
 
 
@@ -619,9 +675,11 @@ def test_kinds_of_events():
         assert events[4]["delta"] == {"index": 0, "id": "c1"} and events[3]["text"] == '"quoted"\n'
         assert answer["result"]["choices"][0]["finish_reason"] == "tool_calls"
         c.send(chat(2, "x", stream=False))
-        choice = c.answer(2)[1]["result"]["choices"][0]
-        assert choice["text"] == '"quoted"\n' and choice["reasoning"] == "well then", choice
-        assert choice["tool_deltas"] == [{"index": 0, "id": "c1"}]
+        message = c.answer(2)[1]["result"]["choices"][0]["message"]
+        assert message["content"] == '"quoted"\n' and message["reasoning_content"] == "well then", message
+        assert [call["id"] for call in message["tool_calls"]] == ["c1"]
+        c.send(chat(3, "x", include_reasoning=False))
+        assert [e["type"] for e in c.answer(3)[0]] == ["started", "text", "tool"]
 
 
 if __name__ == "__main__":
