@@ -33,6 +33,17 @@ struct layout {
 	struct plane plane[2];
 };
 
+/* Neither got nor put here: iquant.h. The fields are those of repack.c. */
+#define IQUANT                                                                                     \
+	{                                                                                          \
+		{ 4, { { 0, 1, 16 }, { 16, 4, 1 } } }, 256,                                        \
+		{                                                                                  \
+			{                                                                          \
+				0                                                                  \
+			}                                                                          \
+		}                                                                                  \
+	}
+
 static const struct layout layouts[] = {
 	[WEIR_DTYPE_Q8_0] = { { 8, { { 0, 2, 1 } } }, 32, { { BYTES, 8, 2, 0 } } },
 	[WEIR_DTYPE_Q4_0] = { { 4, { { 0, 2, 1 } } }, 32, { { HALVES, 4, 2, 0 } } },
@@ -61,6 +72,13 @@ static const struct layout layouts[] = {
 	[WEIR_DTYPE_MXFP4] = { { 4, { { 0, 1, 1 } } }, 32, { { HALVES, 4, 1, 0 } } },
 	[WEIR_DTYPE_TQ1_0] = { { 2, { { 52, 2, 1 } } }, 256, { { TERNARY, 2, 0, 0 } } },
 	[WEIR_DTYPE_TQ2_0] = { { 2, { { 64, 2, 1 } } }, 256, { { LANES2, 2, 0, 0 } } },
+	[WEIR_DTYPE_IQ1_S] = IQUANT,
+	[WEIR_DTYPE_IQ1_M] = IQUANT,
+	[WEIR_DTYPE_IQ2_XXS] = IQUANT,
+	[WEIR_DTYPE_IQ2_XS] = IQUANT,
+	[WEIR_DTYPE_IQ2_S] = IQUANT,
+	[WEIR_DTYPE_IQ3_XXS] = IQUANT,
+	[WEIR_DTYPE_IQ3_S] = IQUANT,
 };
 
 const struct weir_cpu_codes *weir_cpu_codes(uint32_t type)

@@ -10,6 +10,7 @@
 
 #include "codes.h"
 #include "float16.h"
+#include "iquant.h"
 
 #include <weir/draft/device.h>
 
@@ -259,6 +260,32 @@ static void row_tq2_0(const uint8_t *src, size_t n_blocks, float *dst)
 	row_ternary(WEIR_DTYPE_TQ2_0, 66, src, n_blocks, dst);
 }
 
+static void row_iquant(uint32_t type, size_t bytes, const uint8_t *src, size_t n_blocks, float *dst)
+{
+	const int8_t *values = weir_iquant_values(type);
+	struct weir_iquant q;
+
+	for (size_t b = 0; b < n_blocks; b++, src += bytes, dst += WEIR_IQUANT_BLOCK) {
+		weir_iquant_decode(type, src, &q);
+		for (int i = 0; i < WEIR_IQUANT_BLOCK; i++)
+			dst[i] = q.d * (float)(q.scale[i / 16] * values[q.code[i]]);
+	}
+}
+
+#define ROW_IQUANT(name, NAME, bytes)                                                              \
+	static void row_##name(const uint8_t *src, size_t n_blocks, float *dst)                    \
+	{                                                                                          \
+		row_iquant(WEIR_DTYPE_##NAME, bytes, src, n_blocks, dst);                          \
+	}
+
+ROW_IQUANT(iq2_xxs, IQ2_XXS, 66)
+ROW_IQUANT(iq2_xs, IQ2_XS, 74)
+ROW_IQUANT(iq2_s, IQ2_S, 82)
+ROW_IQUANT(iq3_xxs, IQ3_XXS, 98)
+ROW_IQUANT(iq3_s, IQ3_S, 110)
+ROW_IQUANT(iq1_s, IQ1_S, 50)
+ROW_IQUANT(iq1_m, IQ1_M, 56)
+
 static const struct weir_cpu_type types[] = {
 	[WEIR_DTYPE_F32] = { "F32", 1, 4, 0, row_f32 },
 	[WEIR_DTYPE_F16] = { "F16", 1, 2, 0, row_f16 },
@@ -278,6 +305,13 @@ static const struct weir_cpu_type types[] = {
 	[WEIR_DTYPE_TQ1_0] = { "TQ1_0", 256, 54, 1, row_tq1_0 },
 	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, 1, row_tq2_0 },
 	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, 1, row_mxfp4 },
+	[WEIR_DTYPE_IQ2_XXS] = { "IQ2_XXS", 256, 66, 1, row_iq2_xxs },
+	[WEIR_DTYPE_IQ2_XS] = { "IQ2_XS", 256, 74, 1, row_iq2_xs },
+	[WEIR_DTYPE_IQ2_S] = { "IQ2_S", 256, 82, 1, row_iq2_s },
+	[WEIR_DTYPE_IQ3_XXS] = { "IQ3_XXS", 256, 98, 1, row_iq3_xxs },
+	[WEIR_DTYPE_IQ3_S] = { "IQ3_S", 256, 110, 1, row_iq3_s },
+	[WEIR_DTYPE_IQ1_S] = { "IQ1_S", 256, 50, 1, row_iq1_s },
+	[WEIR_DTYPE_IQ1_M] = { "IQ1_M", 256, 56, 1, row_iq1_m },
 };
 
 /* Every id of GGUF, for messages about types without a kernel. */

@@ -64,6 +64,7 @@ enum quant_kind {
 	QUANT_IQ4_NL,
 	QUANT_IQ4_XS,
 	QUANT_MXFP4,
+	QUANT_BOOK,  /* IQ1, IQ2, IQ3: nibbles that a book of 16 values follows (iquant.h) */
 	QUANT_TQ2_0, /* and TQ1_0, which is repacked to the same */
 };
 
@@ -105,6 +106,8 @@ INLINE size_t kind_scales(enum quant_kind kind) /* bytes of 16 rows of one (supe
 		return 256;
 	case QUANT_Q6_K:
 		return 288;
+	case QUANT_BOOK:
+		return 320;
 	case QUANT_IQ4_XS:
 		return 128;
 	case QUANT_MXFP4:
@@ -123,6 +126,7 @@ INLINE size_t kind_super(enum quant_kind kind) /* blocks of 32 in one block of t
 	case QUANT_Q5_K:
 	case QUANT_Q6_K:
 	case QUANT_IQ4_XS:
+	case QUANT_BOOK:
 	case QUANT_TQ2_0:
 		return 8;
 	default:
@@ -153,8 +157,8 @@ INLINE void load_pairs(const uint8_t *codes, hi *w)
 	}
 }
 
-/* The 8 slices of 4 codes of 32 weights, unsigned. */
-INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, hi *w)
+/* The 8 slices of 4 codes of 32 weights, unsigned. book: of QUANT_BOOK, the values plus 128 */
+INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, const uint8_t *book, hi *w)
 {
 	/* The values of GGUF's IQ4_NL and of MXFP4 (doubled), plus 128 */
 	static const uint8_t book_nl[16] = { 1,   24,  45,  63,  79,  93,  106, 118,
@@ -204,9 +208,12 @@ INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, hi *w)
 	case QUANT_IQ4_NL:
 	case QUANT_IQ4_XS:
 	case QUANT_MXFP4:
+	case QUANT_BOOK:
+		if (kind != QUANT_BOOK)
+			book = kind == QUANT_MXFP4 ? book_fp4 : book_nl;
 		UNROLL(8)
 		for (int s = 0; s < 8; s++)
-			w[s] = hi_lookup(kind == QUANT_MXFP4 ? book_fp4 : book_nl, w[s]);
+			w[s] = hi_lookup(book, w[s]);
 		break;
 	default:
 		break;
@@ -286,6 +293,9 @@ INLINE void super_of(enum quant_kind kind, const uint8_t *scales, unsigned row, 
 	case QUANT_TQ2_0:
 		s->d = hf_load_f16(scales + 2 * row);
 		break;
+	case QUANT_BOOK:
+		s->d = hf_load((const float *)(const void *)(scales + 256) + row);
+		break;
 	default:
 		break;
 	}
@@ -327,6 +337,7 @@ INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, un
 		f.high = hf_load_i8(s->split + 32 * b + 16 + row);
 		break;
 	case QUANT_Q6_K:
+	case QUANT_BOOK:
 		f.d = s->d;
 		f.low = hf_load_i8(scales + 32 * b + row);
 		f.high = hf_load_i8(scales + 32 * b + 16 + row);
@@ -359,7 +370,7 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 	case QUANT_IQ4_NL:
 	case QUANT_IQ4_XS:
 	case QUANT_MXFP4:
-		dot = dot_byte(word_i32(t, WORD_128, c), w, a);
+		dot = dot_byte(word_i32(t, WORD_128, c), w, a, 8);
 		break;
 	case QUANT_Q4_0:
 		dot = dot_codes(word_i32(t, WORD_8, c), w, a, 8, 15);
@@ -381,7 +392,13 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 	case QUANT_Q2_K:
 	case QUANT_Q3_K:
 	case QUANT_Q6_K:
-		if (kind == QUANT_Q2_K) {
+	case QUANT_BOOK:
+		if (kind == QUANT_BOOK) {
+			dot = hi_left(word_i32(t, WORD_32_LOW, c), 2);
+			high = hi_left(word_i32(t, WORD_32_HIGH, c), 2);
+			dot = dot_byte(dot, w, a, 4);
+			high = dot_byte(high, w + 4, a + 16, 4);
+		} else if (kind == QUANT_Q2_K) {
 			dot = dot_codes(hi_set1(0), w, a, 4, 3);
 			high = dot_codes(hi_set1(0), w + 4, a + 16, 4, 3);
 		} else if (kind == QUANT_Q3_K) { /* -4 */
@@ -449,6 +466,7 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 		       float *out)
 {
 	const uint8_t *plane = group + n_blocks * kind_codes(kind);
+	const uint8_t *book = plane + n_blocks / kind_super(kind) * kind_scales(kind);
 	size_t per = kind_super(kind), ahead = fetches(kind, cols) ? distance(stride * groups) : 0;
 	hf acc[MAX_SUMS];
 
@@ -478,7 +496,7 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 				load_codes(kind,
 					   group + g * stride + (b + j) * kind_codes(kind) +
 						   4 * row,
-					   w);
+					   book, w);
 				UNROLL(16)
 				for (unsigned c = 0; c < cols; c++)
 					acc[g * cols + c] =
@@ -560,6 +578,7 @@ QUANT(quant_q6_k, QUANT_Q6_K)
 QUANT(quant_iq4_nl, QUANT_IQ4_NL)
 QUANT(quant_iq4_xs, QUANT_IQ4_XS)
 QUANT(quant_mxfp4, QUANT_MXFP4)
+QUANT(quant_book, QUANT_BOOK)
 QUANT(quant_tq2_0, QUANT_TQ2_0)
 
 /* For struct weir_cpu_kernels */
@@ -572,5 +591,8 @@ QUANT(quant_tq2_0, QUANT_TQ2_0)
 		[WEIR_DTYPE_Q5_K] = quant_q5_k, [WEIR_DTYPE_Q6_K] = quant_q6_k,                    \
 		[WEIR_DTYPE_IQ4_NL] = quant_iq4_nl, [WEIR_DTYPE_IQ4_XS] = quant_iq4_xs,            \
 		[WEIR_DTYPE_MXFP4] = quant_mxfp4, [WEIR_DTYPE_TQ1_0] = quant_tq2_0,                \
-		[WEIR_DTYPE_TQ2_0] = quant_tq2_0,                                                  \
+		[WEIR_DTYPE_TQ2_0] = quant_tq2_0, [WEIR_DTYPE_IQ1_S] = quant_book,                 \
+		[WEIR_DTYPE_IQ1_M] = quant_book, [WEIR_DTYPE_IQ2_XXS] = quant_book,                \
+		[WEIR_DTYPE_IQ2_XS] = quant_book, [WEIR_DTYPE_IQ2_S] = quant_book,                 \
+		[WEIR_DTYPE_IQ3_XXS] = quant_book, [WEIR_DTYPE_IQ3_S] = quant_book,                \
 	}

@@ -12,6 +12,7 @@
 #include "codes.h"
 #include "cpu.h"
 #include "dequant.h"
+#include "iquant.h"
 
 size_t weir_cpu_codes_bytes(uint32_t type)
 {
@@ -34,12 +35,13 @@ size_t weir_cpu_scales_bytes(uint32_t type)
 size_t weir_cpu_group_bytes(uint32_t type, uint64_t n_in)
 {
 	const struct weir_cpu_type *t = weir_cpu_type(type);
-	uint64_t per_block;
+	uint64_t per_block, per_group;
 
 	if (!t || n_in > UINT64_C(1) << 40)
 		return 0;
 	per_block = weir_cpu_codes_bytes(type) + weir_cpu_scales_bytes(type);
-	return (size_t)((n_in / t->block * per_block + 63) & ~UINT64_C(63));
+	per_group = weir_iquant_values(type) ? 16 : 0;
+	return (size_t)((n_in / t->block * per_block + per_group + 63) & ~UINT64_C(63));
 }
 
 /* n slices of 4 bytes, 64 apart: a row's part of a plane. */
@@ -170,9 +172,19 @@ static void unpack_codes(unsigned bits, const uint8_t *plane, uint8_t *q)
 static void pack_block(uint32_t type, const struct weir_cpu_codes *layout, unsigned block,
 		       const uint8_t *src, unsigned row, uint8_t *codes, uint8_t *scales)
 {
-	uint8_t q[WEIR_CPU_MAX_BLOCK];
+	uint8_t q[WEIR_CPU_MAX_BLOCK], numbers[20];
 
-	weir_cpu_codes_get(type, src, q);
+	if (weir_iquant_values(type)) {
+		struct weir_iquant x;
+
+		weir_iquant_decode(type, src, &x);
+		memcpy(q, x.code, sizeof(q));
+		memcpy(numbers, x.scale, 16);
+		memcpy(numbers + 16, &x.d, 4);
+		src = numbers;
+	} else {
+		weir_cpu_codes_get(type, src, q);
+	}
 	for (unsigned i = 0; i < block; i += 32)
 		pack_codes(layout->bits, q + i, codes + (size_t)i * layout->bits * 2 + row * 4);
 	for (int f = 0; f < 2; f++) {
@@ -221,6 +233,8 @@ void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsign
 			pack_float(src + r * row_bytes, t->bytes, r, n_in, group);
 		return;
 	}
+	for (int i = 0; weir_iquant_values(type) && i < 16; i++)
+		scales[n_blocks * scales_bytes + i] = (uint8_t)(weir_iquant_values(type)[i] + 128);
 	for (uint64_t b = 0; b < n_blocks; b++)
 		for (unsigned r = 0; r < n_rows; r++)
 			pack_block(type, layout, t->block, src + r * row_bytes + b * t->bytes, r,

@@ -188,9 +188,9 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 	return init;
 }
 
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
-	return dot_codes(init, w, a, 8, 255);
+	return dot_codes(init, w, a, n, 255);
 }
 
 #else
@@ -220,13 +220,13 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 }
 
 /* |w - 128| * a with the sign of w - 128: at most 2 * 128 * 127 = 32512. */
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
 	hi sum = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
 
 	(void)init;
 	UNROLL(8)
-	for (int s = 0; s < 8; s++) {
+	for (int s = 0; s < n; s++) {
 		hi x = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
 		hi y = _mm256_sign_epi8(four(a + 4 * s), x);
 

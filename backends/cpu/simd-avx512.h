@@ -191,9 +191,9 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 	return init;
 }
 
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
-	return dot_codes(init, w, a, 8, 255);
+	return dot_codes(init, w, a, n, 255);
 }
 
 #else
@@ -223,13 +223,13 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 }
 
 /* |w - 128| * a with the sign of w - 128: at most 2 * 128 * 127 = 32512. */
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
 	hi sum = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
 
 	(void)init;
 	UNROLL(8)
-	for (int s = 0; s < 8; s++) {
+	for (int s = 0; s < n; s++) {
 		hi x = _mm512_xor_si512(w[s], _mm512_set1_epi8(-128)), y = four(a + 4 * s);
 
 		y = _mm512_mask_sub_epi8(y, _mm512_movepi8_mask(x), _mm512_setzero_si512(), y);

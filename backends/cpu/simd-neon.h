@@ -220,13 +220,13 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 	return init;
 }
 
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
 	hi sum = vdupq_n_s32(0);
 
 	(void)init;
 	UNROLL(8)
-	for (int s = 0; s < 8; s++) {
+	for (int s = 0; s < n; s++) {
 		uint8x16_t x = veorq_u8(bytes_of(w[s]), vdupq_n_u8(0x80));
 
 		sum = dot_four(sum, vreinterpretq_s8_u8(x), four(a + 4 * s));

@@ -234,10 +234,10 @@ INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 	return init;
 }
 
-/* 8 slices of codes up to 255; init is -128 times the sum of a: the sum over (w - 128) * a */
-INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a)
+/* n slices of codes up to 255; init is -128 times the sum of a: the sum over (w - 128) * a */
+INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 {
-	return dot_codes(init, w, a, 8, 255);
+	return dot_codes(init, w, a, n, 255);
 }
 
 INLINE v16 v_set1(float x)

@@ -46,6 +46,14 @@ def random_q6_k(rng, rows, cols, std):
     return np.concatenate([bits, scales, d], axis=1).reshape(rows, -1)
 
 
+def random_iquant(rng, kind, rows, cols, std):
+    """Blocks of random bits of IQ1_S, IQ2 or IQ3, which begin with their scale."""
+    data = rng.integers(0, 256, (rows * cols // 256, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
+    for d in (1.0, None):
+        data[:, :2] = np.array([d or std / quants.dequantize(data, kind).std()], dtype=np.float16).view(np.uint8)
+    return data.reshape(rows, -1)
+
+
 class TinyLlama:
     arch = "llama"
     causal_lm, config_class = transformers.LlamaForCausalLM, transformers.LlamaConfig
@@ -83,6 +91,8 @@ class TinyLlama:
             data = random_q4_k(self.rng, rows, cols, std)
         elif self.kind.name == "Q6_K":
             data = random_q6_k(self.rng, rows, cols, std)
+        elif self.kind.name[:3] in ("IQ1", "IQ2", "IQ3"):
+            data = random_iquant(self.rng, self.kind, rows, cols, std)
         else:
             w = self.rng.normal(0, std, (rows, cols)).astype(np.float32)
             data = w if self.kind == F32 else quants.quantize(w, self.kind)

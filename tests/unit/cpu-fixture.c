@@ -8,6 +8,7 @@
 
 #include "codes.h"
 #include "float16.h"
+#include "iquant.h"
 
 const char *const fixture_levels[] = {
 #ifdef __aarch64__
@@ -21,7 +22,7 @@ const uint32_t fixture_types[] = {
 	WEIR_DTYPE_F32,   WEIR_DTYPE_F16,   WEIR_DTYPE_BF16,  WEIR_DTYPE_Q8_0,   WEIR_DTYPE_Q4_0,
 	WEIR_DTYPE_Q4_1,  WEIR_DTYPE_Q5_0,  WEIR_DTYPE_Q5_1,  WEIR_DTYPE_Q2_K,   WEIR_DTYPE_Q3_K,
 	WEIR_DTYPE_Q4_K,  WEIR_DTYPE_Q5_K,  WEIR_DTYPE_Q6_K,  WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS,
-	WEIR_DTYPE_MXFP4, WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0,
+	WEIR_DTYPE_MXFP4, WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0, WEIR_DTYPE_IQ2_XS, WEIR_DTYPE_IQ3_XXS,
 };
 const size_t fixture_n_types = G_N_ELEMENTS(fixture_types), fixture_n_float_types = 3;
 
@@ -110,6 +111,13 @@ static void set_block(GRand *rand, uint32_t type, double unit, uint8_t *p)
 		return;
 	case WEIR_DTYPE_MXFP4:
 		p[0] = (uint8_t)(128 + ilogb(d / 5));
+		return;
+	case WEIR_DTYPE_IQ1_M: /* between 2^-7 and 2^-3 */
+		p[55] = (uint8_t)((p[55] & 15) | 0x20);
+		return;
+	}
+	if (weir_iquant_values(type)) {
+		put_f16(p, d / (type == WEIR_DTYPE_IQ3_XXS ? 250 : 100));
 		return;
 	}
 	for (int f = 0; f < 2; f++)

@@ -12,6 +12,8 @@
 #include "cpu-fixture.h"
 #include "float16.h"
 #include "gguf/gguf.h"
+#include "iquant-golden.h"
+#include "iquant.h"
 #include "repack.h"
 
 struct golden {
@@ -27,16 +29,23 @@ struct golden {
 	}
 
 static const struct golden goldens[] = {
-	GOLDEN(Q8_0, q8_0, 96),   GOLDEN(Q4_0, q4_0, 96),     GOLDEN(Q4_1, q4_1, 96),
-	GOLDEN(Q5_0, q5_0, 96),   GOLDEN(Q5_1, q5_1, 96),     GOLDEN(Q2_K, q2_k, 256),
-	GOLDEN(Q3_K, q3_k, 256),  GOLDEN(Q4_K, q4_k, 256),    GOLDEN(Q5_K, q5_k, 256),
-	GOLDEN(Q6_K, q6_k, 256),  GOLDEN(IQ4_NL, iq4_nl, 96), GOLDEN(IQ4_XS, iq4_xs, 256),
-	GOLDEN(MXFP4, mxfp4, 96), GOLDEN(TQ1_0, tq1_0, 256),  GOLDEN(TQ2_0, tq2_0, 256),
+	GOLDEN(Q8_0, q8_0, 96),        GOLDEN(Q4_0, q4_0, 96),      GOLDEN(Q4_1, q4_1, 96),
+	GOLDEN(Q5_0, q5_0, 96),        GOLDEN(Q5_1, q5_1, 96),      GOLDEN(Q2_K, q2_k, 256),
+	GOLDEN(Q3_K, q3_k, 256),       GOLDEN(Q4_K, q4_k, 256),     GOLDEN(Q5_K, q5_k, 256),
+	GOLDEN(Q6_K, q6_k, 256),       GOLDEN(IQ4_NL, iq4_nl, 96),  GOLDEN(IQ4_XS, iq4_xs, 256),
+	GOLDEN(MXFP4, mxfp4, 96),      GOLDEN(TQ1_0, tq1_0, 256),   GOLDEN(TQ2_0, tq2_0, 256),
+	GOLDEN(IQ2_XXS, iq2_xxs, 256), GOLDEN(IQ2_XS, iq2_xs, 256), GOLDEN(IQ2_S, iq2_s, 256),
+	GOLDEN(IQ3_XXS, iq3_xxs, 256), GOLDEN(IQ3_S, iq3_s, 256),   GOLDEN(IQ1_S, iq1_s, 256),
+	GOLDEN(IQ1_M, iq1_m, 256),
 };
 
 static void test_golden(void)
 {
-	g_assert_cmpuint(G_N_ELEMENTS(goldens), ==, fixture_n_types - fixture_n_float_types);
+	size_t n_types = 0;
+
+	for (uint32_t type = 0; type < 64; type++)
+		n_types += weir_cpu_type(type) && weir_cpu_type(type)->quantised;
+	g_assert_cmpuint(G_N_ELEMENTS(goldens), ==, n_types);
 	for (size_t g = 0; g < G_N_ELEMENTS(goldens); g++) {
 		const struct golden *x = &goldens[g];
 		const struct weir_cpu_type *type = weir_cpu_type(x->type);
@@ -148,6 +157,8 @@ static void test_repack(void)
 			g_autofree uint8_t *group = g_malloc0(bytes);
 			float want[768], got[768];
 
+			if (weir_iquant_values(id))
+				continue; /* test_repack_books() */
 			g_assert_cmpuint(bytes % 64, ==, 0);
 			/* no bit more than the file's own, but for the padding of the group */
 			g_assert_cmpuint(bytes, <,
@@ -170,6 +181,40 @@ static void test_repack(void)
 	g_assert_cmpuint(weir_cpu_group_bytes(WEIR_DTYPE_F32, UINT64_MAX), ==, 0);
 }
 
+/* IQ1, IQ2, IQ3: a group's codes, scales and book make the same weights. */
+static void test_repack_books(void)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+	for (uint32_t id = 0; id < 64; id++) {
+		const struct weir_cpu_type *type = weir_cpu_type(id);
+		const size_t n_in = 512, codes = weir_cpu_codes_bytes(id) * 2;
+		float want[512];
+
+		if (!weir_iquant_values(id))
+			continue;
+		g_autofree uint8_t *src = random_weights(rand, id, n_in, 16);
+		g_autofree uint8_t *group = g_malloc0(weir_cpu_group_bytes(id, n_in));
+		const uint8_t *scales = group + codes, *book = scales + 2 * 320;
+
+		weir_cpu_repack(id, src, 2 * type->bytes, 16, n_in, group);
+		for (unsigned r = 0; r < 16; r++) {
+			type->row(src + r * 2 * type->bytes, 2, want);
+			for (size_t i = 0; i < n_in; i++) {
+				const uint8_t *plane = group + i / 32 * 256,
+					      *s = scales + i / 256 * 320;
+				uint8_t byte = plane[i % 16 / 4 * 64 + r * 4 + i % 4];
+				int value = book[i % 32 < 16 ? byte & 15 : byte >> 4] - 128;
+				int scale = s[i % 256 / 16 * 16 + r];
+				float d;
+
+				memcpy(&d, s + 256 + 4 * r, 4);
+				g_assert_cmpfloat(d * (float)(scale * value), ==, want[i]);
+			}
+		}
+	}
+}
+
 static void test_names(void)
 {
 	char buf[16];
@@ -182,7 +227,7 @@ static void test_names(void)
 			g_assert_cmpuint(weir_cpu_type(i)->block, ==, type->block_size);
 			g_assert_cmpuint(weir_cpu_type(i)->bytes, ==, type->block_bytes);
 		}
-	g_assert_null(weir_cpu_type(16));
+	g_assert_null(weir_cpu_type(9));
 	g_assert_null(weir_cpu_type(UINT32_MAX));
 	g_assert_cmpstr(weir_cpu_type_name(16, buf), ==, "IQ2_XXS");
 	g_assert_cmpstr(weir_cpu_type_name(36, buf), ==, "type 36");
@@ -196,6 +241,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cpu/dequant/f16", test_f16);
 	g_test_add_func("/cpu/dequant/bf16", test_bf16);
 	g_test_add_func("/cpu/dequant/repack", test_repack);
+	g_test_add_func("/cpu/dequant/repack-books", test_repack_books);
 	g_test_add_func("/cpu/dequant/names", test_names);
 	for (size_t l = 0; fixture_levels[l]; l++) {
 		g_autofree char *name =

@@ -11,6 +11,7 @@
 
 #include "codes.h"
 #include "cpu-fixture.h"
+#include "iquant.h"
 
 /* y [n][n_out] of one LINEAR without extras; g_free(). */
 static float *multiply(struct fixture *f, uint32_t type, const uint8_t *w, size_t n_in,
@@ -175,6 +176,10 @@ static void fill_block(uint32_t type, uint8_t *p, int byte)
 	g_autofree uint8_t *old = g_memdup2(p, t->bytes);
 
 	memset(p, byte, t->bytes);
+	if (weir_iquant_values(type)) {
+		memcpy(p, old, 2);
+		return;
+	}
 	for (int i = 0; i < 2; i++) {
 		struct weir_cpu_field field = weir_cpu_codes(type)->field[i];
 
