@@ -23,131 +23,18 @@ struct ticket {
 	weir_stream *out;
 	_Atomic uint32_t state;
 	bool counted; /* it is one of slot->n_running; slot lock */
+	bool waited; /* it was queued here: wake() may come already; slot lock, then its worker's */
+	struct ticket *prev, *next; /* of slot->tickets; slot lock */
 	int32_t priority;
 	int64_t opened_ns;
 };
 
 static void ticket_unref(struct ticket *t)
 {
-	if (atomic_fetch_sub(&t->refs, 1) == 1)
-		g_free(t);
-}
-
-/* --- names --------------------------------------------------------------------------------- */
-
-/* How well a pattern fits: 0 not, else 1 + the length of the match; exact beats every prefix. */
-static size_t fit(const char *pattern, struct weir_str model)
-{
-	size_t n = strlen(pattern);
-
-	if (n > 0 && pattern[n - 1] == '*') {
-		n--;
-		return model.len >= n && memcmp(pattern, model.data, n) == 0 ? 1 + n : 0;
-	}
-	return model.len == n && memcmp(pattern, model.data, n) == 0 ? SIZE_MAX : 0;
-}
-
-static bool has_adapter(const struct weir_slot *slot, struct weir_str wanted)
-{
-	const char *name;
-
-	for (uint32_t i = 1; slot->scheduler; i++) {
-		name = weir_scheduler_adapter(slot->scheduler, i);
-		if (!name)
-			break;
-		if (strlen(name) == wanted.len && memcmp(name, wanted.data, wanted.len) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The best fit; with an adapter, only where it is. */
-static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str model,
-				  const struct weir_str *adapter)
-{
-	struct weir_slot *best = NULL;
-	const char *own[2];
-	size_t best_fit = 0;
-
-	for (guint i = 0; i < r->slots->len; i++) {
-		struct weir_slot *slot = r->slots->pdata[i];
-
-		const char *const *names = weir_slot_names(slot, own);
-
-		if (adapter && !has_adapter(slot, *adapter))
-			continue;
-		for (; *names; names++) {
-			size_t f = fit(*names, model);
-
-			if (f > best_fit) {
-				best = slot;
-				best_fit = f;
-			}
-		}
-	}
-	return best;
-}
-
-static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model)
-{
-	struct weir_slot *slot;
-	struct weir_str suffix;
-
-	if (r->options.single_model || model.len == 0)
-		return r->slots->pdata[0];
-	slot = find_fit(r, model, NULL);
-	if (slot)
-		return slot;
-	suffix = weir_scheduler_suffix(model);
-	if (suffix.len == 0)
-		return NULL;
-	return find_fit(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix);
-}
-
-/* A backend that will tell its model's name when it has loaded it. */
-static bool name_is_coming(const struct weir_router *r)
-{
-	for (guint i = 0; i < r->slots->len; i++) {
-		struct weir_slot *slot = r->slots->pdata[i];
-
-		if ((!slot->serves || !slot->serves[0]) &&
-		    weir_slot_state(slot, NULL, 0) == WEIR_ROUTER_LOADING)
-			return true;
-	}
-	return false;
-}
-
-/* The three situations of conflict C4, told apart. */
-static weir_status route(const struct weir_router *r, const weir_request *request,
-			 struct weir_slot **ret, struct weir_error *err)
-{
-	char why[sizeof(err->text)] = "";
-	struct weir_slot *slot;
-	guint n_failed = 0;
-
-	for (guint i = 0; i < r->slots->len; i++)
-		n_failed +=
-			weir_slot_state(r->slots->pdata[i], why, sizeof(why)) == WEIR_ROUTER_FAILED;
-	if (n_failed == r->slots->len)
-		return weir_fail(err, WEIR_E_NO_MODEL, "no model is loaded%s%s", *why ? ": " : "",
-				 why);
-	slot = find_slot(r, weir_request_field(request, "model"));
-	if (!slot && name_is_coming(r))
-		return weir_fail(err, WEIR_E_UNAVAILABLE, "the model is still loading, try again");
-	if (!slot) {
-		weir_fail(err, WEIR_E_NOT_FOUND, "model not found");
-		g_strlcpy(err->param, "model", sizeof(err->param));
-		return WEIR_E_NOT_FOUND;
-	}
-	switch (weir_slot_state(slot, why, sizeof(why))) {
-	case WEIR_ROUTER_LOADING:
-		return weir_fail(err, WEIR_E_UNAVAILABLE, "the model is still loading, try again");
-	case WEIR_ROUTER_FAILED:
-		return weir_fail(err, WEIR_E_UNAVAILABLE, "%s cannot serve: %s", slot->name, why);
-	default:
-		*ret = slot;
-		return WEIR_OK;
-	}
+	if (atomic_fetch_sub(&t->refs, 1) > 1)
+		return;
+	weir_slot_unref(t->slot);
+	g_free(t);
 }
 
 /* --- tickets ------------------------------------------------------------------------------- */
@@ -185,8 +72,8 @@ static void admit(struct ticket *t)
 	bool waits;
 
 	pthread_mutex_lock(&slot->lock);
-	/* A scheduler keeps its own queue. */
-	waits = !slot->scheduler && limit > 0 && slot->n_running >= limit;
+	/* A scheduler keeps its own queue, once it is there. */
+	waits = slot->held || (!weir_slot_scheduler(slot) && limit > 0 && slot->n_running >= limit);
 	if (waits) {
 		GList *at = slot->waiting.tail;
 
@@ -197,9 +84,10 @@ static void admit(struct ticket *t)
 			g_queue_insert_after(&slot->waiting, at, t);
 		else
 			g_queue_push_head(&slot->waiting, t);
+		t->waited = true;
 		atomic_store(&t->state, TICKET_QUEUED);
 		weir_metric_add(slot->router->queue_depth, 1);
-	} else {
+	} else if (!atomic_load(&slot->refused) && !weir_slot_scheduler(slot)) {
 		slot->n_running++;
 		t->counted = true;
 	}
@@ -212,28 +100,87 @@ static void admit(struct ticket *t)
 	weir_channel_unref(channel);
 }
 
-static void on_ended(void *owner, weir_stream *out)
+/* Lets the first in, if there is room; slot lock. A cancelled one could end and be gone as soon as
+ * the lock is. */
+static bool start_next(struct weir_slot *slot, bool refused)
 {
-	struct ticket *t = owner, *next = NULL;
+	bool counts = !refused && !weir_slot_scheduler(slot);
+	size_t limit = weir_slot_concurrency(slot);
+	struct ticket *t = g_queue_peek_head(&slot->waiting);
+
+	if (!t || slot->held || (counts && limit > 0 && slot->n_running >= limit))
+		return false;
+	g_queue_pop_head(&slot->waiting);
+	if (counts) {
+		slot->n_running++;
+		t->counted = true;
+	}
+	atomic_store(&t->state, TICKET_SUBMITTING);
+	leave_queue(t);
+	start_ticket(t);
+	return true;
+}
+
+void weir_slot_release(struct weir_slot *slot, bool refused)
+{
+	pthread_mutex_lock(&slot->lock);
+	slot->held = false;
+	if (refused)
+		atomic_store(&slot->refused, true);
+	while (start_next(slot, refused))
+		;
+	pthread_mutex_unlock(&slot->lock);
+}
+
+static void enlist(struct ticket *t)
+{
 	struct weir_slot *slot = t->slot;
 
 	pthread_mutex_lock(&slot->lock);
+	t->next = slot->tickets;
+	if (t->next)
+		t->next->prev = t;
+	slot->tickets = t;
+	pthread_mutex_unlock(&slot->lock);
+}
+
+void weir_slot_cancel(struct weir_slot *slot)
+{
+	GPtrArray *channels = g_ptr_array_new();
+
+	pthread_mutex_lock(&slot->lock);
+	/* The channel lives until on_ended(), which takes its ticket off the list first. */
+	for (struct ticket *t = slot->tickets; t; t = t->next)
+		g_ptr_array_add(channels, weir_channel_ref(t->channel));
+	pthread_mutex_unlock(&slot->lock);
+	for (guint i = 0; i < channels->len; i++) {
+		weir_stream_cancel(weir_channel_producer(channels->pdata[i]), WEIR_E_NO_MODEL);
+		weir_channel_unref(channels->pdata[i]);
+	}
+	g_ptr_array_unref(channels);
+}
+
+static void on_ended(void *owner, weir_stream *out)
+{
+	struct ticket *t = owner;
+	struct weir_slot *slot = t->slot;
+
+	pthread_mutex_lock(&slot->lock);
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		slot->tickets = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
 	if (t->counted) {
 		slot->n_running--;
-		next = g_queue_pop_head(&slot->waiting);
-		if (next) {
-			slot->n_running++;
-			next->counted = true;
-			atomic_store(&next->state, TICKET_SUBMITTING);
-			/* Under the lock: a cancelled one could end and be gone. */
-			start_ticket(next);
-		}
+		while (start_next(slot, false))
+			;
 	}
 	pthread_mutex_unlock(&slot->lock);
-	if (next)
-		leave_queue(next);
-	if (!slot->scheduler)
+	if (!weir_slot_scheduler(slot))
 		weir_trace_stream(slot->router->core->trace, t->channel, slot->name, t->opened_ns);
+	atomic_store(&slot->used_ns, weir_clock_ns());
 	atomic_fetch_sub(&slot->n_inflight, 1);
 	ticket_unref(t);
 }
@@ -294,6 +241,28 @@ static void submit_stream(struct ticket *t)
 			 NULL);
 }
 
+/* A scheduler does not know a stream before it has taken it: no wake() until then. */
+static void submit_step(struct ticket *t)
+{
+	bool waited = t->waited;
+
+	if (!waited)
+		atomic_store(&t->state, TICKET_SUBMITTED);
+	weir_scheduler_submit(t->slot->scheduler, t->channel);
+	if (!waited)
+		return;
+	atomic_store(&t->state, TICKET_SUBMITTED);
+	weir_channel_submitted(t->channel);
+}
+
+static void refuse_slot(struct ticket *t)
+{
+	struct weir_error err = { 0 };
+
+	(void)weir_slot_refusal(t->slot, &err);
+	weir_stream_fail(t->out, &err, WEIR_RETRY_AFTER_MS, NULL);
+}
+
 static void submit(void *data)
 {
 	struct ticket *t = data;
@@ -302,9 +271,10 @@ static void submit(void *data)
 
 	if (weir_stream_cancelled(t->out)) {
 		weir_stream_end(t->out, &cancelled, NULL);
+	} else if (atomic_load(&t->slot->refused)) {
+		refuse_slot(t);
 	} else if (t->slot->scheduler) {
-		atomic_store(&t->state, TICKET_SUBMITTED);
-		weir_scheduler_submit(t->slot->scheduler, channel);
+		submit_step(t);
 	} else {
 		submit_stream(t);
 	}
@@ -350,7 +320,7 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 	struct weir_slot *slot = NULL;
 	struct ticket *t;
 	weir_status status;
-	size_t limit, n;
+	size_t limit, n = 0, max_queue = atomic_load(&r->max_queue);
 
 	if (atomic_load(&r->draining))
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "the server is shutting down");
@@ -364,7 +334,7 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 		if (status < 0)
 			return status;
 	}
-	status = route(r, request, &slot, err);
+	status = weir_router_route(r, request, &slot, &n, err);
 	if (status < 0) {
 		weir_links_abandon(links);
 		return status;
@@ -378,12 +348,12 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 		weir_links_attach(links, &options);
 	options.owner = t;
 	options.name = slot->name;
-	n = atomic_fetch_add(&slot->n_inflight, 1);
 	limit = weir_slot_concurrency(slot);
 	t->channel = weir_channel_new(r->streams, &options);
 	t->out = weir_channel_producer(t->channel);
 	*ret = weir_channel_handle(t->channel, 0);
-	if (limit > 0 && r->options.max_queue > 0 && n >= limit + r->options.max_queue)
+	enlist(t);
+	if ((limit > 0 || slot->on_demand) && max_queue > 0 && n >= limit + max_queue)
 		refuse_full(t);
 	else
 		admit(t);
@@ -425,51 +395,16 @@ static weir_request *gateway_request_new(const struct weir_host *host, const str
 	return weir_request_new(fields, n, sampling, limits);
 }
 
-/* Each adapter is a model of its own: "base:adapter". */
-static void list_adapters(const struct weir_slot *slot, const char *base,
-			  struct weir_model_entry entry,
-			  void (*each)(void *data, const struct weir_model_entry *), void *data)
+static weir_status gateway_change(const struct weir_host *host, const char *model, uint32_t change,
+				  void (*done)(void *data, const struct weir_model_result *),
+				  void *data, struct weir_error *err)
 {
-	const char *adapter;
-
-	for (uint32_t i = 1; slot->scheduler; i++) {
-		g_autofree char *id = NULL;
-
-		adapter = weir_scheduler_adapter(slot->scheduler, i);
-		if (!adapter)
-			break;
-		entry.id = id = g_strdup_printf("%s:%s", base, adapter);
-		each(data, &entry);
-	}
-}
-
-static void gateway_models(const struct weir_host *host,
-			   void (*each)(void *data, const struct weir_model_entry *), void *data)
-{
-	static const char *const states[] = { "loading", "ready", "failed" };
 	const struct weir_core *core = host->data;
-	struct weir_router *r = core->router;
+	const struct weir_loader *loader = core->router ? &core->router->loader : NULL;
 
-	for (guint i = 0; r && i < r->slots->len; i++) {
-		struct weir_slot *slot = r->slots->pdata[i];
-		struct weir_model_entry entry = {
-			.size = sizeof(entry),
-			.context = weir_slot_context(slot),
-			.backend = slot->name,
-			.state = states[weir_slot_state(slot, NULL, 0)],
-			.created = slot->created,
-		};
-		const char *own[2];
-		const char *const *name = weir_slot_names(slot, own);
-
-		for (; *name; name++) {
-			if (g_str_has_suffix(*name, "*"))
-				continue; /* a pattern names no model */
-			entry.id = *name;
-			each(data, &entry);
-			list_adapters(slot, *name, entry, each, data);
-		}
-	}
+	if (!loader || !loader->change)
+		return weir_fail(err, WEIR_E_UNSUPPORTED, "this host keeps its models as they are");
+	return loader->change(loader->self, host, model, change, done, data, err);
 }
 
 const struct weir_gateway weir_gateway_calls = {
@@ -479,5 +414,6 @@ const struct weir_gateway weir_gateway_calls = {
 	.dispatch = weir_loop_dispatch,
 	.request_new = gateway_request_new,
 	.open = gateway_open,
-	.models = gateway_models,
+	.models = weir_router_list,
+	.change_model = gateway_change,
 };

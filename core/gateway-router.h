@@ -18,32 +18,62 @@
 
 #define WEIR_RETRY_AFTER_MS 5000 /* with QUEUE_FULL and UNAVAILABLE (003-12) */
 
-/* One backend instance. Constant after start, except what says otherwise. */
+struct ticket;
+
+enum weir_slot_phase {
+	WEIR_SLOT_EMPTY = 0,  /* no instance (yet) */
+	WEIR_SLOT_BOUND = 1,  /* with an instance, which loads, is ready or has failed */
+	WEIR_SLOT_BROKEN = 2, /* no instance, and why says why */
+};
+
+/*
+ * One life of a backend: empty, then bound or broken, never back. What is loaded again or replaced
+ * gets a new slot, which takes the old one's place in the router's table; the old one ends with its
+ * last request (core/models.c).
+ */
 struct weir_slot {
+	atomic_int refs;
 	struct weir_router *router;
+	const char *name, *component; /* interned: a channel may outlive its slot */
+	int64_t created;
+	const char *model; /* its first name at the start; interned, or NULL */
+	bool on_demand;    /* requests wait in it for the load, and ask for it */
+	char **serves;     /* router lock */
+	_Atomic uint32_t phase;
+	/* Constant from BOUND on. */
 	struct weir_instance *instance;
-	char *name, *component;
-	char **serves;
 	const struct weir_backend_stream *stream; /* level A, or NULL */
 	struct weir_scheduler *scheduler;         /* level B, or NULL */
-	int64_t created;
+	atomic_bool asked;                        /* a request waits for the load */
+	atomic_bool coming, going; /* empty: will be loaded; the one before it ends */
+	atomic_bool refused;       /* who is let in now gets an error */
+	_Atomic int64_t used_ns, broken_ns, load_ms;
 	atomic_size_t n_inflight; /* queued or running */
-	/* Level A with max_concurrent: who waits for its turn. */
 	pthread_mutex_t lock;
+	/* Under lock. */
+	char why[448];
+	bool held; /* everybody waits: it is not loaded yet */
 	size_t n_running;
-	GQueue waiting; /* struct ticket, highest priority first */
+	GQueue waiting;         /* struct ticket, highest priority first */
+	struct ticket *tickets; /* all of them */
 };
 
 struct weir_router {
 	struct weir_core *core;
-	struct weir_router_options options;
+	struct weir_router_options options; /* what a reload may change is below */
+	_Atomic uint32_t max_queue, max_concurrent;
+	_Atomic int64_t park_after_ms;
+	atomic_bool single_model;
 	struct weir_streams *streams;
 	pthread_mutex_t chain_lock;
 	struct weir_chain *chain; /* chain_lock; NULL: no middleware */
 	struct weir_workers *workers;
 	struct weir_watchdog *watchdog;
-	GPtrArray *slots; /* struct weir_slot, in profile order */
-	atomic_bool draining;
+	pthread_mutex_t lock;      /* before a slot's, a scheduler's */
+	GPtrArray *slots;          /* lock; struct weir_slot with a reference, in profile order */
+	GPtrArray *all;            /* lock; every slot that lives */
+	struct weir_loader loader; /* constant while it runs; change NULL: none */
+	atomic_bool draining, settled;
 	atomic_size_t n_opening; /* calls of open() that are running */
 	weir_metric *queue_depth, *queue_rejections, *queue_wait;
 };
@@ -51,14 +81,29 @@ struct weir_router {
 /* gateway-open.c */
 extern const struct weir_gateway weir_gateway_calls;
 
-/* gateway.c */
-enum weir_router_state weir_slot_state(struct weir_slot *, char *ret_error, size_t error_size);
-/* What it serves, NULL-terminated: the profile's names, else what its model is called once that is
- * known. own: room for the latter. */
-const char *const *weir_slot_names(const struct weir_slot *, const char *own[2]);
+/* Ends every wait in the slot: with a start, or with an error when refused. */
+void weir_slot_release(struct weir_slot *, bool refused);
+
+/* gateway-route.c */
+/* The slot for a request's model, with a reference, counted in its n_inflight; *ret_n: how many
+ * there were before. */
+weir_status weir_router_route(struct weir_router *, const weir_request *, struct weir_slot **ret,
+			      size_t *ret_n, struct weir_error *err);
+/* Why its requests are refused. */
+weir_status weir_slot_refusal(struct weir_slot *, struct weir_error *err);
+void weir_router_list(const struct weir_host *,
+		      void (*each)(void *data, const struct weir_model_entry *), void *data);
+
+/* gateway-slots.c */
+struct weir_slot *weir_slot_ref(struct weir_slot *);
+/* struct weir_slot with a reference each: what the table holds now. [any] */
+GPtrArray *weir_router_snapshot(const struct weir_router *);
 /* Requests that it runs at most at a time; 0: no limit. */
 size_t weir_slot_concurrency(const struct weir_slot *);
-/* Length of the longest sequence, 0: unknown. */
-uint32_t weir_slot_context(const struct weir_slot *);
+/* The scheduler of a bound one, else NULL. */
+struct weir_scheduler *weir_slot_scheduler(const struct weir_slot *);
+/* What it serves: the profile's names, else what its model is called once that is known.
+ * g_strfreev(). [any] */
+char **weir_slot_names(const struct weir_slot *);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * gateway.c - the router's life cycle and status; see gateway.h. A request's way is gateway-open.c.
+ * gateway.c - the router's life cycle and status; see gateway.h. A request's way is gateway-route.c
+ * and gateway-open.c, the backends' own life gateway-slots.c.
  */
 #include "gateway-router.h"
 
@@ -11,7 +12,11 @@
 #include "request.h"
 #include "text.h"
 
-static const char *const state_names[] = { "loading", "ready", "failed" };
+const char *const weir_router_state_names[] = {
+	[WEIR_ROUTER_LOADING] = "loading",     [WEIR_ROUTER_READY] = "ready",
+	[WEIR_ROUTER_FAILED] = "failed",       [WEIR_ROUTER_UNLOADED] = "unloaded",
+	[WEIR_ROUTER_UNLOADING] = "unloading",
+};
 
 weir_status weir_router_new(struct weir_core *core, const struct weir_router_options *options,
 			    struct weir_router **ret, struct weir_error *err)
@@ -21,8 +26,11 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 	r->core = core;
 	r->options = *options;
 	r->streams = weir_streams_new(core);
-	r->slots = g_ptr_array_new();
+	r->slots = g_ptr_array_new_with_free_func((GDestroyNotify)weir_slot_unref);
+	r->all = g_ptr_array_new();
 	pthread_mutex_init(&r->chain_lock, NULL);
+	pthread_mutex_init(&r->lock, NULL);
+	weir_router_set_limits(r, options);
 	r->queue_depth = weir_metric_gauge(core->metrics, "queue_depth", "",
 					   "Requests that wait for their turn.");
 	r->queue_rejections = weir_metric_counter(core->metrics, "queue_rejections", "",
@@ -33,49 +41,10 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 	return WEIR_OK;
 }
 
-static void slot_free(struct weir_slot *slot)
-{
-	weir_scheduler_free(slot->scheduler);
-	g_queue_clear(&slot->waiting);
-	pthread_mutex_destroy(&slot->lock);
-	g_strfreev(slot->serves);
-	g_free(slot->name);
-	g_free(slot->component);
-	g_free(slot);
-}
-
-/* Finds out which level of backend it is. */
-static weir_status attach(struct weir_router *r, struct weir_slot *slot, struct weir_error *err)
-{
-	struct weir_instance *instance = slot->instance;
-	const struct weir_backend_step *step = NULL;
-
-	if (WEIR_HAS(struct weir_instance, instance, get_ext)) {
-		step = instance->get_ext(instance, WEIR_BACKEND_STEP);
-		slot->stream = instance->get_ext(instance, WEIR_BACKEND_STREAM);
-	}
-	if (step) {
-		struct weir_scheduler_options options = {
-			.core = r->core,
-			.name = slot->name,
-			.model_name = slot->serves ? slot->serves[0] : NULL,
-			.instance = instance,
-			.calls = step,
-			.max_concurrent = r->options.max_concurrent,
-			.park_after_ms = r->options.park_after_ms,
-		};
-
-		return weir_scheduler_new(&options, &slot->scheduler, err);
-	}
-	if (slot->stream && WEIR_HAS(struct weir_backend_stream, slot->stream, submit))
-		return WEIR_OK;
-	return weir_fail(err, WEIR_E_INVALID, "%s offers neither %s nor %s", slot->name,
-			 WEIR_BACKEND_STREAM, WEIR_BACKEND_STEP);
-}
-
 weir_status weir_router_add_backend(struct weir_router *r, const struct weir_backend_binding *b,
 				    struct weir_error *err)
 {
+	const struct weir_slot_plan plan = { b->name, b->component, b->serves, false };
 	struct weir_slot *slot;
 	weir_status status;
 
@@ -91,18 +60,10 @@ weir_status weir_router_add_backend(struct weir_router *r, const struct weir_bac
 				return weir_fail(err, WEIR_E_INVALID, "both %s and %s serve \"%s\"",
 						 other->name, b->name, *s);
 	}
-	slot = g_new0(struct weir_slot, 1);
-	slot->router = r;
-	slot->instance = b->instance;
-	slot->name = g_strdup(b->name);
-	slot->component = g_strdup(b->component);
-	slot->serves = g_strdupv((char **)b->serves);
-	slot->created = (int64_t)time(NULL);
-	pthread_mutex_init(&slot->lock, NULL);
-	g_queue_init(&slot->waiting);
-	status = attach(r, slot, err);
+	slot = weir_slot_new(r, &plan);
+	status = weir_slot_bind(slot, b->instance, err);
 	if (status < 0)
-		slot_free(slot);
+		weir_slot_unref(slot);
 	else
 		g_ptr_array_add(r->slots, slot);
 	return status;
@@ -137,10 +98,34 @@ weir_status weir_router_start(struct weir_router *r, struct weir_error *err)
 	for (guint i = 0; status == WEIR_OK && i < r->slots->len; i++) {
 		struct weir_slot *slot = r->slots->pdata[i];
 
-		if (slot->scheduler)
-			status = weir_scheduler_start(slot->scheduler, err);
+		if (weir_slot_scheduler(slot))
+			status = weir_slot_load(slot, err);
 	}
 	return status;
+}
+
+void weir_router_set_loader(struct weir_router *r, const struct weir_loader *loader)
+{
+	r->loader = loader ? *loader : (struct weir_loader){ 0 };
+}
+
+void weir_router_set_limits(struct weir_router *r, const struct weir_router_options *options)
+{
+	atomic_store(&r->max_queue, options->max_queue);
+	atomic_store(&r->max_concurrent, options->max_concurrent);
+	atomic_store(&r->park_after_ms, options->park_after_ms);
+	atomic_store(&r->single_model, options->single_model);
+	if (r->watchdog)
+		weir_watchdog_set_grace(r->watchdog, options->cancel_grace_ms);
+	pthread_mutex_lock(&r->lock);
+	for (guint i = 0; i < r->all->len; i++) {
+		struct weir_scheduler *s = weir_slot_scheduler(r->all->pdata[i]);
+
+		if (s)
+			weir_scheduler_set_limits(s, options->max_concurrent,
+						  options->park_after_ms);
+	}
+	pthread_mutex_unlock(&r->lock);
 }
 
 size_t weir_router_active(const struct weir_router *r)
@@ -159,8 +144,11 @@ void weir_router_stop(struct weir_router *r)
 		return;
 	weir_router_drain(r);
 	weir_streams_cancel_all(r->streams, WEIR_E_UNAVAILABLE);
-	for (guint i = 0; i < r->slots->len; i++)
-		weir_scheduler_stop(((struct weir_slot *)r->slots->pdata[i])->scheduler);
+	/* What waits for a load will not see it; main alone makes and frees slots. */
+	for (guint i = 0; i < r->all->len; i++)
+		weir_slot_close(r->all->pdata[i]);
+	for (guint i = 0; i < r->all->len; i++)
+		weir_scheduler_stop(((struct weir_slot *)r->all->pdata[i])->scheduler);
 	/* Whoever slipped in before the flag is cancelled in the next round. */
 	do {
 		weir_streams_cancel_all(r->streams, WEIR_E_UNAVAILABLE);
@@ -182,70 +170,29 @@ void weir_router_free(struct weir_router *r)
 	weir_streams_close(r->streams);
 	weir_chain_unref(r->chain);
 	pthread_mutex_destroy(&r->chain_lock);
-	for (guint i = 0; i < r->slots->len; i++)
-		slot_free(r->slots->pdata[i]);
 	g_ptr_array_unref(r->slots);
+	g_ptr_array_unref(r->all);
+	pthread_mutex_destroy(&r->lock);
 	g_free(r);
 }
 
 /* --- state --------------------------------------------------------------------------------- */
 
-enum weir_router_state weir_slot_state(struct weir_slot *slot, char *ret_error, size_t error_size)
+/* After the start a load is one backend's affair. */
+enum weir_router_state weir_router_state(const struct weir_router *cr)
 {
-	static const enum weir_router_state states[] = {
-		[WEIR_SCHEDULER_LOADING] = WEIR_ROUTER_LOADING,
-		[WEIR_SCHEDULER_READY] = WEIR_ROUTER_READY,
-		[WEIR_SCHEDULER_FAILED] = WEIR_ROUTER_FAILED,
-	};
-	struct weir_scheduler_status status;
+	struct weir_router *r = (struct weir_router *)cr;
+	guint n[5] = { 0 }, all;
 
-	if (!slot->scheduler)
-		return WEIR_ROUTER_READY;
-	if (weir_scheduler_state(slot->scheduler) != WEIR_SCHEDULER_FAILED || !ret_error)
-		return states[weir_scheduler_state(slot->scheduler)];
-	weir_scheduler_status(slot->scheduler, &status);
-	g_strlcpy(ret_error, status.error, error_size);
-	return states[status.state];
-}
-
-const char *const *weir_slot_names(const struct weir_slot *slot, const char *own[2])
-{
-	struct weir_scheduler_status status;
-
-	if (slot->serves && slot->serves[0])
-		return (const char *const *)slot->serves;
-	own[0] = own[1] = NULL;
-	if (slot->scheduler) {
-		weir_scheduler_status(slot->scheduler, &status);
-		own[0] = status.model.name;
-	}
-	return own;
-}
-
-size_t weir_slot_concurrency(const struct weir_slot *slot)
-{
-	size_t limit = slot->router->options.max_concurrent;
-
-	return limit > 0 || !slot->scheduler ? limit : weir_scheduler_rows(slot->scheduler);
-}
-
-uint32_t weir_slot_context(const struct weir_slot *slot)
-{
-	return slot->scheduler ? weir_scheduler_context(slot->scheduler) : 0;
-}
-
-enum weir_router_state weir_router_state(const struct weir_router *r)
-{
-	guint n_failed = 0;
-
-	for (guint i = 0; i < r->slots->len; i++) {
-		enum weir_router_state state = weir_slot_state(r->slots->pdata[i], NULL, 0);
-
-		if (state == WEIR_ROUTER_LOADING)
-			return state;
-		n_failed += state == WEIR_ROUTER_FAILED;
-	}
-	return n_failed > 0 && n_failed == r->slots->len ? WEIR_ROUTER_FAILED : WEIR_ROUTER_READY;
+	pthread_mutex_lock(&r->lock);
+	for (guint i = 0; i < r->slots->len; i++)
+		n[weir_slot_state(r->slots->pdata[i], NULL, 0)]++;
+	all = r->slots->len;
+	pthread_mutex_unlock(&r->lock);
+	if (n[WEIR_ROUTER_LOADING] > 0 && (!atomic_load(&r->settled) || n[WEIR_ROUTER_READY] == 0))
+		return WEIR_ROUTER_LOADING;
+	atomic_store(&r->settled, true);
+	return all > 0 && n[WEIR_ROUTER_FAILED] == all ? WEIR_ROUTER_FAILED : WEIR_ROUTER_READY;
 }
 
 static void append_key(GString *json, const char *key, const char *value)
@@ -260,13 +207,11 @@ static void append_key(GString *json, const char *key, const char *value)
 static void slot_counts(struct weir_slot *slot, struct weir_scheduler_status *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	if (slot->scheduler) {
+	if (weir_slot_scheduler(slot))
 		weir_scheduler_status(slot->scheduler, ret);
-		return;
-	}
 	pthread_mutex_lock(&slot->lock);
-	ret->active = slot->n_running;
-	ret->waiting = slot->waiting.length;
+	ret->active += slot->n_running;
+	ret->waiting += slot->waiting.length;
 	pthread_mutex_unlock(&slot->lock);
 }
 
@@ -292,40 +237,44 @@ static char *slot_json(struct weir_slot *slot, const struct weir_scheduler_statu
 	char error[256] = "";
 	enum weir_router_state state = weir_slot_state(slot, error, sizeof(error));
 	GString *json = g_string_new("{");
-	const char *own[2];
-	const char *const *name = weir_slot_names(slot, own);
+	g_auto(GStrv) names = weir_slot_names(slot);
+	int64_t load_ms = atomic_load(&slot->load_ms);
 
 	append_key(json, "name", slot->name);
 	g_string_append_c(json, ',');
 	append_key(json, "component", slot->component);
 	g_string_append_c(json, ',');
-	append_key(json, "state", state_names[state]);
+	append_key(json, "state", weir_router_state_names[state]);
 	g_string_append_c(json, ',');
 	append_key(json, "error", *error ? error : NULL);
 	g_string_append(json, ",\"models\":[");
-	for (bool first = true; *name; name++, first = false) {
-		if (!first)
+	for (char **name = names; *name; name++) {
+		if (name > names)
 			g_string_append_c(json, ',');
 		weir_text_append_json(json, (struct weir_str){ *name, strlen(*name) });
 	}
 	g_string_append_c(json, ']');
-	if (slot->scheduler && s->state == WEIR_SCHEDULER_READY)
+	if (state == WEIR_ROUTER_READY)
+		g_string_append_printf(json, ",\"load_seconds\":%" PRId64 ".%03d", load_ms / 1000,
+				       (int)(load_ms % 1000));
+	if (weir_slot_scheduler(slot) && s->state == WEIR_SCHEDULER_READY)
 		append_model(json, s);
 	g_string_append_printf(json,
 			       ",\"queue\":{\"active\":%zu,\"waiting\":%zu,\"max_concurrent\":%zu,"
 			       "\"max_queue_size\":%u}}",
 			       s->active, s->waiting, weir_slot_concurrency(slot),
-			       slot->router->options.max_queue);
+			       atomic_load(&slot->router->max_queue));
 	return g_string_free(json, FALSE);
 }
 
 void weir_router_status(const struct weir_router *r, size_t *ret_active, size_t *ret_waiting,
 			void (*each)(void *data, const char *json), void *data)
 {
+	g_autoptr(GPtrArray) slots = weir_router_snapshot(r);
 	size_t active = 0, waiting = 0;
 
-	for (guint i = 0; i < r->slots->len; i++) {
-		struct weir_slot *slot = r->slots->pdata[i];
+	for (guint i = 0; i < slots->len; i++) {
+		struct weir_slot *slot = slots->pdata[i];
 		struct weir_scheduler_status status;
 
 		slot_counts(slot, &status);
@@ -341,6 +290,35 @@ void weir_router_status(const struct weir_router *r, size_t *ret_active, size_t 
 		*ret_active = active;
 	if (ret_waiting)
 		*ret_waiting = waiting;
+}
+
+void weir_router_measure(struct weir_router *r)
+{
+	g_autoptr(GPtrArray) slots = weir_router_snapshot(r);
+	struct weir_metric_set *set = r->core->metrics;
+
+	for (guint i = 0; i < slots->len; i++) {
+		struct weir_slot *slot = slots->pdata[i];
+		enum weir_router_state state = weir_slot_state(slot, NULL, 0);
+		g_autofree char *backend = g_strdup_printf("backend=\"%s\"", slot->name);
+
+		for (guint k = 0; k < G_N_ELEMENTS(weir_router_state_names); k++) {
+			g_autofree char *labels = g_strdup_printf("%s,state=\"%s\"", backend,
+								  weir_router_state_names[k]);
+
+			weir_metric_set_value(
+				weir_metric_gauge(set, "weir_model_state", labels,
+						  "1 for the state that a backend is in."),
+				k == state);
+		}
+		weir_metric_set_value(weir_metric_gauge(set, "weir_model_load_seconds", backend,
+							"How long the last load took."),
+				      (double)atomic_load(&slot->load_ms) / 1e3);
+		weir_metric_set_value(
+			weir_metric_gauge(set, "weir_model_bytes", backend,
+					  "Memory of a loaded model's weights and KV."),
+			(double)weir_slot_bytes(slot));
+	}
 }
 
 const void *weir_gateway_extension(const char *id)

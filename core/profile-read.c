@@ -40,27 +40,40 @@ OPTION(cancel_grace, DURATION, "10s",
        .min = 1, .max = 3600000);
 OPTION(workers, INT, "4", "Threads that load models, tokenise and submit.", .min = 1, .max = 256);
 OPTION(single_model, BOOL, "false", "Any model name is answered by the first backend.");
+OPTION(max_loaded, INT, "0",
+       "Backends that are loaded at a time; the one that was idle for longest makes room. 0: any "
+       "number.",
+       .max = 1000000);
 OPTION(order, LIST, NULL, "The middleware, in the order that a request meets it.");
 OPTION(plugin, LIST, NULL, "Components to try; the first that can run here is taken.");
 OPTION(serves, LIST, NULL,
        "Model names that this backend answers; a trailing * stands for any end.");
+OPTION(autoload, BOOL, "true", "Loaded when the server starts.");
+OPTION(load_on_demand, BOOL, "false",
+       "Loaded by a request for one of its models; requests wait until it is.");
+OPTION(idle_unload, DURATION, "0", "Unloaded after so long without a request. 0: never.",
+       .max = 31536000000.0);
+OPTION(replace, CHOICE, "after",
+       "When a reload finds other options: the new one is loaded after the old one has ended, or "
+       "beside it, which needs memory for both and keeps the old one if the new one fails.",
+       .choices = "after|beside");
 
 static const struct weir_option *const server_options[] = {
-	&option_drain_timeout,
-	&option_plugin_path,
-	&option_log_level,
-	&option_log_format,
-	&option_max_queue,
-	&option_max_concurrent,
-	&option_park_after,
-	&option_cancel_grace,
-	&option_workers,
-	&option_single_model,
-	NULL,
+	&option_drain_timeout, &option_plugin_path,    &option_log_level,  &option_log_format,
+	&option_max_queue,     &option_max_concurrent, &option_park_after, &option_cancel_grace,
+	&option_workers,       &option_single_model,   &option_max_loaded, NULL,
 };
 static const struct weir_option *const chain_options[] = { &option_order, NULL };
 static const struct weir_option *const part_options[] = { &option_plugin, NULL };
-static const struct weir_option *const backend_options[] = { &option_plugin, &option_serves, NULL };
+static const struct weir_option *const backend_options[] = {
+	&option_plugin,
+	&option_serves,
+	&option_autoload,
+	&option_load_on_demand,
+	&option_idle_unload,
+	&option_replace,
+	NULL,
+};
 
 const struct weir_option *const *weir_host_options(const char *section)
 {
@@ -148,16 +161,37 @@ struct weir_ini *weir_profile_read(const char *path, const char *const *sets,
 	return ini;
 }
 
+static int64_t number_in(const struct weir_lookup *lookup, const char *section,
+			 const struct weir_option *option)
+{
+	g_autofree char *text = weir_lookup_value(lookup, section, option);
+	return text ? g_ascii_strtoll(text, NULL, 10) : 0;
+}
+
 static int64_t number(const struct weir_lookup *lookup, const struct weir_option *option)
 {
-	g_autofree char *text = weir_lookup_value(lookup, "server", option);
-	return text ? g_ascii_strtoll(text, NULL, 10) : 0;
+	return number_in(lookup, "server", option);
+}
+
+static bool is_text(const struct weir_lookup *lookup, const char *section,
+		    const struct weir_option *option, const char *text)
+{
+	g_autofree char *value = weir_lookup_value(lookup, section, option);
+	return value && !strcmp(value, text);
 }
 
 static bool truth(const struct weir_lookup *lookup, const struct weir_option *option)
 {
-	g_autofree char *text = weir_lookup_value(lookup, "server", option);
-	return text && !strcmp(text, "true");
+	return is_text(lookup, "server", option, "true");
+}
+
+void weir_profile_life(const struct weir_lookup *lookup, const char *section,
+		       struct weir_backend_life *ret)
+{
+	ret->autoload = is_text(lookup, section, &option_autoload, "true");
+	ret->on_demand = is_text(lookup, section, &option_load_on_demand, "true");
+	ret->beside = is_text(lookup, section, &option_replace, "beside");
+	ret->idle_unload_ms = number_in(lookup, section, &option_idle_unload);
 }
 
 static char **read_plugin_path(const struct weir_lookup *lookup)
@@ -189,6 +223,7 @@ void weir_profile_settings(const struct weir_ini *ini, const char *path, struct 
 	ret->max_queue = (uint32_t)number(&lookup, &option_max_queue);
 	ret->max_concurrent = (uint32_t)number(&lookup, &option_max_concurrent);
 	ret->workers = (uint32_t)number(&lookup, &option_workers);
+	ret->max_loaded = (uint32_t)number(&lookup, &option_max_loaded);
 	ret->single_model = truth(&lookup, &option_single_model);
 	ret->log_level = weir_lookup_value(&lookup, "server", &option_log_level);
 	g_autofree char *format = weir_lookup_value(&lookup, "server", &option_log_format);

@@ -22,4 +22,9 @@ char *weir_lookup_value(const struct weir_lookup *, const char *section,
 void weir_lookup_unknown(const struct weir_lookup *, const char *section,
 			 const struct weir_ini_key *, const GPtrArray *known);
 
+/* profile-read.c: what the host itself knows of a [backend.NAME] section. */
+struct weir_backend_life;
+void weir_profile_life(const struct weir_lookup *, const char *section,
+		       struct weir_backend_life *ret);
+
 #endif

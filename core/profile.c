@@ -19,9 +19,10 @@ struct check {
 	struct weir_profile *profile;
 };
 
-static void part_free(void *data)
+void weir_profile_part_free(struct weir_profile_part *part)
 {
-	struct weir_profile_part *part = data;
+	if (!part)
+		return;
 	for (unsigned i = 0; i < part->conf->len; i++) {
 		char *value = (char *)g_array_index(part->conf, struct weir_kv, i).value;
 		explicit_bzero(value, strlen(value)); /* it may be a secret */
@@ -46,7 +47,7 @@ void weir_profile_free(struct weir_profile *profile)
 	g_free(profile);
 }
 
-bool weir_profile_part_equal(const struct weir_profile_part *a, const struct weir_profile_part *b)
+bool weir_profile_part_same(const struct weir_profile_part *a, const struct weir_profile_part *b)
 {
 	if (a->component != b->component || a->conf->len != b->conf->len)
 		return false;
@@ -56,6 +57,13 @@ bool weir_profile_part_equal(const struct weir_profile_part *a, const struct wei
 		if (strcmp(x->key, y->key) || strcmp(x->value, y->value))
 			return false;
 	}
+	return true;
+}
+
+bool weir_profile_part_equal(const struct weir_profile_part *a, const struct weir_profile_part *b)
+{
+	if (!weir_profile_part_same(a, b))
+		return false;
 	const char *const *s = (const char *const *)a->serves, *const *t = (const char *const *)
 										   b->serves;
 	return (!s && !t) || (s && t && g_strv_equal(s, t));
@@ -231,8 +239,10 @@ static void add_part(struct check *check, const char *name, const struct weir_in
 	part->section = g_strdup(name);
 	part->component = chosen;
 	part->conf = g_array_new(false, false, sizeof(struct weir_kv));
-	if (role == WEIR_ROLE_BACKEND)
+	if (role == WEIR_ROLE_BACKEND) {
 		part->serves = read_list(check, name, find_option(common, "serves"), tail);
+		weir_profile_life(&check->lookup, name, &part->life);
+	}
 	read_conf(check, part);
 	g_ptr_array_add(to, part);
 }
@@ -338,9 +348,10 @@ struct weir_profile *weir_profile_check(const struct weir_ini *ini, const char *
 {
 	struct weir_profile *profile = g_new0(struct weir_profile, 1);
 	profile->path = g_strdup(path);
-	profile->backends = g_ptr_array_new_with_free_func(part_free);
-	profile->middleware = g_ptr_array_new_with_free_func(part_free);
-	profile->frontends = g_ptr_array_new_with_free_func(part_free);
+	profile->backends = g_ptr_array_new_with_free_func((GDestroyNotify)weir_profile_part_free);
+	profile->middleware =
+		g_ptr_array_new_with_free_func((GDestroyNotify)weir_profile_part_free);
+	profile->frontends = g_ptr_array_new_with_free_func((GDestroyNotify)weir_profile_part_free);
 	profile->notes = g_ptr_array_new_with_free_func(g_free);
 	g_autofree char *folder = g_path_get_dirname(path);
 	g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -29,17 +29,25 @@
 
 struct weir_settings { /* [server] */
 	int64_t drain_timeout_ms, park_after_ms, cancel_grace_ms;
-	uint32_t max_queue, max_concurrent, workers;
+	uint32_t max_queue, max_concurrent, workers, max_loaded;
 	bool single_model, log_json;
 	char *log_level;
 	char **plugin_path;
+};
+
+struct weir_backend_life { /* what the host knows of a backend besides its component's options */
+	bool autoload;     /* at the start */
+	bool on_demand;    /* by the first request, which waits */
+	bool beside;       /* a reload's new instance is loaded before the old one ends */
+	int64_t idle_unload_ms; /* unloaded after so long without a request; 0: never */
 };
 
 struct weir_profile_part {
 	char *section; /* "backend.main" */
 	const struct weir_component *component;
 	GArray *conf;  /* struct weir_kv, normalised, declaration order */
-	char **serves; /* backends only */
+	char **serves; /* backends only, as the next */
+	struct weir_backend_life life;
 };
 
 struct weir_profile {
@@ -67,8 +75,11 @@ struct weir_profile *weir_profile_check(const struct weir_ini *, const char *pat
 					const struct weir_registry *, struct weir_core *,
 					struct weir_problems *);
 void weir_profile_free(struct weir_profile *);
+void weir_profile_part_free(struct weir_profile_part *); /* NULL: nothing */
 void weir_settings_clear(struct weir_settings *);
 /* Is b made of the same component with the same options as a? */
+bool weir_profile_part_same(const struct weir_profile_part *a, const struct weir_profile_part *b);
+/* And has it the same names? */
 bool weir_profile_part_equal(const struct weir_profile_part *a, const struct weir_profile_part *b);
 
 /* The options of the host's own sections, NULL-terminated: "server", "chain", and what every

@@ -42,7 +42,10 @@ struct weir_scheduler_grammars; /* scheduler-grammar.c */
 struct weir_scheduler {
 	struct weir_scheduler_options options;
 	pthread_t thread;
-	bool started; /* main only */
+	bool started;                    /* main only */
+	atomic_bool ended;               /* the thread has nothing more to do */
+	_Atomic uint32_t max_concurrent; /* of options, as a reload has changed them */
+	_Atomic int64_t park_after_ms;
 
 	/* Written by the thread before state becomes READY; read by everybody after. */
 	struct weir_model model;

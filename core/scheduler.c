@@ -33,6 +33,7 @@ weir_status weir_scheduler_new(const struct weir_scheduler_options *options,
 	s = g_new0(struct weir_scheduler, 1);
 	s->options = *options;
 	atomic_init(&s->state, WEIR_SCHEDULER_LOADING);
+	weir_scheduler_set_limits(s, options->max_concurrent, options->park_after_ms);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -294,7 +295,7 @@ static void handle_message(struct weir_scheduler *s, struct weir_job *job)
 /* Takes blocks away from who has not read for long; returns when the next one is due. */
 static int64_t park(struct weir_scheduler *s, int64_t now)
 {
-	int64_t next = INT64_MAX, patience = MAX(s->options.park_after_ms, 0) * 1000000;
+	int64_t next = INT64_MAX, patience = MAX(atomic_load(&s->park_after_ms), 0) * 1000000;
 
 	for (guint i = 0; i < s->jobs->len; i++) {
 		struct weir_job *job = s->jobs->pdata[i];
@@ -406,7 +407,7 @@ static bool admit(struct weir_scheduler *s, struct weir_job *job)
 
 static bool let_in(struct weir_scheduler *s)
 {
-	uint32_t limit = s->options.max_concurrent;
+	uint32_t limit = atomic_load(&s->max_concurrent);
 	bool moved = false;
 
 	while (weir_tenants_waiting(s->tenants) > 0) {
@@ -609,12 +610,14 @@ static void *run(void *data)
 	weir_trace_loaded(s, began, status);
 	if (status < 0) {
 		/* Nobody submits to a scheduler that was never ready. */
-		give_up(s, err.text);
-		return NULL;
+		if (!weir_scheduler_stopping(s))
+			give_up(s, err.text);
+	} else if (!weir_scheduler_stopping(s)) {
+		say(s, WEIR_LOG_INFO, "is ready");
+		atomic_store(&s->state, WEIR_SCHEDULER_READY);
+		serve(s);
 	}
-	say(s, WEIR_LOG_INFO, "is ready");
-	atomic_store(&s->state, WEIR_SCHEDULER_READY);
-	serve(s);
+	atomic_store(&s->ended, true);
 	return NULL;
 }
 
@@ -627,16 +630,32 @@ weir_status weir_scheduler_start(struct weir_scheduler *s, struct weir_error *er
 	return WEIR_OK;
 }
 
-void weir_scheduler_stop(struct weir_scheduler *s)
+void weir_scheduler_set_limits(struct weir_scheduler *s, uint32_t max_concurrent,
+			       int64_t park_after_ms)
 {
-	if (!s || !s->started)
-		return;
+	atomic_store(&s->max_concurrent, max_concurrent);
+	atomic_store(&s->park_after_ms, park_after_ms);
+}
+
+bool weir_scheduler_quit(struct weir_scheduler *s)
+{
+	if (!s->started)
+		return true;
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_signal(&s->cond);
 	pthread_mutex_unlock(&s->lock);
-	if (WEIR_HAS(struct weir_backend_step, s->options.calls, interrupt))
+	if (!atomic_load(&s->ended) &&
+	    WEIR_HAS(struct weir_backend_step, s->options.calls, interrupt))
 		s->options.calls->interrupt(s->options.instance);
+	return atomic_load(&s->ended);
+}
+
+void weir_scheduler_stop(struct weir_scheduler *s)
+{
+	if (!s || !s->started)
+		return;
+	(void)weir_scheduler_quit(s);
 	pthread_join(s->thread, NULL);
 	s->started = false;
 }

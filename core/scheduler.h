@@ -44,6 +44,11 @@ weir_status weir_scheduler_new(const struct weir_scheduler_options *, struct wei
 			       struct weir_error *err);
 /* Starts the thread, which loads first. [main] */
 weir_status weir_scheduler_start(struct weir_scheduler *, struct weir_error *err);
+/* What a reload may change, from the next turn on. [any] */
+void weir_scheduler_set_limits(struct weir_scheduler *, uint32_t max_concurrent,
+			       int64_t park_after_ms);
+/* As stop(), but does not wait: false while the thread still works, ask again then. [main] */
+bool weir_scheduler_quit(struct weir_scheduler *);
 /* Ends every request with UNAVAILABLE, interrupts a running step, joins. [main] */
 void weir_scheduler_stop(struct weir_scheduler *);
 void weir_scheduler_free(struct weir_scheduler *); /* stopped; NULL: nothing */

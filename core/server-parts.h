@@ -6,20 +6,21 @@
 
 #include <stdatomic.h>
 
+#include "gateway.h"
+#include "models.h"
 #include "server.h"
 
 struct weir_server {
 	struct weir_core *core;
 	struct weir_profile *profile; /* what runs */
 	struct weir_server_options options;
-	GPtrArray *backends, *middleware; /* struct weir_part, in the profile's order */
-	GPtrArray *frontends;
+	struct weir_models *models;        /* the backends */
+	GPtrArray *middleware, *frontends; /* struct weir_part, in the profile's order */
 	GPtrArray *retired;        /* frontends that a reload replaced: drained, to be stopped */
 	GPtrArray *old_middleware; /* of chains before this one; open requests may use them */
 	int64_t retired_until_us;
 	int64_t started_us;
-	size_t n_backends;
-	uint32_t max_queue, max_concurrent;
+	_Atomic uint32_t max_queue, max_concurrent;
 	bool router_runs, announced;
 	atomic_bool has_auth;
 	int bell; /* eventfd */
@@ -32,6 +33,8 @@ weir_status weir_server_create_part(struct weir_server *, const struct weir_prof
 /* Makes them the router's chain. */
 weir_status weir_server_connect_chain(struct weir_server *, const GPtrArray *parts,
 				      struct weir_error *err);
+/* The router's limits, as [server] says them. */
+struct weir_router_options weir_server_limits(const struct weir_settings *);
 bool weir_server_find_auth(const struct weir_profile *);
 /* Reads the profile again. A bad one is refused whole and changes nothing. */
 void weir_server_reload(struct weir_server *);

@@ -1,14 +1,13 @@
 /*
  * core/server-reload.c - SIGHUP, and whoever asks for it: reads the profile again.
  *
- * [main]. What changes at once: log levels and format, drain_timeout, frontends (new ones start,
- * replaced ones drain and stop) and the chain (new instances; requests that are open keep the old
- * ones, which end when nothing is open). What waits for a restart, and is named in the log:
- * backends and the limits of the router. A bad profile changes nothing.
+ * [main]. What changes at once: log levels and format, the limits of [server], backends (models.h),
+ * frontends (new ones start, replaced ones drain and stop) and the chain (new instances; requests
+ * that are open keep the old ones, which end when nothing is open). What waits for a restart, and
+ * is named in the log: the number of workers and plugin_path. A bad profile changes nothing.
  */
 #include <string.h>
 
-#include "gateway.h"
 #include "instance.h"
 #include "log.h"
 #include "server-parts.h"
@@ -69,10 +68,13 @@ static void retire(struct weir_server *server, struct weir_part *part)
 		g_get_monotonic_time() + server->profile->settings.drain_timeout_ms * 1000;
 }
 
-static void destroy_parts(GPtrArray *parts)
+static void destroy_parts(struct weir_server *server, GPtrArray *parts)
 {
-	for (unsigned i = parts->len; i > 0; i--)
-		weir_part_destroy(g_ptr_array_index(parts, i - 1));
+	for (unsigned i = parts->len; i > 0; i--) {
+		struct weir_part *part = g_ptr_array_index(parts, i - 1);
+		weir_models_forget(server->models, &part->host);
+		weir_part_destroy(part);
+	}
 	g_ptr_array_set_size(parts, 0);
 }
 
@@ -82,10 +84,10 @@ bool weir_server_reap(struct weir_server *server, bool all)
 		return false;
 	bool quiet = all || weir_router_active(server->core->router) == 0;
 	if (quiet || g_get_monotonic_time() >= server->retired_until_us)
-		destroy_parts(server->retired);
+		destroy_parts(server, server->retired);
 	/* An open request may still go through its chain: no time limit here. */
 	if (quiet)
-		destroy_parts(server->old_middleware);
+		destroy_parts(server, server->old_middleware);
 	return server->retired->len + server->old_middleware->len > 0;
 }
 
@@ -137,7 +139,7 @@ static void reload_chain(struct weir_server *server, struct weir_profile *next)
 	if (status != WEIR_OK) {
 		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s; the old chain goes on",
 			  err.text);
-		destroy_parts(parts);
+		destroy_parts(server, parts);
 		g_ptr_array_unref(parts);
 		return;
 	}
@@ -183,12 +185,34 @@ static void reload_settings(struct weir_server *server, struct weir_settings *ne
 	    weir_logger_set_levels(server->core->log, next->log_level, &err) != WEIR_OK)
 		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC, "%s", err.text);
 	weir_logger_set_json(server->core->log, next->log_json);
+	const struct weir_router_options limits = weir_server_limits(next);
+	weir_router_set_limits(server->core->router, &limits);
+	weir_models_set_limits(server->models, next->drain_timeout_ms, next->max_loaded);
+	atomic_store(&server->max_queue, next->max_queue);
+	atomic_store(&server->max_concurrent, next->max_concurrent);
+	if (now->workers != next->workers)
+		wait_for_restart(server, "workers");
+	if (!g_strv_equal((const char *const *)now->plugin_path,
+			  (const char *const *)next->plugin_path))
+		wait_for_restart(server, "plugin_path");
 	now->drain_timeout_ms = next->drain_timeout_ms;
-	if (now->max_queue != next->max_queue || now->max_concurrent != next->max_concurrent ||
-	    now->park_after_ms != next->park_after_ms ||
-	    now->cancel_grace_ms != next->cancel_grace_ms || now->workers != next->workers ||
-	    now->single_model != next->single_model)
-		wait_for_restart(server, "[server] limits");
+}
+
+/* Refused whole, like a profile that cannot be read. */
+static void reload_parts(struct weir_server *server, struct weir_profile *next)
+{
+	struct weir_error err;
+	const char *path = server->profile->path;
+	if (weir_models_reload(server->models, next->backends, &err) != WEIR_OK) {
+		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC,
+			  "%s; the profile is refused, the old one goes on", err.text);
+		return;
+	}
+	reload_settings(server, &next->settings);
+	if (!same_plans(server->profile->middleware, next->middleware))
+		reload_chain(server, next);
+	reload_frontends(server, next);
+	weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s was read again", path);
 }
 
 void weir_server_reload(struct weir_server *server)
@@ -208,13 +232,7 @@ void weir_server_reload(struct weir_server *server)
 			  "%zu problems: the profile is refused, the old one goes on",
 			  weir_problems_count(problems));
 	} else {
-		reload_settings(server, &next->settings);
-		if (!same_plans(server->profile->backends, next->backends))
-			wait_for_restart(server, "a [backend]");
-		if (!same_plans(server->profile->middleware, next->middleware))
-			reload_chain(server, next);
-		reload_frontends(server, next);
-		weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "%s was read again", path);
+		reload_parts(server, next);
 	}
 	weir_profile_free(next);
 	weir_ini_free(ini);

@@ -30,6 +30,26 @@ bool weir_server_find_auth(const struct weir_profile *profile)
 	return false;
 }
 
+struct weir_router_options weir_server_limits(const struct weir_settings *settings)
+{
+	return (struct weir_router_options){
+		.max_queue = settings->max_queue,
+		.max_concurrent = settings->max_concurrent,
+		.park_after_ms = settings->park_after_ms,
+		.cancel_grace_ms = settings->cancel_grace_ms,
+		.n_workers = settings->workers,
+		.single_model = settings->single_model,
+	};
+}
+
+static void ring_bell(void *data)
+{
+	const struct weir_server *server = data;
+	uint64_t one = 1;
+	ssize_t n = write(server->bell, &one, sizeof(one));
+	(void)n; /* full means rung already */
+}
+
 weir_status weir_server_new(struct weir_core *core, struct weir_profile *profile,
 			    const struct weir_server_options *options, struct weir_server **ret,
 			    struct weir_error *err)
@@ -40,11 +60,9 @@ weir_status weir_server_new(struct weir_core *core, struct weir_profile *profile
 	server->profile = profile;
 	server->options = *options;
 	server->started_us = g_get_monotonic_time();
-	server->max_queue = settings->max_queue;
-	server->max_concurrent = settings->max_concurrent;
+	atomic_store(&server->max_queue, settings->max_queue);
+	atomic_store(&server->max_concurrent, settings->max_concurrent);
 	atomic_store(&server->has_auth, weir_server_find_auth(profile));
-	server->n_backends = profile->backends->len;
-	server->backends = g_ptr_array_new();
 	server->middleware = g_ptr_array_new();
 	server->frontends = g_ptr_array_new();
 	server->retired = g_ptr_array_new();
@@ -54,20 +72,21 @@ weir_status weir_server_new(struct weir_core *core, struct weir_profile *profile
 	weir_status status = WEIR_OK;
 	if (server->bell < 0)
 		status = weir_fail(err, WEIR_E_INTERNAL, "eventfd: %s", g_strerror(errno));
-	const struct weir_router_options router = {
-		.max_queue = settings->max_queue,
-		.max_concurrent = settings->max_concurrent,
-		.park_after_ms = settings->park_after_ms,
-		.cancel_grace_ms = settings->cancel_grace_ms,
-		.n_workers = settings->workers,
-		.single_model = settings->single_model,
-	};
+	const struct weir_router_options router = weir_server_limits(settings);
 	if (status == WEIR_OK)
 		status = weir_router_new(core, &router, &core->router, err);
 	if (status != WEIR_OK) {
 		weir_server_free(server);
 		return status;
 	}
+	const struct weir_models_options models = {
+		.core = core,
+		.drain_timeout_ms = settings->drain_timeout_ms,
+		.max_loaded = settings->max_loaded,
+		.ring = ring_bell,
+		.data = server,
+	};
+	server->models = weir_models_new(&models);
 	*ret = server;
 	return WEIR_OK;
 }
@@ -102,26 +121,6 @@ static weir_status start_all(const GPtrArray *parts, struct weir_error *err)
 	return status;
 }
 
-static weir_status connect_router(struct weir_server *server, struct weir_error *err)
-{
-	weir_status status = WEIR_OK;
-	struct weir_router *router = server->core->router;
-	for (unsigned i = 0; status == WEIR_OK && i < server->backends->len; i++) {
-		const struct weir_part *part = g_ptr_array_index(server->backends, i);
-		const struct weir_profile_part *plan =
-			g_ptr_array_index(server->profile->backends, i);
-		const struct weir_backend_binding binding = {
-			.name = part->section,
-			.component = part->component->id,
-			.instance = part->instance,
-			.serves = (const char *const *)plan->serves,
-		};
-		status = weir_router_add_backend(router, &binding, err);
-	}
-	return status == WEIR_OK ? weir_server_connect_chain(server, server->middleware, err)
-				 : status;
-}
-
 weir_status weir_server_connect_chain(struct weir_server *server, const GPtrArray *parts,
 				      struct weir_error *err)
 {
@@ -134,17 +133,17 @@ weir_status weir_server_connect_chain(struct weir_server *server, const GPtrArra
 weir_status weir_server_start(struct weir_server *server, struct weir_error *err)
 {
 	const struct weir_profile *profile = server->profile;
-	weir_status status = create_all(server, profile->backends, server->backends, err);
+	weir_status status = weir_models_create(server->models, profile->backends, err);
 	if (status == WEIR_OK)
 		status = create_all(server, profile->middleware, server->middleware, err);
 	if (status == WEIR_OK)
 		status = create_all(server, profile->frontends, server->frontends, err);
 	if (status == WEIR_OK)
-		status = start_all(server->backends, err);
+		status = weir_models_start(server->models, err);
 	if (status == WEIR_OK)
 		status = start_all(server->middleware, err);
 	if (status == WEIR_OK)
-		status = connect_router(server, err);
+		status = weir_server_connect_chain(server, server->middleware, err);
 	if (status == WEIR_OK)
 		status = weir_router_start(server->core->router, err);
 	if (status != WEIR_OK)
@@ -159,9 +158,7 @@ void weir_server_ask(struct weir_server *server, uint32_t what)
 		atomic_fetch_add(&server->quits, 1);
 	if (what & WEIR_ASK_RELOAD)
 		atomic_store(&server->reload, true);
-	uint64_t one = 1;
-	ssize_t n = write(server->bell, &one, sizeof(one));
-	(void)n; /* full means rung already */
+	ring_bell(server);
 }
 
 static void wait_bell(struct weir_server *server, int timeout_ms)
@@ -187,8 +184,8 @@ static bool still_loading(struct weir_server *server)
 		weir_logf(server->core->log, WEIR_LOG_INFO, TOPIC, "ready after %.1f s", seconds);
 	else if (!strcmp(state, "failed"))
 		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC,
-			  "no backend could be loaded: requests will be refused until a restart; "
-			  "the lines above say why");
+			  "no backend could be loaded: requests will be refused; the lines above "
+			  "say why, and a reload (SIGHUP) tries again");
 	return false;
 }
 
@@ -198,6 +195,7 @@ static void drain(struct weir_server *server)
 	int64_t end = g_get_monotonic_time() + patience_us;
 	atomic_store(&server->draining, true);
 	weir_router_drain(server->core->router);
+	weir_models_drain(server->models);
 	for (unsigned i = 0; i < server->frontends->len; i++)
 		weir_part_drain(g_ptr_array_index(server->frontends, i));
 	size_t active = weir_router_active(server->core->router);
@@ -219,12 +217,13 @@ static void drain(struct weir_server *server)
 				  weir_router_active(server->core->router));
 			break;
 		}
+		weir_models_step(server->models);
 		wait_bell(server, TICK_MS);
 	}
+	weir_models_step(server->models);
 	for (unsigned i = 0; i < server->middleware->len; i++)
 		weir_part_drain(g_ptr_array_index(server->middleware, i));
-	for (unsigned i = 0; i < server->backends->len; i++)
-		weir_part_drain(g_ptr_array_index(server->backends, i));
+	weir_models_drain_parts(server->models);
 }
 
 void weir_server_run(struct weir_server *server)
@@ -232,7 +231,10 @@ void weir_server_run(struct weir_server *server)
 	while (atomic_load(&server->quits) == 0) {
 		bool loading = still_loading(server);
 		bool retiring = weir_server_reap(server, false);
-		wait_bell(server, loading || retiring ? TICK_MS : -1);
+		int due_ms = weir_models_step(server->models);
+		if ((loading || retiring) && (due_ms < 0 || due_ms > TICK_MS))
+			due_ms = TICK_MS;
+		wait_bell(server, due_ms);
 		if (atomic_exchange(&server->reload, false))
 			weir_server_reload(server);
 	}
@@ -260,16 +262,16 @@ void weir_server_free(struct weir_server *server)
 	/* Frontends still dispatch while the router ends their streams, and stop after it. */
 	if (server->router_runs)
 		weir_router_stop(server->core->router);
+	weir_models_forget(server->models, NULL);
 	stop_all(server->frontends);
 	destroy_all(server->retired);
 	destroy_all(server->frontends);
+	weir_models_free(server->models);
 	weir_router_free(server->core->router);
 	server->core->router = NULL;
 	stop_all(server->middleware);
-	stop_all(server->backends);
 	destroy_all(server->old_middleware);
 	destroy_all(server->middleware);
-	destroy_all(server->backends);
 	server->core->server = NULL;
 	weir_profile_free(server->profile);
 	if (server->bell >= 0)
@@ -281,8 +283,6 @@ const char *weir_server_state(const struct weir_server *server)
 {
 	if (atomic_load(&server->draining))
 		return "draining";
-	if (server->n_backends == 0)
-		return "ready"; /* as ready as it will ever be */
 	switch (weir_router_state(server->core->router)) {
 	case WEIR_ROUTER_READY:
 		return "ready";
@@ -300,12 +300,12 @@ int64_t weir_server_uptime_ms(const struct weir_server *server)
 
 uint32_t weir_server_max_queue(const struct weir_server *server)
 {
-	return server->max_queue;
+	return atomic_load(&((struct weir_server *)server)->max_queue);
 }
 
 uint32_t weir_server_max_concurrent(const struct weir_server *server)
 {
-	return server->max_concurrent;
+	return atomic_load(&((struct weir_server *)server)->max_concurrent);
 }
 
 bool weir_server_has_auth(const struct weir_server *server)

@@ -55,6 +55,8 @@ char *weir_status_health(struct weir_core *core)
 static char *document(const struct weir_host *host, uint32_t which)
 {
 	struct weir_core *core = host->data;
+	if (which != WEIR_STATUS_HEALTH && core->metrics && core->router)
+		weir_router_measure(core->router);
 	switch (which) {
 	case WEIR_STATUS_HEALTH:
 		return core->server && core->router ? weir_status_health(core) : NULL;

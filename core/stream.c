@@ -334,6 +334,8 @@ static const char *text_of(weir_status status)
 		return "the server is shutting down";
 	case WEIR_E_INTERNAL:
 		return "inference failed";
+	case WEIR_E_NO_MODEL:
+		return "the model was unloaded";
 	default:
 		return "the request failed";
 	}

@@ -5,6 +5,7 @@
 #include "watchdog.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include <glib.h>
@@ -15,7 +16,7 @@
 
 struct weir_watchdog {
 	struct weir_streams *streams;
-	int64_t grace_ns;
+	_Atomic int64_t grace_ns;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -32,7 +33,7 @@ static void *watch(void *data)
 		int64_t now = weir_clock_ns(), next;
 
 		pthread_mutex_unlock(&w->lock);
-		next = weir_streams_check(w->streams, now, w->grace_ns);
+		next = weir_streams_check(w->streams, now, atomic_load(&w->grace_ns));
 		next = MIN(next, now + TICK_NS);
 		until.tv_sec = next / 1000000000;
 		until.tv_nsec = next % 1000000000;
@@ -65,6 +66,11 @@ weir_status weir_watchdog_new(struct weir_streams *streams, int64_t cancel_grace
 	}
 	*ret = w;
 	return WEIR_OK;
+}
+
+void weir_watchdog_set_grace(struct weir_watchdog *w, int64_t cancel_grace_ms)
+{
+	atomic_store(&w->grace_ns, cancel_grace_ms * 1000000);
 }
 
 void weir_watchdog_free(struct weir_watchdog *w)

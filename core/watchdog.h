@@ -12,6 +12,7 @@ struct weir_watchdog;
 /* UNAVAILABLE: no thread could be started. streams must outlive it. */
 weir_status weir_watchdog_new(struct weir_streams *streams, int64_t cancel_grace_ms,
 			      struct weir_watchdog **ret, struct weir_error *err);
+void weir_watchdog_set_grace(struct weir_watchdog *, int64_t cancel_grace_ms); /* [any] */
 void weir_watchdog_free(struct weir_watchdog *); /* joins; NULL: nothing */
 
 #endif

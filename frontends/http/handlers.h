@@ -16,6 +16,7 @@ bool handle_from_here(struct conn *);
 void handle_profile(struct conn *); /* /v1/profile and below */
 void handle_models(struct conn *);
 void handle_model(struct conn *);
+void handle_change(struct conn *); /* /v1/models/load, /unload: the model is in the body */
 void handle_websocket(struct conn *);
 void handle_version(struct conn *);
 void handle_props(struct conn *);

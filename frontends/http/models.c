@@ -2,9 +2,11 @@
  * frontends/http/models.c - GET /v1/models and /v1/models/{id} (001-11). A served name
  * that ends in a star is a pattern: it is not listed, but a name that it covers is found.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "handlers.h"
+#include "models.h"
 #include <api/json-write.h>
 
 struct listing {
@@ -12,6 +14,15 @@ struct listing {
 	const char *wanted; /* NULL: all */
 	bool found;
 };
+
+void models_put_status(struct buf *b, const char *state)
+{
+	const char *value = !strcmp(state, "ready")     ? "loaded"
+			    : !strcmp(state, "loading") ? "loading"
+							: "unloaded";
+	buf_printf(b, ",\"status\":{\"value\":\"%s\"%s}", value,
+		   strcmp(state, "failed") ? "" : ",\"failed\":true");
+}
 
 static void put_model(struct buf *b, const struct weir_model_entry *e, const char *id)
 {
@@ -25,6 +36,13 @@ static void put_model(struct buf *b, const struct weir_model_entry *e, const cha
 	if (e->state) {
 		buf_puts(b, ",\"state\":");
 		json_put_cstring(b, e->state);
+		models_put_status(b, e->state);
+	}
+	if (WEIR_HAS(struct weir_model_entry, e, bytes))
+		buf_printf(b, ",\"bytes\":%" PRIu64, e->bytes);
+	if (WEIR_HAS(struct weir_model_entry, e, error)) {
+		buf_puts(b, ",\"error\":");
+		json_put_cstring(b, e->error);
 	}
 	buf_putc(b, '}');
 }
@@ -59,24 +77,19 @@ void handle_models(struct conn *c)
 	conn_respond_json(c, 200, &l.out);
 }
 
-/* The model that the path names, percent-decoded, without the last n bytes. */
-static struct listing find(struct conn *c, size_t n)
+/* The model that the path names, percent-decoded, without the last n bytes; NULL: none. */
+static char *path_model(const struct conn *c, size_t n)
 {
-	const struct http *h = c->plane->http;
 	const char *name = c->req->path + strlen("/v1/models/");
 	size_t len = strlen(name);
-	if (len <= n) /* /v1/models/load names no model */
-		return (struct listing){ .wanted = NULL };
-	g_autofree char *part = g_strndup(name, len - n);
-	g_autofree char *id = g_uri_unescape_string(part, NULL);
-	struct listing l = { .wanted = id };
-	if (id && g_utf8_validate(id, -1, NULL))
-		h->api.gateway->models(h->api.host, each, &l);
-	l.wanted = NULL;
-	return l;
+	g_autofree char *part = len > n ? g_strndup(name, len - n) : NULL;
+	char *id = part ? g_uri_unescape_string(part, NULL) : NULL;
+	if (id && !g_utf8_validate(id, -1, NULL))
+		g_clear_pointer(&id, g_free);
+	return id;
 }
 
-static void respond_not_found(struct conn *c)
+void models_respond_not_found(struct conn *c)
 {
 	struct api_error e;
 	struct weir_str none = { NULL, 0 };
@@ -85,29 +98,23 @@ static void respond_not_found(struct conn *c)
 	conn_respond_errors(c, &e, 1);
 }
 
-static void handle_change(struct conn *c)
-{
-	const char *path = c->req->path;
-	size_t n = g_str_has_suffix(path, "/load") ? strlen("/load") : strlen("/unload");
-	struct listing l = find(c, n);
-	if (l.found)
-		conn_respond_error(c, 501, "not_supported",
-				   "models are loaded when the server starts: change the profile "
-				   "and restart");
-	else
-		respond_not_found(c);
-	buf_free(&l.out);
-}
-
 void handle_model(struct conn *c)
 {
-	if (strcmp(c->req->method, "POST") == 0) {
-		handle_change(c);
+	const struct http *h = c->plane->http;
+	bool change = strcmp(c->req->method, "POST") == 0;
+	size_t n = !change                                   ? 0
+		   : g_str_has_suffix(c->req->path, "/load") ? strlen("/load")
+							     : strlen("/unload");
+	g_autofree char *id = path_model(c, n);
+	if (change && id) {
+		models_change(c, id);
 		return;
 	}
-	struct listing l = find(c, 0);
+	struct listing l = { .wanted = id };
+	if (id && !change)
+		h->api.gateway->models(h->api.host, each, &l);
 	if (l.found)
 		conn_respond_json(c, 200, &l.out);
 	else
-		respond_not_found(c);
+		models_respond_not_found(c);
 }

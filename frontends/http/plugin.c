@@ -60,7 +60,8 @@ OPTION(max_input_chars, "max_input_chars", "0", INT, 0, 2147483647,
        "(openai).");
 OPTION(cors_origins, "cors_origins", NULL, LIST, 0, 0,
        "Origins whose pages may call; * for all; unset: no CORS headers.");
-OPTION(admin, "admin", "false", BOOL, 0, 0, "Offer /admin/reload and /v1/profile to this machine.");
+OPTION(admin, "admin", "false", BOOL, 0, 0,
+       "Offer this machine /admin/reload, /v1/profile, and loading and unloading of models.");
 OPTION(websocket, "websocket", "true", BOOL, 0, 0,
        "Answer WebSockets at /v1/ws, of pages of cors_origins and of this server.");
 OPTION(swagger_ui, "swagger_ui", NULL, PATH, 0, 0,

@@ -181,7 +181,7 @@ static void test_reload(struct fixture *f, const void *data)
 			 "fail_start = true\n[chain]\norder = upcase\n[backend.null]\n"
 			 "text = other\nserves = default\n");
 	kill(run.pid, SIGHUP);
-	run_expect(&run, "a [backend] changed; that waits for a restart");
+	run_expect(&run, "backend.null ends and is loaded again with its new options");
 	run_expect(&run, "going back to the old settings");
 	run_expect(&run, "frontend.second is gone");
 	run_expect(&run, "front[frontend.second]: stopped");

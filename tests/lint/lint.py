@@ -27,7 +27,7 @@ CORE_FLOORS = [
     {"chain", "sequence", "batch", "watchdog", "registry", "plugin-validate"},
     {"scheduler"},
     {"gateway", "router"},
-    {"server", "status", "host", "instance", "profile"},
+    {"server", "status", "host", "instance", "profile", "models"},
     {"signals"},
     {"main", "inspect", "check", "commands", "serve", "help"},
 ]

@@ -36,7 +36,7 @@ static void test_routes(void)
 		{ "GET /v1/models", 200,
 		  "{\"object\":\"list\",\"data\":[{\"id\":\"weir-demo\",\"object\":\"model\","
 		  "\"created\":1700000000,\"owned_by\":\"weir\",\"max_model_len\":4096,"
-		  "\"state\":\"ready\"},{\"id\":\"a/b\"," },
+		  "\"state\":\"ready\",\"status\":{\"value\":\"loaded\"}},{\"id\":\"a/b\"," },
 		{ "GET /v1/models/weir-demo", 200, "\r\n\r\n{\"id\":\"weir-demo\"" },
 		{ "GET /v1/models/a%2Fb", 200, "\r\n\r\n{\"id\":\"a/b\"" },
 		{ "GET /v1/models/cloud/x", 200, "\r\n\r\n{\"id\":\"cloud/x\"" },
@@ -49,10 +49,12 @@ static void test_routes(void)
 		{ "POST /admin/reload", 404, NULL }, /* not enabled */
 		{ "GET /", 200, "<a href=\"/v1/models\">" },
 		{ "HEAD /", 200, "Content-Type: text/html" },
-		{ "POST /v1/models/a%2Fb/load", 501, "\"code\":\"not_supported\"" },
-		{ "POST /v1/models/weir-demo/unload", 501, "when the server starts" },
-		{ "POST /v1/models/none/load", 404, "\"message\":\"model not found\"" },
-		{ "POST /v1/models/load", 404, "\"message\":\"model not found\"" },
+		{ "POST /v1/models/a%2Fb/load", 403, "\"code\":\"permission_denied\"" },
+		{ "POST /v1/models/weir-demo/unload", 403, "set admin = true" },
+		{ "POST /v1/models/none/load", 403, "set admin = true" },
+		{ "POST /v1/models/load", 403, "set admin = true" },
+		{ "POST /models/unload", 403, "set admin = true" },
+		{ "GET /models", 200, "\"status\":{\"value\":\"loaded\"}" },
 		{ "POST /v1/models//load", 404, "\"message\":\"model not found\"" },
 		{ "POST /v1/models/%ff/unload", 404, "\"message\":\"model not found\"" },
 		{ "POST /v1/models/weir-demo", 405, "Allow: GET, HEAD, OPTIONS\r\n" },

@@ -28,11 +28,30 @@ struct weir_model_entry {       /* lent for the call */
 	uint32_t size, context; /* longest sequence; 0: unknown */
 	const char *id;         /* as a client names it */
 	const char *backend;    /* the instance that answers: "backend.main" */
-	const char *state;      /* loading | ready | failed */
+	const char *state;      /* unloaded | loading | ready | failed | unloading */
 	int64_t created;        /* unix seconds */
-	uint64_t reserved;
+	uint64_t bytes;         /* of weights and KV in memory; 0: none, or unknown */
+	const char *error;      /* of a failed one, else NULL */
+	int64_t load_ms;        /* how long the load took; 0: not loaded, or nothing to load */
 };
-WEIR_FROZEN(struct weir_model_entry, reserved);
+WEIR_FROZEN(struct weir_model_entry, load_ms);
+
+enum weir_model_change {
+	WEIR_MODEL_LOAD = 1,
+	WEIR_MODEL_UNLOAD = 2,
+	WEIR_MODEL_WAIT = 1u << 8, /* flag: done() only when it is loaded, or gone */
+};
+
+struct weir_model_result { /* lent for the call */
+	uint32_t size;
+	/* OK; CANCELLED: somebody wanted the opposite meanwhile; UNAVAILABLE: the server ends;
+	 * anything else: why the load failed. */
+	weir_status status;
+	const char *backend; /* "backend.main" */
+	const char *state;   /* now; as in an entry */
+	const char *text;    /* of an error, else "" */
+};
+WEIR_FROZEN(struct weir_model_result, text);
 
 #define WEIR_HOST_GATEWAY "weir.host.gateway/1"
 struct weir_gateway {
@@ -57,7 +76,15 @@ struct weir_gateway {
 	/* Calls each() for every model that is served, in profile order. [any] */
 	void (*models)(const struct weir_host *,
 		       void (*each)(void *data, const struct weir_model_entry *), void *data);
+	/* Loads or unloads the backend of a model; what is asked for already is no error. Does not
+	 * block. Requests that are open at an unload may go on for drain_timeout. An error
+	 * (NOT_FOUND, UNSUPPORTED: this host cannot) is a refusal without a done(). OK: done()
+	 * comes exactly once, on [main], at the latest before the frontend's stop(); it must not
+	 * block. Whether its clients may do so is for the frontend to say. [any] */
+	weir_status (*change_model)(const struct weir_host *, const char *model, uint32_t change,
+				    void (*done)(void *data, const struct weir_model_result *),
+				    void *data, struct weir_error *err);
 };
-WEIR_FROZEN(struct weir_gateway, models);
+WEIR_FROZEN(struct weir_gateway, change_model);
 
 #endif
