@@ -8,6 +8,7 @@ the same bits alone and in company.
 Environment: WEIR_BUILD_ROOT; WEIR_TEST_PYTHON, an interpreter with torch, transformers and gguf.
 Exit: 0 all right, 1 wrong, 77 skipped with a reason.
 """
+import functools
 import glob
 import os
 import subprocess
@@ -84,13 +85,23 @@ CASES = [
     ("cpu", decoder("llama-f16", kind="F16", kv_heads=2), HALF),
     ("cpu", decoder("llama-q8_0", kind="Q8_0", kv_heads=2), INT8),
     ("cpu", decoder("qwen2-q4_k", "qwen2", LAST, kind="Q4_K", kv_heads=2), INT8),
+    ("vulkan", TinyBert("vulkan-mean"), F32),
+    ("vulkan", TinyNomic("vulkan-nomic"), F32),
+    ("vulkan", TinyBert("vulkan-q8_0", kind="Q8_0", embd=128, ff=256), INT8),
 ]
 
 
+@functools.cache
+def has_vulkan():
+    done = subprocess.run([os.path.join(BUILD, "core/weir"), "inspect", "vulkan"], capture_output=True, text=True)
+    return "can run here" in done.stdout
+
+
 def plugin(device):
-    where = {"cpu": "backends/cpu/*.so", "scalar": "tests/numeric/*scalar*.so"}[device]
+    where = {"cpu": "backends/cpu/*.so", "scalar": "tests/numeric/*scalar*.so",
+             "vulkan": "backends/vulkan/*.so"}[device]
     found = sorted(glob.glob(os.path.join(BUILD, where)))
-    return found[0] if found else None
+    return found[0] if found and (device != "vulkan" or has_vulkan()) else None
 
 
 def texts_of(model):
@@ -145,7 +156,7 @@ def main():
         if wanted and device not in wanted and model.name not in wanted:
             continue
         if plugin(device) is None:
-            print(f"# {device} {model.name}: no plugin in this build")
+            print(f"# {device} {model.name}: no plugin in this build, or no device for it")
             continue
         with tempfile.TemporaryDirectory() as folder:
             ran += 1

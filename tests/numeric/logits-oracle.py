@@ -8,6 +8,7 @@ reference at that position. Tolerances: reference/compute.md 6.5 (see LIMITS).
 Environment: WEIR_BUILD_ROOT; WEIR_TEST_PYTHON, an interpreter with torch, transformers and gguf.
 Exit: 0 all right, 1 wrong, 77 skipped with a reason.
 """
+import functools
 import glob
 import os
 import subprocess
@@ -156,13 +157,27 @@ CASES = [
     ("cpu", dict(name="gpt2-q8_0", arch="gpt2", tied=True, kind="Q8_0"), "f16", "int8-other"),
     ("cpu", dict(name="starcoder", arch="starcoder", kv_heads=1), "f32", "f32"),
     ("cpu", dict(name="weir-demo", path="data/models/weir-demo.gguf"), "f16", "int8-loud"),
+    # A few by Vulkan: tests/unit/test-vulkan-models.c holds the others against the cpu's.
+    ("vulkan", dict(name="vulkan-llama", kv_heads=2, base=500000.0, rope=YARN), "f32", "f32"),
+    ("vulkan", dict(name="vulkan-q4_k", kind="Q4_K", kv_heads=2), "f16", "int8"),
+    ("vulkan", dict(name="vulkan-gemma3", arch="gemma3", layers=7, kv_heads=2, head_dim=96, window=20,
+                    rope={"rope_type": "linear", "factor": 8.0}, scalar=50), "f32", "f32"),
+    ("vulkan", dict(name="vulkan-qwen3moe", arch="qwen3moe", kv_heads=2, head_dim=96, experts=32, used=8,
+                    ff_expert=96), "f32", "f32"),
 ]
 
 
+@functools.cache
+def has_vulkan():
+    done = subprocess.run([os.path.join(BUILD, "core/weir"), "inspect", "vulkan"], capture_output=True, text=True)
+    return "can run here" in done.stdout
+
+
 def plugin(device):
-    where = {"cpu": "backends/cpu/*.so", "scalar": "tests/numeric/*scalar*.so"}[device]
+    where = {"cpu": "backends/cpu/*.so", "scalar": "tests/numeric/*scalar*.so",
+             "vulkan": "backends/vulkan/*.so"}[device]
     found = sorted(glob.glob(os.path.join(BUILD, where)))
-    return found[0] if found else None
+    return found[0] if found and (device != "vulkan" or has_vulkan()) else None
 
 
 def script(vocab):
@@ -253,7 +268,7 @@ def main():
         if wanted and device not in wanted and spec["name"] not in wanted:
             continue
         if plugin(device) is None:
-            print(f"# {device} {spec['name']}: no plugin in this build")
+            print(f"# {device} {spec['name']}: no plugin in this build, or no device for it")
             continue
         with tempfile.TemporaryDirectory() as folder:
             ran += 1

@@ -118,18 +118,32 @@ static uint32_t dispatches(struct desk *vk, const char *arch, uint32_t n_layers)
 	return vk->data.vk->last_dispatches;
 }
 
+/* For each layer 8, and one more where attention over a long context is split. A mixture has two
+ * more, the router and its choice: done again in every workgroup of the experts, or for all experts
+ * in one, they would cost more than a dispatch. qwen2moe's shared expert is a second mixture behind
+ * a gate of its own; bitnet has two more norms. */
 static void test_dispatches(void)
 {
-	static const char *const archs[] = { "llama", "qwen3", "phi3", "gemma2", "gemma3" };
+	static const struct {
+		const char *arch;
+		uint32_t most; /* a layer */
+	} cases[] = {
+		{ "llama", 8 },     { "qwen2", 8 },       { "qwen3", 8 },   { "phi3", 8 },
+		{ "gemma2", 8 },    { "gemma3", 8 },      { "granite", 8 }, { "smollm3", 8 },
+		{ "gptneox", 8 },   { "starcoder2", 8 },  { "gpt2", 8 },    { "starcoder", 8 },
+		{ "falcon", 7 },    { "phi2", 7 },        { "bitnet", 10 }, { "qwen3moe", 10 },
+		{ "qwen2moe", 14 }, { "granitemoe", 10 },
+	};
 	struct desk vk;
 
 	if (!desk_open(&vk, 0))
 		return;
-	for (size_t i = 0; i < G_N_ELEMENTS(archs); i++) {
-		uint32_t a = dispatches(&vk, archs[i], 2), b = dispatches(&vk, archs[i], 4);
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		uint32_t a = dispatches(&vk, cases[i].arch, 2),
+			 b = dispatches(&vk, cases[i].arch, 4);
 
-		g_test_message("%s: %u and %u dispatches", archs[i], a, b);
-		g_assert_cmpuint(b - a, <=, 2 * 9);
+		g_test_message("%s: %u and %u dispatches", cases[i].arch, a, b);
+		g_assert_cmpuint(b - a, <=, 2 * cases[i].most);
 	}
 	desk_close(&vk);
 }
