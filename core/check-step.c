@@ -224,6 +224,11 @@ struct extras {
 	uint32_t n_copies;
 	const uint32_t *mask;
 	bool no_logits;
+	const struct weir_sampling *sampling; /* NULL: greedy */
+	uint32_t n_draft;                     /* of the only row: its last tokens are guesses */
+	uint32_t *n_right; /* of the only row, and the draws behind its guesses */
+	int32_t *drawn;    /* WEIR_MAX_DRAFT */
+	float *logprob;    /* of the only row */
 };
 
 /* One step: counts[i] tokens of seqs[i]. Rows that reach the end of their sequence draw a token,
@@ -240,6 +245,8 @@ static bool run(struct steps *s, struct seq **seqs, const uint32_t *counts, uint
 	float logprob[MAX_ROWS];
 	struct weir_top top[MAX_ROWS];
 	struct weir_error errors[MAX_ROWS], err;
+	uint32_t n_right[MAX_ROWS] = { 0 };
+	int32_t behind[MAX_ROWS * WEIR_MAX_DRAFT];
 	extras = extras ? extras : &none;
 	g_autoptr(GArray) tokens = g_array_new(false, false, sizeof(int32_t));
 	bool logits = !extras->no_logits;
@@ -259,12 +266,15 @@ static bool run(struct steps *s, struct seq **seqs, const uint32_t *counts, uint
 			.pos = seq->pos,
 			.n_blocks = seq->n_blocks,
 			.blocks = seq->blocks,
-			.sampling = last ? &greedy : NULL,
+			.sampling = !last              ? NULL
+				    : extras->sampling ? extras->sampling
+						       : &greedy,
 			.history = seq->tokens,
 			.n_history = seq->pos + counts[i],
 			.n_prompt = seq->n_prompt,
 			.seed = 1,
 			.mask = last ? extras->mask : NULL,
+			.n_draft = extras->n_draft,
 		};
 		g_array_append_vals(tokens, seq->tokens + seq->pos, counts[i]);
 	}
@@ -286,7 +296,9 @@ static bool run(struct steps *s, struct seq **seqs, const uint32_t *counts, uint
 				  .logprob = logprob,
 				  .top = top,
 				  .logits = values,
-				  .error = errors };
+				  .error = errors,
+				  .n_right = n_right,
+				  .drawn = behind };
 	weir_status status = s->api->step(s->part->instance, &batch, &step, &err);
 	if (status < 0) {
 		weir_check_fail(s->check, "step() failed with %d: %s", status, err.text);
@@ -304,13 +316,24 @@ static bool run(struct steps *s, struct seq **seqs, const uint32_t *counts, uint
 					n_vocab, token[i] == -1 ? errors[i].text : "");
 			return false;
 		}
-		seqs[i]->tokens[seqs[i]->n_tokens++] = token[i];
+		if (!extras->n_draft)
+			seqs[i]->tokens[seqs[i]->n_tokens++] = token[i];
 		for (size_t v = 0; logits && v < n_vocab; v++)
 			if (!isfinite(values[n_vocab * i + v]))
 				return weir_check_fail(s->check, "a logit is not a number"), false;
 		if (logits)
 			out[i].logits = g_memdup2(values + n_vocab * i, n_vocab * sizeof(float));
 	}
+	if (extras->n_right && n_right[0] > extras->n_draft)
+		return weir_check_fail(s->check, "%u of %u guesses were right", n_right[0],
+				       extras->n_draft),
+		       false;
+	if (extras->n_right) {
+		*extras->n_right = n_right[0];
+		memcpy(extras->drawn, behind, WEIR_MAX_DRAFT * sizeof(*behind));
+	}
+	if (extras->logprob)
+		*extras->logprob = logprob[0];
 	return true;
 }
 
@@ -518,6 +541,104 @@ static void step_mask(struct weir_check *check)
 	seq_free(a);
 }
 
+/* What a seed draws, and what the draws cost, after the same prompt. */
+static void step_draws(struct weir_check *check)
+{
+	const struct weir_sampling warm = { .size = sizeof(warm),
+					    .seed_set = 1,
+					    .temperature = 1,
+					    .top_p = 1,
+					    .typical_p = 1,
+					    .repetition_penalty = 1,
+					    .logprobs = 1 };
+	struct steps s;
+	struct outcome first, second;
+	uint32_t one = 1;
+	if (!steps_open(&s, check))
+		return;
+	struct seq *a = seq_new(&s, 9), *b = seq_new(&s, 9);
+	bool fine = prefill(&s, a, MAX_PROMPT, &first) && prefill(&s, b, MAX_PROMPT, &second);
+	for (int i = 0; fine && i < 8; i++) {
+		float logprob = NAN, other = NAN;
+		double sum = 0;
+		struct extras extras = { .sampling = &warm, .logprob = &logprob };
+		snprintf(check->trace, WEIR_CHECK_TRACE, "draw %d at temperature 1", i + 1);
+		fine = run(&s, &a, &one, 1, &extras, &first);
+		extras.logprob = &other;
+		fine = fine && run(&s, &b, &one, 1, &extras, &second);
+		if (!fine || !first.logits)
+			break;
+		for (uint32_t v = 0; v < s.model.n_vocab; v++)
+			sum += exp((double)(first.logits[v] - first.logits[first.token]));
+		if (first.token != second.token)
+			weir_check_fail(check, "the same seed drew %d, then %d", first.token,
+					second.token);
+		else if (!(fabs((double)logprob + log(sum)) < 0.01))
+			weir_check_fail(check,
+					"the log-probability of what was drawn is %g, by its "
+					"logits it is %g",
+					(double)logprob, -log(sum));
+		fine = weir_check_going(check);
+	}
+	if (fine)
+		steps_close(&s);
+	seq_free(a);
+	seq_free(b);
+}
+
+/* What steps without guesses draw is guessed, right or with one wrong guess: the same draws come.
+ */
+static void step_guesses(struct weir_check *check)
+{
+	enum { GUESSES = 4 };
+	struct steps s;
+	struct outcome out;
+	int32_t drawn[WEIR_MAX_DRAFT];
+	uint32_t one = 1, n_right = 0;
+	if (!steps_open(&s, check))
+		return;
+	if (s.model.max_guesses < GUESSES || s.model.max_tokens <= GUESSES) {
+		weir_check_skip(check, "the model takes no guesses");
+		steps_close(&s);
+		return;
+	}
+	struct seq *a = seq_new(&s, 10);
+	bool fine = prefill(&s, a, MAX_PROMPT, &out);
+	for (int i = 0; fine && i < GUESSES + 1; i++)
+		fine = run(&s, &a, &one, 1, NULL, &out);
+	for (uint32_t wrong = 0; fine && wrong <= GUESSES; wrong++) { /* GUESSES: none is */
+		const struct extras extras = {
+			.n_draft = GUESSES, .no_logits = true, .n_right = &n_right, .drawn = drawn
+		};
+		struct seq *b = seq_new(&s, 10);
+		uint32_t count = GUESSES + 1, n = b->n_prompt;
+		snprintf(check->trace, WEIR_CHECK_TRACE, "%u guesses, %u of them right", GUESSES,
+			 wrong);
+		fine = prefill(&s, b, MAX_PROMPT, &out);
+		memcpy(b->tokens + n, a->tokens + n, (GUESSES + 1) * sizeof(*b->tokens));
+		if (wrong < GUESSES) {
+			int32_t *guess = &b->tokens[n + 1 + wrong];
+			*guess = (*guess + 1) % (int32_t)s.model.n_vocab;
+		}
+		b->n_tokens = n + 1 + GUESSES;
+		fine = fine && run(&s, &b, &count, 1, &extras, &out);
+		if (fine && (n_right != wrong || out.token != a->tokens[n + 1]))
+			weir_check_fail(check, "%u of %u guesses were said to be right, %u were",
+					n_right, GUESSES, wrong);
+		for (uint32_t i = 0; fine && i < wrong; i++)
+			if (drawn[i] != a->tokens[n + 2 + i])
+				weir_check_fail(check,
+						"behind guess %u token %d was drawn, without "
+						"guesses %d",
+						i + 1, drawn[i], a->tokens[n + 2 + i]);
+		fine = fine && weir_check_going(check);
+		seq_free(b);
+	}
+	if (fine)
+		steps_close(&s);
+	seq_free(a);
+}
+
 const struct weir_check_case weir_check_step[] = {
 	{ "step", "bad-models", "load() refuses files that are no model, with a reason",
 	  step_bad_models, 3 },
@@ -529,5 +650,8 @@ const struct weir_check_case weir_check_step[] = {
 	{ "step", "copies", "a sequence goes on from copied blocks", step_copies, 3 },
 	{ "step", "gone", "blocks of a sequence that is gone serve another", step_gone, 3 },
 	{ "step", "mask", "only tokens of the mask are drawn", step_mask, 3 },
+	{ "step", "draws", "a seed draws the same; log-probabilities are the logits' own",
+	  step_draws, 3 },
+	{ "step", "guesses", "guesses change no draw, right or wrong", step_guesses, 3 },
 	{ NULL },
 };

@@ -4,8 +4,10 @@
  */
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib.h>
+#include <glib/gstdio.h>
 
 #include "spawn.h"
 
@@ -75,6 +77,62 @@ static void test_bad(gconstpointer data)
 	g_assert_cmpint(status, ==, 1);
 }
 
+struct bad_step {
+	const char *kind, *name, *text;
+};
+
+static const struct bad_step bad_steps[] = {
+	{ "takes-all", "bad-models", "took a file that is not there for a model" },
+	{ "no-reason", "bad-models", "without a reason" },
+	{ "facts", "greedy", "do not hold n_ctx" },
+	{ "moody", "greedy", "the same prompt" },
+	{ "nan", "greedy", "not a number" },
+	{ "range", "greedy", "drew token 64 of 64" },
+	{ "fails", "greedy", "no mood" },
+	{ "chunks", "chunks", "prefill in pieces of 1" },
+	{ "rows", "rows", "beside another sequence" },
+	{ "copies", "copies", "from copied blocks" },
+	{ "gone", "gone", "that is gone" },
+	{ "mask", "mask", "was allowed" },
+	{ "seed", "draws", "the same seed drew" },
+	{ "logprob", "draws", "by its logits" },
+	{ "guesses", "guesses", "guesses were said to be right" },
+};
+
+static char *toy(void)
+{
+	char *path = g_build_filename(g_get_tmp_dir(), "weir-check-toy-XXXXXX", NULL);
+	int fd = g_mkstemp(path);
+	g_assert_cmpint(fd, >=, 0);
+	g_close(fd, NULL);
+	g_assert_true(g_file_set_contents(path, "TOY", 3, NULL));
+	return path;
+}
+
+/* With a kind: breaks one law. Without: keeps them all. */
+static void test_step(gconstpointer data)
+{
+	const struct bad_step *bad = data;
+	g_autofree char *model = toy(), *verdict = NULL, *arguments = NULL, *output = NULL;
+	int status;
+	if (bad) {
+		arguments = g_strdup_printf(
+			"check @tests/check/weir-bad-step-%s.so --option model=%s --patience %d "
+			"--section step --case %s",
+			bad->kind, model, sanitized() ? 10 : 2, bad->name);
+		verdict = g_strdup_printf("not ok 1 step/%s", bad->name);
+	} else {
+		arguments = g_strdup_printf(
+			"check @tests/check/weir-good-step.so --option model=%s", model);
+	}
+	output = run_whole(arguments, &status);
+	unlink(model);
+	g_test_message("%s", output);
+	g_assert_nonnull(strstr(output, bad ? verdict : " ok, 0 not ok, "));
+	g_assert_nonnull(strstr(output, bad ? bad->text : "step/guesses"));
+	g_assert_cmpint(status, ==, bad ? 1 : 0);
+}
+
 static void test_usage(void)
 {
 	static const struct {
@@ -116,6 +174,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < G_N_ELEMENTS(bad_ones); i++) {
 		g_autofree char *name = g_strdup_printf("/check/bad/%s", bad_ones[i].kind);
 		g_test_add_data_func(name, &bad_ones[i], test_bad);
+	}
+	g_test_add_data_func("/check/step/good", NULL, test_step);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad_steps); i++) {
+		g_autofree char *name = g_strdup_printf("/check/step/%s", bad_steps[i].kind);
+		g_test_add_data_func(name, &bad_steps[i], test_step);
 	}
 	return g_test_run();
 }
