@@ -196,11 +196,13 @@ weir_status weir_router_route(struct weir_router *r, const weir_request *request
 const char *weir_router_backend_of(struct weir_router *r, struct weir_str model)
 {
 	struct weir_slot *slot;
+	const char *name;
 
 	pthread_mutex_lock(&r->lock);
 	slot = r->slots->len > 0 && model.len > 0 ? find_slot(r, model) : NULL;
+	name = slot ? slot->name : NULL; /* interned; the slot may be gone without the lock */
 	pthread_mutex_unlock(&r->lock);
-	return slot ? slot->name : NULL;
+	return name;
 }
 
 /* --- the list ------------------------------------------------------------------------------ */
