@@ -9,6 +9,7 @@ const PATHS = { chat: "/v1/chat/completions", text: "/v1/completions" };
 const TYPES = { chat: "chat.create", text: "completions.create" };
 const TRIES = 2; // handshakes that may fail before SSE is used
 const SSE_FOR = 60000; // and for how long it then is, in ms
+const SSE_TRIES = 8; // connections in a row that may bring nothing before an answer is given up
 
 export function headers(extra = {}) {
 	const key = apiKey.get();
@@ -28,15 +29,28 @@ async function failure(response) {
 	return new WeirError(error, response.status);
 }
 
-export async function getJson(path) {
-	const response = await fetch(path, { headers: headers({ Accept: "application/json" }), cache: "no-store" });
+export async function getJson(path, options = {}) {
+	const response = await fetch(path, { headers: headers({ Accept: "application/json" }), cache: "no-store", ...options });
 	if (!response.ok)
 		throw await failure(response);
 	return response.json();
 }
 
-/* One answer over SSE, in the same shape as WeirAnswer: iterate, cancel(), usage. */
+export const postJson = (path, body = {}) => getJson(path, {
+	method: "POST", body: JSON.stringify(body), headers: headers({ "Content-Type": "application/json" }),
+});
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/*
+ * One answer over SSE, in the same shape as WeirAnswer: iterate, cancel(), usage, resumes. A connection
+ * that is lost is taken up again behind the last event (X-Weir-Resume, docs/http-api.md).
+ */
 class SseAnswer {
+	#stream = null; // where the server keeps the answer
+	#last = null; // id of the last event that came
+	#failed = 0; // connections in a row that brought nothing
+
 	constructor(kind, body) {
 		this.kind = kind;
 		this.body = { ...body, stream: true, stream_options: { include_usage: true } };
@@ -46,45 +60,71 @@ class SseAnswer {
 		this.resumes = 0;
 	}
 
+	/* Nobody comes back for what is cancelled: the server is told, or it would go on for a while. */
 	cancel() {
 		this.cancelled = true;
 		this.abort.abort();
+		if (this.#stream)
+			fetch(this.#stream, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
 	}
 
 	async *[Symbol.asyncIterator]() {
-		try {
-			const response = await fetch(PATHS[this.kind], {
-				method: "POST", signal: this.abort.signal, body: JSON.stringify(this.body),
-				headers: headers({ "Content-Type": "application/json" }),
-			});
-			if (!response.ok)
-				throw await failure(response);
-			yield* this.#events(response.body.pipeThrough(new TextDecoderStream()).getReader());
-		} catch (error) {
+		for (;;) {
+			try {
+				yield* this.#events((await this.#open()).body.pipeThrough(new TextDecoderStream()).getReader());
+				return;
+			} catch (error) {
+				if (this.cancelled)
+					return;
+				if (error instanceof WeirError)
+					throw error;
+				if (!this.#stream || ++this.#failed > SSE_TRIES)
+					throw new WeirError({ code: "connection_lost", message: this.#stream
+						? "the connection was lost" : "the server cannot be reached" });
+			}
+			await pause(Math.min(100 * 2 ** this.#failed, 2000));
 			if (this.cancelled)
 				return;
-			throw error instanceof TypeError
-				? new WeirError({ message: "the server cannot be reached", code: "connection_lost" })
-				: error;
 		}
 	}
 
+	async #open() {
+		const { signal } = this.abort;
+		const again = this.#stream !== null;
+		const response = again
+			? await fetch(this.#stream, { signal, cache: "no-store",
+				headers: headers(this.#last ? { "Last-Event-ID": this.#last } : {}) })
+			: await fetch(PATHS[this.kind], { method: "POST", signal, body: JSON.stringify(this.body),
+				headers: headers({ "Content-Type": "application/json", "X-Weir-Resume": "true" }) });
+		if (!response.ok)
+			throw await failure(response);
+		const id = response.headers.get("X-Weir-Stream");
+		if (!again && id)
+			this.#stream = `/v1/stream/${encodeURIComponent(id)}`;
+		this.resumes += again ? 1 : 0;
+		return response;
+	}
+
+	/* Ends with the stream's own end; a body that ends before it is a lost connection. */
 	async *#events(reader) {
 		let rest = "";
 		for (;;) {
 			const { done, value } = await reader.read();
 			if (done)
-				throw new WeirError({ message: "the connection was lost", code: "connection_lost" });
+				throw new Error("cut off");
 			rest += value;
 			const events = rest.split(/\r?\n\r?\n/);
 			rest = events.pop();
 			for (const event of events) {
-				const data = event.split(/\r?\n/).filter((l) => l.startsWith("data:"))
-					.map((l) => l.slice(5).trimStart()).join("\n");
+				const field = (name) => event.split(/\r?\n/).filter((l) => l.startsWith(`${name}:`))
+					.map((l) => l.slice(name.length + 1).trimStart()).join("\n");
+				const data = field("data");
 				if (data === "[DONE]")
 					return;
 				if (!data)
 					continue;
+				this.#last = field("id") || this.#last;
+				this.#failed = 0;
 				const chunk = JSON.parse(data);
 				if (chunk.error)
 					throw new WeirError(chunk.error, chunk.error.status);

@@ -2,9 +2,10 @@
  * live.js - the dashboard: asks /metrics every two seconds while it is shown (and every ten while it
  * is not, so that its history has no hole), /health every fifth time, and keeps fifteen minutes.
  */
-import { headers } from "./api.js";
+import { getJson, headers, postJson } from "./api.js";
 import { Chart, UNITS } from "./chart.js";
 import { formatCount, formatSeconds, h } from "./dom.js";
+import { Profile } from "./profile.js";
 import { labelValues, parseMetrics, quantiles, rate, share, sum } from "./series.js";
 import { settings } from "./store.js";
 
@@ -85,13 +86,15 @@ export class Live {
 		this.facts = h("p.facts", {}, "Asking the server…");
 		this.backends = h("div.table", { tabindex: "0" });
 		this.extra = h("div.tables");
+		this.profile = new Profile();
 		this.spans = h("div.modes", { role: "group", "aria-label": "Time shown" }, [2, 5, 15].map((minutes) =>
 			h("button", { type: "button", data: { minutes }, onclick: () => this.setSpan(minutes) }, `${minutes} min`)));
-		root.append(h("header.live-head", {}, h("div", {}, h("h1", {}, "Dashboard"), this.facts), this.spans), this.banner,
+		root.append(h("header.live-head", {}, h("div", {}, h("h1", {}, "Dashboard"), this.facts), this.profile.root, this.spans), this.banner,
 			h("dl.tiles", {}, this.tiles.map((t) => h("div", {}, h("dt", {}, t.name), t.value))),
 			h("div.charts", {}, this.charts.map((c) => c.root)),
 			h("section", { "aria-label": "Backends" }, h("h2", {}, "Backends"), this.backends), this.extra);
 		this.setSpan(this.span);
+		this.#offer();
 		document.addEventListener("visibilitychange", () => this.setVisible(this.#visible));
 	}
 
@@ -164,10 +167,46 @@ export class Live {
 	async #health() {
 		const health = await (await this.#get("/health", "application/json")).json();
 		const began = Date.now() - 1000 * (health.uptime ?? 0);
-		if (this.#began && began - this.#began > 5000)
+		if (this.#began && began - this.#began > 5000) {
 			this.#scrapes = []; // another process: its counters began anew
+			this.#offer();
+		}
 		this.#began = began;
 		this.#drawHealth(health);
+	}
+
+	/* What this server lets the page do. */
+	async #offer() {
+		try {
+			const { endpoints } = await getJson("/props");
+			this.profile.offer(endpoints);
+			this.admin = endpoints.includes("/admin/reload");
+		} catch {
+			this.admin = false; // the server is away, or wants a key: asked again when it is back
+		}
+	}
+
+	/* Loads or unloads a backend by a name that it serves. */
+	async #change(name, what, button) {
+		button.disabled = true;
+		try {
+			await postJson(`/v1/models/${encodeURIComponent(name)}/${what}`);
+			await this.#health();
+		} catch (error) {
+			button.disabled = false;
+			button.after(h("p.field-error", { role: "alert" }, error.message));
+		}
+	}
+
+	#changeButton(backend) {
+		const name = backend.models?.[0];
+		const what = backend.state === "unloaded" || backend.state === "failed" ? "load" : "unload";
+		if (!this.admin || !name || backend.state === "loading")
+			return null;
+		const button = h("button.quiet", { type: "button", onclick: () => this.#change(name, what, button) },
+			what === "load" ? "Load" : "Unload");
+		button.setAttribute("aria-label", `${button.textContent} ${name}`);
+		return button;
 	}
 
 	#add(time, series) {
@@ -194,7 +233,7 @@ export class Live {
 		this.work = { running: health.queue?.active ?? null, waiting: health.queue?.waiting ?? null };
 		this.about = `Weir ${health.version ?? ""} is ${health.status}`;
 		const rows = (health.backends ?? []).map((b) => h("tr", {},
-			h("td", {}, h("span.health", { data: { state: b.state } }), b.state, b.error ? h("p.field-error", {}, String(b.error.message ?? b.error)) : null),
+			h("td", {}, h("span.health", { data: { state: b.state } }), b.state, this.#changeButton(b), b.error ? h("p.field-error", {}, String(b.error.message ?? b.error)) : null),
 			h("td", {}, b.name, h("p.hint", {}, b.component)),
 			h("td", {}, (b.models ?? []).join(", "), h("p.hint", {}, b.model?.summary ?? "")),
 			h("td.figure", {}, `${b.queue?.active ?? 0} / ${b.queue?.max_concurrent || "∞"}`),

@@ -2,6 +2,7 @@
 """The page at / in a real browser, against real servers: playground, dashboard, and what they must never do."""
 import atexit
 import gzip
+import json
 import pathlib
 import shutil
 import socket
@@ -249,6 +250,48 @@ def test_where_websockets_are_cut_off_answers_come_by_events():
             expect(tab.done().locator(".facts")).to_contain_text("stopped")
     finally:
         proxy.close()
+
+
+def test_events_that_are_cut_off_are_resumed_without_a_lost_or_repeated_token():
+    """Last-Event-ID takes an answer up again; a stop tells the server, which keeps it otherwise."""
+    proxy = Proxy(echo.port, websockets=False)
+    lost = ("WebSocket connection", "ERR_INCOMPLETE_CHUNKED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+    try:
+        with Tab(proxy.url, allow=lost) as tab:
+            tab.say("by events")
+            expect(tab.done().locator(".markdown")).to_have_text("by events")
+            tab.say(WORDS)
+            for mark in ("word10", "word60"):
+                expect(tab.answer().locator(".body")).to_contain_text(mark)
+                assert proxy.cut() >= 1
+            assert tab.done().locator(".markdown").inner_text() == WORDS
+            expect(tab.answer().locator(".facts")).to_contain_text("resumed 2 times")
+            tab.say(WORDS)
+            expect(tab.answer().locator(".body")).to_contain_text("word3")
+            assert echo.get("/health")[1]["queue"]["active"] == 1
+            tab.page.keyboard.press("Escape")
+            expect(tab.done().locator(".facts")).to_contain_text("stopped")
+            until(lambda: echo.get("/health")[1]["queue"]["active"] == 0)
+    finally:
+        proxy.close()
+
+
+def test_a_profile_is_recorded_and_saved():
+    with Server("echo", "frontend.http.admin=true") as other, Tab(other.url, "/#live") as tab:
+        button = tab.page.locator("#profile")
+        expect(button).to_have_text("Record a profile")
+        button.click()
+        expect(button).to_contain_text("Stop recording")
+        answer = other.post("/v1/chat/completions", {"model": "echo", "messages": [{"role": "user", "content": "x"}]})
+        with tab.page.expect_download() as download:
+            button.click()
+        saved = json.loads(pathlib.Path(download.value.path()).read_text())
+        assert [e["args"]["id"] for e in saved["traceEvents"] if e["ph"] == "X"] == [answer[1]["id"]]
+        expect(tab.page.locator(".profile a")).to_be_visible()
+        expect(button).to_have_text("Record a profile")
+    with Tab(echo.url, "/#live") as tab:
+        expect(tab.page.locator(".live .facts")).to_contain_text("is ready")
+        expect(tab.page.locator("#profile")).not_to_be_visible()
 
 
 def test_what_a_model_says_is_inert():
