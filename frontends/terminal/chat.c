@@ -31,11 +31,14 @@ static void tell_speed(struct chat *c, const struct client_answer *a)
 	double first_ms = (double)(a->first_us - a->start_us) / 1e3;
 	double seconds = (double)(a->last_us - a->first_us) / 1e6;
 	GString *note = g_string_new(a->stopped ? "(stopped" : "(");
-	if (a->n_output)
-		g_string_append_printf(note, "%" G_GINT64_FORMAT " tokens", a->n_output);
-	if (a->n_output > 1 && seconds > 0)
-		g_string_append_printf(note, ", %.1f tokens/s",
-				       (double)(a->n_output - 1) / seconds);
+	/* The count comes with the end; of an answer that was stopped, its pieces are known. */
+	int64_t n = a->n_output ? a->n_output : a->n_pieces;
+	if (n)
+		g_string_append_printf(note, "%s%s%" G_GINT64_FORMAT " token%s",
+				       a->stopped ? " after " : "", a->n_output ? "" : "about ", n,
+				       n == 1 ? "" : "s");
+	if (n > 1 && seconds > 0)
+		g_string_append_printf(note, ", %.1f tokens/s", (double)(n - 1) / seconds);
 	if (a->first_us)
 		g_string_append_printf(note, "%sfirst after %.0f ms", note->len > 1 ? ", " : "",
 				       first_ms);

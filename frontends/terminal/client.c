@@ -257,7 +257,8 @@ static char *error_of(struct exchange *x)
 	if (x->error && g_error_matches(x->error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
 		return g_strdup_printf(
 			"no server listens on %s.\nStart one with ./dev run (or weir "
-			"serve), or name another one with --url.",
+			"serve), name another one with --url, or have one started for the "
+			"chat: --profile default, --model FILE.gguf.",
 			x->client->url);
 	if (x->error)
 		return g_strdup_printf("%s: %s", x->client->url, x->error->message);
@@ -326,6 +327,7 @@ static void on_text(struct exchange *x, enum client_part part, const char *text)
 	if (!text || !*text)
 		return;
 	a->last_us = g_get_monotonic_time();
+	a->n_pieces++;
 	if (!a->first_us)
 		a->first_us = a->last_us;
 	if (part == CLIENT_PART_TEXT)

@@ -22,6 +22,7 @@ struct client_answer {
 	bool stopped;  /* by ctrl-C */
 	char *finish;  /* finish_reason, or NULL */
 	int64_t n_prompt, n_output;          /* tokens; 0: the server did not tell */
+	int64_t n_pieces;                    /* of text, reasoning included */
 	int64_t start_us, first_us, last_us; /* when asked, first and last text; 0: none came */
 };
 

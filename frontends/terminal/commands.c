@@ -78,7 +78,7 @@ static void do_model(struct chat *c, const char *rest)
 }
 
 static const struct {
-	const char *name, *argument, *help;
+	const char *name, *argument, *help; /* help NULL: another name, which is not listed */
 	void (*run)(struct chat *, const char *rest);
 } commands[] = {
 	{ "/help", "", "this list", do_help },
@@ -87,12 +87,14 @@ static const struct {
 	{ "/set", "NAME VALUE", "as in /set temperature 0.7; without NAME lists all", do_set },
 	{ "/model", "NAME", "changes the model; without NAME lists them", do_model },
 	{ "/save", "FILE", "writes the conversation, as Markdown or .json", do_save },
-	{ "/quit", "", "ends, as ctrl-D does", do_quit },
+	{ "/quit", "", "ends, as ctrl-D does; so do /exit and /bye", do_quit },
+	{ "/exit", "", NULL, do_quit },
+	{ "/bye", "", NULL, do_quit },
 };
 
 static void do_help(struct chat *c, const char *rest)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+	for (size_t i = 0; i < G_N_ELEMENTS(commands) && commands[i].help; i++)
 		screen_say(&c->screen, "  %-8s%-12s%s", commands[i].name, commands[i].argument,
 			   commands[i].help);
 	screen_say(&c->screen, "Alt-Enter or a \\ at the end of a line goes on in a new line; "
