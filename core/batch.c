@@ -39,12 +39,14 @@ weir_status weir_batcher_new(const struct weir_model *model, struct weir_batcher
 	b->max_tokens = model->max_tokens;
 	b->n_blocks = model->n_blocks;
 	b->max_guesses = MIN(model->max_guesses, 1u << 16);
+	b->max_scores = MIN(model->max_scores, model->max_tokens);
 	b->asks = b->max_guesses > 0 && model->flags & WEIR_MODEL_GUESSES;
 	b->longest = (uint32_t)MIN((uint64_t)model->n_blocks * model->block_tokens, model->n_ctx);
 	b->live = g_ptr_array_new();
 	b->gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	b->next_number = 1;
 	b->tokens = g_new(int32_t, b->max_tokens);
+	b->targets = g_new(int32_t, b->max_tokens);
 	b->rows = g_new0(struct weir_row, b->max_rows);
 	b->row_of = g_new0(struct weir_sequence *, b->max_rows);
 	*ret = b;
@@ -59,6 +61,7 @@ void weir_batcher_free(struct weir_batcher *b)
 	g_ptr_array_unref(b->live);
 	g_array_unref(b->gone);
 	g_free(b->tokens);
+	g_free(b->targets);
 	g_free(b->rows);
 	g_free(b->row_of);
 	g_free(b->copies);
@@ -80,6 +83,7 @@ static void unplan(struct weir_batcher *b, struct weir_sequence *s)
 		return;
 	b->n_rows--;
 	b->budget += s->take;
+	b->score_budget += weir_sequence_scores(s) ? s->take : 0;
 	s->job->credit += s->samples + s->n_guesses;
 	s->take = s->n_guesses = 0;
 	s->samples = false;
@@ -147,7 +151,8 @@ static bool make_room(struct weir_batcher *b, guint at, bool stalled_only)
 static void give(struct weir_batcher *b, guint at, uint32_t want, bool samples)
 {
 	struct weir_sequence *s = b->live->pdata[at];
-	uint32_t take = MIN(want, b->budget);
+	bool scores = weir_sequence_scores(s);
+	uint32_t take = MIN(want, scores ? MIN(b->budget, b->score_budget) : b->budget);
 
 	if (take == 0 || b->n_rows == b->max_rows)
 		return;
@@ -164,6 +169,7 @@ static void give(struct weir_batcher *b, guint at, uint32_t want, bool samples)
 	s->samples = samples && take == want;
 	s->job->credit -= s->samples;
 	b->budget -= take;
+	b->score_budget -= scores ? take : 0;
 	b->n_rows++;
 }
 
@@ -251,6 +257,7 @@ void weir_batcher_plan(struct weir_batcher *b)
 {
 	b->n_rows = 0;
 	b->budget = b->max_tokens;
+	b->score_budget = b->max_scores;
 	b->short_of_blocks = false;
 	for (guint i = 0; i < b->live->len; i++) {
 		struct weir_sequence *s = b->live->pdata[i];
@@ -472,6 +479,23 @@ static void add_copy(struct weir_batcher *b, struct weir_batch *batch,
 	b->copies[2 * n + 1] = s->copy_to;
 }
 
+/* What follows each of a row's tokens in the prompt, where that is not known yet. */
+static const int32_t *add_targets(struct weir_batcher *b, uint32_t first,
+				  const struct weir_sequence *s)
+{
+	const struct weir_job *job = s->job;
+
+	if (!weir_sequence_scores(s))
+		return NULL;
+	for (uint32_t k = 0; k < s->take; k++) {
+		uint32_t pos = s->n_kv + k;
+		bool wanted = pos >= job->n_scored && pos + 1 < job->n_prompt;
+
+		b->targets[first + k] = wanted ? job->prompt[pos + 1] : -1;
+	}
+	return b->targets + first;
+}
+
 static void add_row(struct weir_batcher *b, struct weir_batch *batch, struct weir_sequence *s)
 {
 	const struct weir_limits *limits = s->job->limits;
@@ -494,6 +518,8 @@ static void add_row(struct weir_batcher *b, struct weir_batch *batch, struct wei
 		.n_draft = s->n_guesses,
 		.adapter = s->job->adapter,
 		.n_want = s->n_want,
+		.n_target_top = s->job->sampling->prompt_top_logprobs,
+		.targets = add_targets(b, batch->n_tokens, s),
 	};
 	batch->n_tokens += s->take;
 	s->known = true;

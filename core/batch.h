@@ -21,6 +21,7 @@ struct weir_batcher {
 	struct weir_blocks *blocks;
 	uint32_t max_rows, max_tokens, n_blocks;
 	uint32_t max_guesses; /* of a step; 0: guesses are never made */
+	uint32_t max_scores;  /* tokens of a step in rows that are scored */
 	uint32_t longest;     /* positions of a sequence */
 	bool asks;            /* the backend makes guesses itself */
 	GPtrArray *live;      /* struct weir_sequence, admitted and not done, in order */
@@ -28,7 +29,7 @@ struct weir_batcher {
 	uint64_t next_number;
 
 	/* Of the step being planned. */
-	uint32_t n_rows, budget;
+	uint32_t n_rows, budget, score_budget;
 	bool short_of_blocks; /* somebody had to give up blocks, or could not come back */
 	uint64_t n_preempted, n_recomputed; /* ever */
 	uint64_t n_drafts, n_guesses,
@@ -38,7 +39,7 @@ struct weir_batcher {
 	double offer_s; /* what a guess of the backend takes to make, on average */
 
 	/* Of the step that was built. */
-	int32_t *tokens;
+	int32_t *tokens, *targets;
 	struct weir_row *rows;
 	struct weir_sequence **row_of; /* the sequence of each row */
 	uint32_t *copies;

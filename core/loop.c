@@ -219,7 +219,14 @@ void weir_loop_push_end(weir_loop *loop, const struct weir_loop_calls *calls, vo
 	e->is_end = true;
 	e->at = at;
 	e->end = *end;
-	put(&loop->filling, &at, end->choices, choices);
+	/* A producer's may be smaller: what leaves here is always ours. */
+	if (choices > 0)
+		e->end.choice_size = sizeof(struct weir_choice_end);
+	for (uint32_t i = 0; choices > 0 && i < end->n_choices; i++) {
+		struct weir_choice_end c = weir_end_choice(end, i);
+
+		put(&loop->filling, &at, &c, sizeof(c));
+	}
 	put(&loop->filling, &at, end->text.data, end->text.len);
 	put(&loop->filling, &at, end->param.data, end->param.len);
 	filled(loop, bell);

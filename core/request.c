@@ -69,6 +69,7 @@ static void copy_sampling(struct weir_sampling *to, const struct weir_sampling *
 	keep_finite(&to->presence_penalty, d->presence_penalty);
 	keep_finite(&to->frequency_penalty, d->frequency_penalty);
 	to->top_logprobs = MIN(to->top_logprobs, 20u);
+	to->prompt_top_logprobs = MIN(to->prompt_top_logprobs, 20u);
 	if (!to->seed_set)
 		to->seed = draw_seed();
 	if (!to->logit_bias)

@@ -86,7 +86,8 @@ static void wait_for_credit(struct weir_job *job, const struct weir_event *e)
 	g_queue_push_tail(job->pending, w);
 }
 
-static weir_status send(struct weir_scheduler *s, struct weir_job *job, const struct weir_event *e)
+weir_status weir_scheduler_send(struct weir_scheduler *s, struct weir_job *job,
+				const struct weir_event *e)
 {
 	weir_status status =
 		job->pending ? WEIR_E_NO_CREDIT : weir_stream_emit(job->out, e, &s->bell);
@@ -102,7 +103,7 @@ struct parts {
 	struct weir_scheduler *s;
 	struct weir_job *job;
 	struct weir_event *event;
-	uint32_t n;
+	uint32_t n, first; /* first: kind of the first one */
 	weir_status status;
 };
 
@@ -113,7 +114,9 @@ static void on_part(void *data, uint32_t kind, struct weir_str text)
 
 	if (p->status < 0)
 		return;
-	if (p->n++ > 0) {
+	if (p->n++ == 0) {
+		p->first = kind;
+	} else {
 		e.token = -1;
 		e.logprob = NAN;
 		e.n_top = 0;
@@ -124,26 +127,33 @@ static void on_part(void *data, uint32_t kind, struct weir_str text)
 		 : e.token >= 0              ? WEIR_EVENT_TOKEN
 					     : WEIR_EVENT_TEXT;
 	e.text = text;
-	p->status = send(p->s, p->job, &e);
+	p->status = weir_scheduler_send(p->s, p->job, &e);
+}
+
+/* Is the answer within a thought? */
+static bool thinks(const struct weir_scheduler *s, const struct weir_sequence *seq)
+{
+	return WEIR_HAS(struct weir_answer_api, s->answers, thinks) &&
+	       s->answers->thinks(seq->answer);
 }
 
 weir_status weir_scheduler_emit(struct weir_scheduler *s, struct weir_sequence *seq,
 				struct weir_event *event)
 {
 	struct parts p = { .s = s, .job = seq->job, .event = event };
+	bool thought;
 
-	if (!seq->answer) {
-		weir_status status = send(s, seq->job, event);
-
-		return status;
-	}
+	if (!seq->answer)
+		return weir_scheduler_send(s, seq->job, event);
+	thought = thinks(s, seq);
 	s->answers->feed(seq->answer, event->text, on_part, &p);
+	seq->n_reasoning += thought || thinks(s, seq) || p.first == WEIR_PART_REASONING;
 	if (seq->finish != WEIR_FINISH_NONE && s->answers->finish(seq->answer, on_part, &p) &&
 	    seq->finish == WEIR_FINISH_STOP)
 		seq->finish = WEIR_FINISH_TOOL;
 	if (p.n == 0) {
 		event->text = (struct weir_str){ NULL, 0 };
-		p.status = send(s, seq->job, event);
+		p.status = weir_scheduler_send(s, seq->job, event);
 	}
 	return p.status;
 }

@@ -132,11 +132,32 @@ weir_status weir_scheduler_open_answers(struct weir_scheduler *, struct weir_job
  * as weir_stream_emit(), but for NO_CREDIT. [the thread] */
 weir_status weir_scheduler_emit(struct weir_scheduler *, struct weir_sequence *,
 				struct weir_event *);
+/* An event, or it waits in the job. Errors: as weir_stream_emit(), but for NO_CREDIT. */
+weir_status weir_scheduler_send(struct weir_scheduler *, struct weir_job *,
+				const struct weir_event *);
 /* Sends what waits, and ends a request that only waited for that. False: some still does; a wake()
  * will come. [the thread] */
 bool weir_scheduler_flush(struct weir_scheduler *, struct weir_job *);
 
+/* scheduler-score.c: a prompt's tokens as events, with log-probabilities where these are asked for.
+ */
+/* Is the request's echo possible? [worker] */
+weir_status weir_scheduler_prepare_echo(const struct weir_scheduler *, struct weir_job *,
+					struct weir_error *err);
+/* Tells what can be told of the prompt without the model. False: credit ran out. [the thread] */
+bool weir_scheduler_echo(struct weir_scheduler *, struct weir_job *);
+/* What the step has found out of a row's targets. False: the request has ended with it. */
+bool weir_scheduler_deliver_scores(struct weir_scheduler *, struct weir_sequence *,
+				   const struct weir_row *);
+/* Ends requests without output whose prompts have been told. True: there was one. */
+bool weir_scheduler_end_silent(struct weir_scheduler *);
+
 /* scheduler-output.c, on the thread. */
+/* A step's alternatives with their texts, lent until the next call. ret holds 20. */
+uint32_t weir_scheduler_tops(struct weir_scheduler *, const struct weir_top *, uint32_t n_wanted,
+			     struct weir_top_logprob *ret);
+/* The stream took no event: the request ends. */
+void weir_scheduler_refused(struct weir_scheduler *, struct weir_job *, weir_status);
 /* What the step has drawn. */
 void weir_scheduler_deliver(struct weir_scheduler *, const struct weir_batch *);
 /* Ends a job, admitted or not, and frees it. err NULL: every choice is done. */

@@ -34,10 +34,16 @@ static void send_end(struct weir_scheduler *s, struct weir_job *job, const struc
 	for (uint32_t i = 0; i < job->n; i++) {
 		ends[i].finish = job->seqs[i].finish;
 		ends[i].n_output = job->seqs[i].n_output;
+		ends[i].stop = job->seqs[i].stop;
+		ends[i].n_reasoning = job->seqs[i].n_reasoning;
+		end.n_reasoning += job->seqs[i].n_reasoning;
 		end.n_output += job->seqs[i].n_output;
 	}
-	if (job->n > 1)
+	end.stop = err ? 0 : job->seqs[0].stop;
+	if (job->n > 1) {
 		end.choices = ends;
+		end.choice_size = sizeof(*ends);
+	}
 	if (err) {
 		end.text = (struct weir_str){ err->text, strlen(err->text) };
 		end.param = (struct weir_str){ err->param, strlen(err->param) };
@@ -102,12 +108,11 @@ static void fail_row(struct weir_scheduler *s, struct weir_job *job, const struc
 	weir_scheduler_finish(s, job, &err, 0);
 }
 
-/* The alternatives, with their texts one after the other in top_text. */
-static uint32_t make_top(struct weir_scheduler *s, const struct weir_sequence *seq, uint32_t row,
-			 struct weir_top_logprob *ret)
+/* Their texts lie one after the other in top_text. */
+uint32_t weir_scheduler_tops(struct weir_scheduler *s, const struct weir_top *top,
+			     uint32_t n_wanted, struct weir_top_logprob *ret)
 {
-	const struct weir_top *top = &s->step.top[row];
-	uint32_t n = MIN(seq->job->sampling->top_logprobs, 20u), at = 0;
+	uint32_t n = MIN(n_wanted, 20u), at = 0;
 	size_t starts[21] = { 0 };
 
 	g_string_truncate(s->top_text, 0);
@@ -123,6 +128,16 @@ static uint32_t make_top(struct weir_scheduler *s, const struct weir_sequence *s
 		ret[i].text = (struct weir_str){ s->top_text->str + starts[i],
 						 starts[i + 1] - starts[i] };
 	return at;
+}
+
+void weir_scheduler_refused(struct weir_scheduler *s, struct weir_job *job, weir_status status)
+{
+	bool cancelled = status == WEIR_E_CANCELLED;
+	struct weir_error err;
+
+	weir_fail(&err, cancelled ? status : WEIR_E_INTERNAL,
+		  cancelled ? "cancelled" : "inference failed");
+	weir_scheduler_finish(s, job, &err, 0);
 }
 
 /* Text for the token, and whether it is the last one. */
@@ -153,6 +168,7 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 			finish = WEIR_FINISH_LENGTH;
 	}
 	if (finish != WEIR_FINISH_NONE) {
+		seq->stop = weir_cutter_stop(seq->cutter);
 		text = weir_cutter_flush(seq->cutter);
 		g_string_append_len(s->text, text.data, (gssize)text.len);
 	}
@@ -188,7 +204,8 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 			.token = token,
 			.index = seq->index,
 			.logprob = job->sampling->logprobs ? s->step.logprob[row] : NAN,
-			.n_top = make_top(s, seq, row, top),
+			.n_top = weir_scheduler_tops(s, &s->step.top[row],
+						     job->sampling->top_logprobs, top),
 			.top = top,
 			.text = { s->text->str, s->text->len },
 			.raw = { s->bytes->str, s->bytes->len },
@@ -196,9 +213,7 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 	if (status < 0) {
 		if (status == WEIR_E_CANCELLED)
 			weir_metric_add(s->metrics.orphaned, 1);
-		weir_fail(&err, status == WEIR_E_CANCELLED ? status : WEIR_E_INTERNAL,
-			  status == WEIR_E_CANCELLED ? "cancelled" : "inference failed");
-		weir_scheduler_finish(s, job, &err, 0);
+		weir_scheduler_refused(s, job, status);
 		return false;
 	}
 	if (seq->finish == WEIR_FINISH_NONE)
@@ -230,7 +245,12 @@ void weir_scheduler_deliver(struct weir_scheduler *s, const struct weir_batch *b
 		struct weir_sequence *seq = s->batcher->row_of[i];
 
 		/* The request may have ended with another row of it. */
-		if (batch->rows[i].sampling && !seq->job->over) {
+		if (seq->job->over)
+			continue;
+		if (batch->rows[i].targets &&
+		    !weir_scheduler_deliver_scores(s, seq, &batch->rows[i]))
+			continue;
+		if (batch->rows[i].sampling) {
 			weir_trace_first(s, seq->job, now);
 			deliver_row(s, i, now);
 		}

@@ -442,6 +442,9 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	status = check_length(s, job, chat ? "messages" : "prompt", err);
 	if (status < 0)
 		return status;
+	status = weir_scheduler_prepare_echo(s, job, err);
+	if (status < 0)
+		return status;
 	status = weir_scheduler_choose_adapter(s, job, err);
 	if (status < 0)
 		return status;

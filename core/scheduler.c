@@ -7,6 +7,7 @@
  */
 #include "scheduler-inside.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "log.h"
@@ -72,6 +73,8 @@ void weir_scheduler_free(struct weir_scheduler *s)
 	g_free(s->step.drawn);
 	g_free(s->step.n_next);
 	g_free(s->step.next);
+	g_free(s->step.score);
+	g_free(s->step.score_top);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	g_free(s);
@@ -177,6 +180,10 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	s->step.n_right = g_new0(uint32_t, model.max_rows);
 	s->step.n_next = g_new0(uint32_t, model.max_rows);
 	s->step.next = g_new0(int32_t, (size_t)model.max_rows * WEIR_MAX_DRAFT);
+	if (model.max_scores > 0) {
+		s->step.score = g_new0(struct weir_score, model.max_tokens);
+		s->step.score_top = g_new0(struct weir_top, model.max_tokens);
+	}
 	s->step.drawn = g_new0(int32_t, (size_t)model.max_rows * WEIR_MAX_DRAFT);
 	if (!name)
 		name = model.name ? model.name : s->options.name;
@@ -324,7 +331,8 @@ static void look_at_credit(struct weir_scheduler *s, int64_t now)
 			cancelled(s, job);
 			continue;
 		}
-		if (job->pending && !weir_scheduler_flush(s, job)) {
+		if ((job->pending && !weir_scheduler_flush(s, job)) ||
+		    (!job->over && !weir_scheduler_echo(s, job))) {
 			job->stalled = true;
 			job->stalled_ns = now;
 			continue;
@@ -382,6 +390,7 @@ bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 	job->admitted_ns = weir_clock_ns();
 	weir_trace_admitted(s, job);
 	job->order = s->next_order++;
+	(void)weir_scheduler_echo(s, job); /* what is left waits for credit */
 	job->credit = weir_stream_credit(job->out);
 	job->stalled = job->credit == 0;
 	job->stalled_ns = job->admitted_ns;
@@ -476,6 +485,10 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 		s->step.error[i].code = WEIR_OK;
 		s->step.error[i].text[0] = s->step.error[i].param[0] = '\0';
 	}
+	for (uint32_t i = 0; i < batch->n_tokens && s->step.score; i++) {
+		s->step.score[i] = (struct weir_score){ NAN, 0 };
+		s->step.score_top[i].token[0] = -1;
+	}
 	s->step.next_ns = 0;
 	weir_scheduler_mask(s, batch);
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
@@ -513,6 +526,7 @@ static bool turn(struct weir_scheduler *s, int64_t *ret_next)
 		weir_trace_turn(s, now);
 		moved = true;
 	}
+	moved |= weir_scheduler_end_silent(s);
 	/* One batch of texts for each step: neither waits for long. */
 	if (weir_scheduler_state(s) == WEIR_SCHEDULER_READY)
 		moved |= weir_scheduler_run_embeds(s);

@@ -79,6 +79,7 @@ void weir_job_free(struct weir_job *job)
 	if (job->pending)
 		g_queue_free_full(job->pending, g_free);
 	free(job->grammar);
+	weir_cutter_free(job->echoed);
 	weir_stops_free(job->stops);
 	g_free(job->prompt);
 	g_free(job->reply);
@@ -92,10 +93,19 @@ uint32_t weir_sequence_pending(const struct weir_sequence *s, bool *ret_samples)
 {
 	const struct weir_job *job = s->job;
 
-	*ret_samples = job->forked;
+	*ret_samples = job->forked && !job->limits->no_output;
+	if (job->limits->no_output)
+		return weir_sequence_scores(s) ? job->n_prompt - 1 - s->n_kv : 0;
 	if (job->forked)
 		return s->n_tokens - s->n_kv;
 	return s->index == 0 ? job->n_prompt - 1 - s->n_kv : 0;
+}
+
+bool weir_sequence_scores(const struct weir_sequence *s)
+{
+	const struct weir_job *job = s->job;
+
+	return job->scores && s->index == 0 && job->n_scored + 1 < job->n_prompt;
 }
 
 int32_t *weir_sequence_tail(struct weir_sequence *s, uint32_t n)
@@ -128,7 +138,9 @@ uint32_t weir_sequence_match(struct weir_sequence *s, struct weir_blocks *blocks
 	uint32_t size = weir_blocks_size(blocks), block;
 	struct weir_prefix_key key;
 
+	/* What is to be scored has to be computed. */
 	while (s->n_kv + size < s->n_tokens &&
+	       (!weir_sequence_scores(s) || s->n_kv + size <= s->job->n_scored) &&
 	       weir_blocks_find(blocks, s->key, s->tokens + s->n_kv, &key, &block)) {
 		add_block(s, block);
 		s->key = key;

@@ -55,8 +55,8 @@ struct weir_sequence {
 	uint32_t n_offered, offered_at, n_want;
 	weir_grammar_state *place; /* in the request's grammar; NULL: it has none */
 	struct weir_cutter *cutter;
-	weir_answer *answer; /* reads the text; NULL: it is plain */
-	uint32_t finish;
+	weir_answer *answer;                /* reads the text; NULL: it is plain */
+	uint32_t finish, stop, n_reasoning; /* as weir_choice_end */
 	int64_t last_token_ns;
 };
 
@@ -82,7 +82,13 @@ struct weir_job {
 
 	int32_t *prompt;
 	uint32_t n_prompt, max_output;
-	uint32_t adapter; /* 0: none */
+	/* limits.echo: so many of the prompt's tokens have been told; and, when they are told with
+	 * their log-probabilities, those after positions 0 .. n_scored - 1 are known. */
+	uint32_t n_echoed, n_scored;
+	bool scores, own_text;      /* own_text: the prompt was text, not token ids */
+	bool after_control;         /* the last one told was a control token */
+	struct weir_cutter *echoed; /* of the prompt's text; NULL: no echo */
+	uint32_t adapter;           /* 0: none */
 	struct weir_prefix_key root;
 
 	bool admitted, forked;
@@ -109,6 +115,8 @@ void weir_job_prepare(struct weir_job *);
 /* Tokens that a prefill still has to compute before the sequence may draw: with several choices the
  * first one stops before the last prompt token, which each choice computes for itself. */
 uint32_t weir_sequence_pending(const struct weir_sequence *, bool *ret_samples);
+/* Is the prompt's log-probability wanted at what it computes next? */
+bool weir_sequence_scores(const struct weir_sequence *);
 void weir_sequence_append(struct weir_sequence *, int32_t token);
 /* Room for n guesses behind the tokens. */
 int32_t *weir_sequence_tail(struct weir_sequence *, uint32_t n);

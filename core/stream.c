@@ -216,7 +216,7 @@ static bool check_event(struct weir_channel *c, const struct weir_event *in, str
 	memset(out, 0, sizeof(*out));
 	memcpy(out, in, MIN(in->size, sizeof(*out)));
 	out->size = sizeof(*out);
-	if (out->type < WEIR_EVENT_STARTED || out->type > WEIR_EVENT_VECTOR) {
+	if (out->type < WEIR_EVENT_STARTED || out->type > WEIR_EVENT_PROMPT) {
 		weir_channel_misbehaving(c, NULL, "emits an event of unknown type");
 		return false;
 	}

@@ -143,8 +143,8 @@ bool weir_text_json_shallow(struct weir_str json, uint32_t depth)
 
 struct stop {
 	char *text;
-	uint32_t len;
-	uint32_t *fail; /* fail[k]: longest proper border of the first k bytes */
+	uint32_t len, place; /* place: in the list that was given, from 1 */
+	uint32_t *fail;      /* fail[k]: longest proper border of the first k bytes */
 };
 
 struct weir_stops {
@@ -168,7 +168,8 @@ static void stop_init(struct stop *s, const char *text, size_t len)
 	}
 }
 
-static weir_status add_stop(struct weir_stops *stops, JsonNode *node, struct weir_error *err)
+static weir_status add_stop(struct weir_stops *stops, JsonNode *node, uint32_t place,
+			    struct weir_error *err)
 {
 	const char *text;
 	size_t len;
@@ -185,7 +186,8 @@ static weir_status add_stop(struct weir_stops *stops, JsonNode *node, struct wei
 	if (stops->n == WEIR_STOPS_MAX)
 		return weir_fail(err, WEIR_E_INVALID, "at most %d stop strings are allowed",
 				 WEIR_STOPS_MAX);
-	stop_init(&stops->at[stops->n++], text, len);
+	stop_init(&stops->at[stops->n], text, len);
+	stops->at[stops->n++].place = place;
 	return WEIR_OK;
 }
 
@@ -203,9 +205,9 @@ weir_status weir_stops_new(struct weir_str json, struct weir_stops **ret, struct
 		JsonArray *array = json_node_get_array(root);
 
 		for (guint i = 0; status == WEIR_OK && i < json_array_get_length(array); i++)
-			status = add_stop(stops, json_array_get_element(array, i), err);
+			status = add_stop(stops, json_array_get_element(array, i), i + 1, err);
 	} else if (root && !JSON_NODE_HOLDS_NULL(root)) {
-		status = add_stop(stops, root, err);
+		status = add_stop(stops, root, 1, err);
 	} else if (!root && json.len > 0) {
 		status = weir_fail(err, WEIR_E_INVALID,
 				   "stop must be a string or a list of strings");
@@ -241,6 +243,7 @@ struct weir_cutter {
 	size_t n_partial;
 	uint32_t longest; /* the longest state: so many bytes at the end of text are held */
 	uint32_t *state;  /* for each stop: how much of it the end of the text is */
+	uint32_t stop;    /* place of the one that was found */
 	bool stopped;
 };
 
@@ -279,6 +282,8 @@ static uint32_t advance(struct weir_cutter *c, char byte)
 		if (s->text[k] == byte)
 			k++;
 		if (k == s->len) {
+			if (k > done)
+				c->stop = s->place;
 			done = MAX(done, k);
 			k = s->fail[k];
 		}
@@ -362,6 +367,11 @@ struct weir_str weir_cutter_flush(struct weir_cutter *c)
 	}
 	c->longest = 0;
 	return give(c);
+}
+
+uint32_t weir_cutter_stop(const struct weir_cutter *c)
+{
+	return c->stopped ? c->stop : 0;
 }
 
 size_t weir_cutter_held(const struct weir_cutter *c)

@@ -43,6 +43,8 @@ void weir_cutter_free(struct weir_cutter *);
 bool weir_cutter_push(struct weir_cutter *, struct weir_str bytes, struct weir_str *ret);
 /* The generation is over: what was held back. */
 struct weir_str weir_cutter_flush(struct weir_cutter *);
+/* The stop string that was found: its place in the request's list, from 1; 0: none was. */
+uint32_t weir_cutter_stop(const struct weir_cutter *);
 size_t weir_cutter_held(const struct weir_cutter *); /* bytes held back */
 
 #endif

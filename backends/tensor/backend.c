@@ -27,7 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIB (1024.0 * 1024.0)
+#define SCORE_BYTES (64u << 20) /* of logits */
+#define MIB         (1024.0 * 1024.0)
 
 struct weir_tensor_backend {
 	struct weir_instance *instance;
@@ -97,6 +98,18 @@ static uint32_t max_guesses(const struct weir_tensor_backend *b)
 	return b->conf.guesses < room ? b->conf.guesses : room;
 }
 
+/* Outputs for a prompt that is scored: enough for a matrix product to be worth while, and few
+ * enough that the logits of all outputs stay small. */
+static uint32_t max_scores(const struct weir_tensor_backend *b)
+{
+	uint32_t others = b->conf.max_sequences + max_guesses(b);
+	uint32_t room = b->conf.max_batch_tokens - others;
+	uint64_t fit = SCORE_BYTES / sizeof(float) / b->hparams.n_vocab;
+	uint32_t n = fit > others + 64u ? 64 : fit > others + 8u ? (uint32_t)fit - others : 8;
+
+	return n < room ? n : room;
+}
+
 static weir_status make_drafter(struct weir_tensor_backend *b, const struct weir_stepper_config *c,
 				struct weir_error *err)
 {
@@ -126,7 +139,8 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 {
 	struct weir_graph_limits limits = { .max_tokens = b->conf.max_batch_tokens,
 					    .max_rows = b->conf.max_sequences,
-					    .max_out = b->conf.max_sequences + max_guesses(b),
+					    .max_out = b->conf.max_sequences + max_guesses(b) +
+						       max_scores(b),
 					    .n_ctx = b->plan.n_ctx };
 	struct weir_stepper_config c = { .device = b->device,
 					 .instance = b->instance,
@@ -136,7 +150,8 @@ static weir_status make_stepper(struct weir_tensor_backend *b, struct weir_error
 					 .n_blocks = b->plan.n_blocks,
 					 .max_rows = b->conf.max_sequences,
 					 .max_tokens = b->conf.max_batch_tokens,
-					 .max_guesses = max_guesses(b) };
+					 .max_guesses = max_guesses(b),
+					 .max_scores = max_scores(b) };
 	weir_status s;
 
 	s = weir_graph_build(&b->hparams, b->weights, b->cache, NULL, &limits, &b->program,
@@ -342,6 +357,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		.name = b->name,
 		.summary = b->summary,
 		.max_guesses = max_guesses(b),
+		.max_scores = max_scores(b),
 	};
 loaded:
 	b->tokenizer.n_vocab = b->hparams.n_vocab;
@@ -560,6 +576,7 @@ static const struct weir_answer_api answer_ext = {
 	.feed = weir_answer_feed,
 	.finish = weir_answer_finish,
 	.free = weir_answer_free,
+	.thinks = weir_answer_thinks,
 };
 
 const void *weir_tensor_backend_ext(struct weir_tensor_backend *b, const char *id)

@@ -359,29 +359,59 @@ static int32_t draw(struct weir_sampler *s, int32_t best, const struct weir_draw
 	return s->n > 0 ? s->id[s->n - 1] : best;
 }
 
-/* Alternatives and the chosen token's probability, as the model saw them. */
-static void report(struct weir_sampler *s, const struct weir_draw *d, struct weir_drawn *ret)
+/* log(sum of e^logit) */
+static double log_sum_of(const float *logits, uint32_t n)
 {
-	const struct weir_sampling *sampling = d->sampling;
-	uint32_t n_top = sampling->top_logprobs < MAX_TOP ? sampling->top_logprobs : MAX_TOP;
-	struct weir_ranked top[MAX_TOP];
-	float max = maximum(d->logits, s->n_vocab);
-	double sum = 0, log_sum;
+	float max = maximum(logits, n);
+	double sum = 0;
 
-	for (uint32_t i = 0; i < s->n_vocab; i++)
-		sum += (double)expf(d->logits[i] - max);
-	log_sum = (double)max + log(sum);
-	ret->logprob = (float)((double)d->logits[ret->token] - log_sum);
-	n_top = (uint32_t)weir_select_top(d->logits, s->n_vocab, n_top, top);
+	for (uint32_t i = 0; i < n; i++)
+		sum += (double)expf(logits[i] - max);
+	return (double)max + log(sum);
+}
+
+/* The most likely tokens in order, -1 behind the last. */
+static void list_top(const float *logits, uint32_t n_vocab, uint32_t n_top, double log_sum,
+		     struct weir_top *ret)
+{
+	struct weir_ranked top[MAX_TOP];
+
+	n_top = n_top < MAX_TOP ? n_top : MAX_TOP;
+	n_top = (uint32_t)weir_select_top(logits, n_vocab, n_top, top);
 	for (uint32_t i = 0; i < n_top; i++) {
 		uint32_t at = i;
 
 		for (uint32_t k = i + 1; k < n_top; k++)
 			at = weir_ranked_before(&top[k], &top[at]) ? k : at;
-		ret->top.token[i] = top[at].id;
-		ret->top.logprob[i] = (float)((double)top[at].key - log_sum);
+		ret->token[i] = top[at].id;
+		ret->logprob[i] = (float)((double)top[at].key - log_sum);
 		top[at] = top[i];
 	}
+	for (uint32_t i = n_top; i < MAX_TOP; i++)
+		ret->token[i] = -1;
+}
+
+/* Alternatives and the chosen token's probability, as the model saw them. */
+static void report(struct weir_sampler *s, const struct weir_draw *d, struct weir_drawn *ret)
+{
+	double log_sum = log_sum_of(d->logits, s->n_vocab);
+
+	ret->logprob = (float)((double)d->logits[ret->token] - log_sum);
+	list_top(d->logits, s->n_vocab, d->sampling->top_logprobs, log_sum, &ret->top);
+}
+
+void weir_sampler_score(const float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
+			struct weir_score *ret, struct weir_top *ret_top)
+{
+	double log_sum = log_sum_of(logits, n_vocab);
+	float logit = logits[token];
+	uint32_t rank = 0;
+
+	for (uint32_t i = 0; i < n_vocab; i++)
+		rank += logits[i] >= logit;
+	*ret = (struct weir_score){ (float)((double)logit - log_sum), rank };
+	if (n_top > 0)
+		list_top(logits, n_vocab, isnan(ret->logprob) ? 0 : n_top, log_sum, ret_top);
 }
 
 weir_status weir_sampler_draw(struct weir_sampler *s, const struct weir_draw *d,

@@ -51,6 +51,11 @@ struct weir_drawn {
 	struct weir_top top; /* first top_logprobs slots, then -1; unmodified logits */
 };
 
+/* How likely a token is by the unmodified logits, and the n_top (at most 20) most likely ones. *ret
+ * has a logprob that is no number where the logits are none. Pure: no struct is needed. */
+void weir_sampler_score(const float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
+			struct weir_score *ret, struct weir_top *ret_top);
+
 /* Errors: INVALID (no token is allowed), INTERNAL (logits that are NaN or plus infinity). */
 weir_status weir_sampler_draw(struct weir_sampler *s, const struct weir_draw *draw,
 			      struct weir_drawn *ret, struct weir_error *err);

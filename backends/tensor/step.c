@@ -20,7 +20,8 @@ struct weir_stepper {
 	uint32_t *slot;                    /* [max_tokens] */
 	uint32_t *adapter;                 /* [max_rows] */
 	uint32_t *first, *kv_len, *blocks; /* [max_rows + 1], [max_rows], [..][stride] */
-	uint32_t *out_row, *out_of;        /* [max_rows + max_guesses]; out_of: row of the batch */
+	uint32_t *out_row, *out_of;        /* by output; out_of: row of the batch */
+	int32_t *target;                   /* by output: to be scored; -1: a draw */
 	int32_t *drawn;                    /* by output; -1: no token could be drawn */
 	struct weir_sampler *sampler[MAX_SAMPLERS];
 	uint32_t n_samplers;
@@ -51,6 +52,7 @@ weir_status weir_stepper_new(const struct weir_stepper_config *config, struct we
 	struct weir_device_info info = { .size = sizeof(info) };
 	struct weir_stepper *s = calloc(1, sizeof(*s));
 	weir_status status;
+	size_t n_out;
 
 	if (!s)
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
@@ -64,11 +66,13 @@ weir_status weir_stepper_new(const struct weir_stepper_config *config, struct we
 	s->kv_len = array(config->max_rows, sizeof(*s->kv_len));
 	s->adapter = array(config->max_rows, sizeof(*s->adapter));
 	s->blocks = array(config->max_rows, sizeof(*s->blocks) * s->block_stride);
-	s->out_row = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_row));
-	s->out_of = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->out_of));
-	s->drawn = array((size_t)config->max_rows + config->max_guesses, sizeof(*s->drawn));
+	n_out = (size_t)config->max_rows + config->max_guesses + config->max_scores;
+	s->out_row = array(n_out, sizeof(*s->out_row));
+	s->out_of = array(n_out, sizeof(*s->out_of));
+	s->target = array(n_out, sizeof(*s->target));
+	s->drawn = array(n_out, sizeof(*s->drawn));
 	if (!s->token || !s->pos || !s->row || !s->slot || !s->first || !s->kv_len || !s->adapter ||
-	    !s->blocks || !s->out_row || !s->out_of || !s->drawn) {
+	    !s->blocks || !s->out_row || !s->out_of || !s->target || !s->drawn) {
 		status = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the step's arrays");
 		goto fail;
 	}
@@ -106,6 +110,7 @@ void weir_stepper_free(struct weir_stepper *s)
 	free(s->blocks);
 	free(s->out_row);
 	free(s->out_of);
+	free(s->target);
 	free(s->drawn);
 	free(s);
 }
@@ -179,6 +184,50 @@ static weir_status check_row(const struct weir_stepper *s, const struct weir_bat
 	return WEIR_OK;
 }
 
+/* n_scored: targets of the rows before this one. */
+static weir_status check_targets(const struct weir_stepper *s, const struct weir_batch *b,
+				 uint32_t i, uint32_t n_scored, const struct weir_step *ret,
+				 struct weir_error *err)
+{
+	const struct weir_row *r = row_at(b, i);
+
+	if (!r->targets)
+		return WEIR_OK;
+	if (r->count > s->c.max_scores - n_scored || r->n_draft > 0 ||
+	    !WEIR_HAS(struct weir_step, ret, score) ||
+	    (r->n_target_top > 0 && !WEIR_HAS(struct weir_step, ret, score_top)))
+		return weir_fail(err, WEIR_E_INVALID,
+				 "step: row %u has %u targets, beside %u and %u guesses; the limit "
+				 "is %u",
+				 i, r->count, n_scored, r->n_draft, s->c.max_scores);
+	for (uint32_t k = 0; k < r->count; k++) {
+		if (r->targets[k] >= 0 && (uint32_t)r->targets[k] >= s->c.n_vocab)
+			return weir_fail(err, WEIR_E_INVALID,
+					 "step: row %u asks for token %d, the vocabulary has %u", i,
+					 r->targets[k], s->c.n_vocab);
+	}
+	return WEIR_OK;
+}
+
+/* The places of row i, whose tokens begin at n_tokens, of which logits are wanted. */
+static uint32_t lay_out_outputs(struct weir_stepper *s, const struct weir_row *r, uint32_t i,
+				uint32_t n_tokens, uint32_t n_out)
+{
+	for (uint32_t k = 0; r->targets && k < r->count; k++) {
+		if (r->targets[k] < 0)
+			continue;
+		s->target[n_out] = r->targets[k];
+		s->out_row[n_out] = n_tokens + k;
+		s->out_of[n_out++] = i;
+	}
+	for (uint32_t k = 0; r->sampling && k <= r->n_draft; k++) {
+		s->target[n_out] = -1;
+		s->out_row[n_out] = n_tokens + r->count - 1 - r->n_draft + k;
+		s->out_of[n_out++] = i;
+	}
+	return n_out;
+}
+
 /* One row's tokens into the device's arrays from n_tokens on. */
 static weir_status lay_out_row(struct weir_stepper *s, const struct weir_batch *b, uint32_t i,
 			       uint32_t n_tokens, struct weir_error *err)
@@ -218,7 +267,7 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 			   const struct weir_step *ret, struct weir_device_batch *ret_batch,
 			   struct weir_error *err)
 {
-	uint32_t n_tokens = 0, n_out = 0, n_guesses = 0;
+	uint32_t n_tokens = 0, n_out = 0, n_guesses = 0, n_scored = 0;
 	bool adapted = false;
 	weir_status status = check_batch(s, b, ret, err);
 
@@ -228,14 +277,13 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 		const struct weir_row *r = row_at(b, i);
 
 		if ((status = check_row(s, b, i, n_tokens, n_guesses, ret, err)) ||
+		    (status = check_targets(s, b, i, n_scored, ret, err)) ||
 		    (status = lay_out_row(s, b, i, n_tokens, err)))
 			return status;
+		n_out = lay_out_outputs(s, r, i, n_tokens, n_out);
+		n_scored += r->targets ? r->count : 0;
 		n_tokens += r->count;
 		adapted |= r->adapter > 0;
-		for (uint32_t k = 0; r->sampling && k <= r->n_draft; k++) {
-			s->out_row[n_out] = n_tokens - 1 - r->n_draft + k;
-			s->out_of[n_out++] = i;
-		}
 		n_guesses += r->n_draft;
 	}
 	s->first[b->n_rows] = n_tokens;
@@ -260,6 +308,18 @@ static weir_status lay_out(struct weir_stepper *s, const struct weir_batch *b,
 	return WEIR_OK;
 }
 
+static void score_row(const struct sampling *g, uint32_t out)
+{
+	const struct weir_stepper *s = g->s;
+	uint32_t i = s->out_of[out];
+	const struct weir_row *r = row_at(g->batch, i);
+	uint32_t at = r->first + (s->out_row[out] - s->first[i]);
+
+	weir_sampler_score(g->logits + (size_t)out * s->c.n_vocab, s->c.n_vocab, s->target[out],
+			   r->n_target_top, &g->ret->score[at],
+			   r->n_target_top > 0 ? &g->ret->score_top[at] : NULL);
+}
+
 /* The draw of one output. Of a row with guesses each place is drawn as if the guesses before it
  * were right; judge() finds out how many were. */
 static void sample_row(struct sampling *g, struct weir_sampler *sampler, uint32_t out)
@@ -278,7 +338,7 @@ static void sample_row(struct sampling *g, struct weir_sampler *sampler, uint32_
 			       .mask = r->mask,
 			       .end_tokens = s->c.end_tokens,
 			       .n_end = r->no_end ? s->c.n_end : 0 };
-	bool first = out == 0 || s->out_of[out - 1] != i;
+	bool first = s->out_row[out] + r->n_draft == last;
 	struct weir_drawn drawn;
 	struct weir_error error;
 	weir_status status = weir_sampler_draw(sampler, &d, &drawn, &error);
@@ -310,6 +370,10 @@ static void judge(const struct sampling *g)
 	const struct weir_stepper *s = g->s;
 
 	for (uint32_t out = 0; out < g->n_out;) {
+		if (s->target[out] >= 0) {
+			out++;
+			continue;
+		}
 		uint32_t i = s->out_of[out], n = 0;
 		const struct weir_row *r = row_at(g->batch, i);
 		const int32_t *guesses = g->batch->tokens + r->first + r->count - r->n_draft;
@@ -334,7 +398,10 @@ static void sample_some(void *data, uint32_t worker)
 
 		if (out >= g->n_out)
 			return;
-		sample_row(g, g->s->sampler[worker], out);
+		if (g->s->target[out] >= 0)
+			score_row(g, out);
+		else
+			sample_row(g, g->s->sampler[worker], out);
 	}
 }
 

@@ -21,7 +21,8 @@ struct weir_stepper_config { /* pointers must outlive the stepper */
 	uint32_t logits, adapted_logits; /* the programs' output tensors */
 	uint32_t n_adapters;
 	uint32_t n_vocab, n_ctx, block_tokens, n_blocks, max_rows, max_tokens;
-	uint32_t max_guesses; /* of a step; the program has max_rows + max_guesses outputs */
+	/* Of a step. The program has max_rows + max_guesses + max_scores outputs. */
+	uint32_t max_guesses, max_scores;
 	const int32_t *end_tokens;
 	uint32_t n_end;
 	struct weir_drafter *drafter; /* or NULL */

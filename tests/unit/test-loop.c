@@ -66,9 +66,12 @@ static void test_copies(void)
 	struct weir_top_logprob top[] = { { 5, -1, STR("x") }, { 6, -2, { alternative, 3 } } };
 	struct weir_choice_end ends[] = { { 1, 10 }, { 2, 20 } };
 	struct weir_event e = { .text = { text, 2 }, .raw = STR("raw"), .n_top = 2, .top = top };
-	struct weir_end end = {
-		.text = STR("why"), .param = STR("p"), .n_choices = 2, .choices = ends
-	};
+	struct weir_end end = { .size = sizeof(end),
+				.choice_size = sizeof(struct weir_choice_end),
+				.text = STR("why"),
+				.param = STR("p"),
+				.n_choices = 2,
+				.choices = ends };
 	gint rings = 0;
 	weir_loop *loop = weir_loop_new(count_ring, &rings);
 	struct got got = { .log = g_string_new(NULL), .loop = loop };

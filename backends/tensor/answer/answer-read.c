@@ -525,6 +525,12 @@ static bool advance(weir_answer *a)
 	return false;
 }
 
+bool weir_answer_thinks(const weir_answer *a)
+{
+	return a->state == WEIR_READ_THOUGHT ||
+	       (a->state == WEIR_READ_BODY && a->body == WEIR_PART_REASONING);
+}
+
 void weir_answer_feed(weir_answer *a, struct weir_str text, weir_part_fn part, void *data)
 {
 	a->part = part;

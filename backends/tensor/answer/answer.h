@@ -24,6 +24,7 @@ void weir_answer_feed(weir_answer *a, struct weir_str text,
 		      void (*part)(void *data, uint32_t kind, struct weir_str text), void *data);
 bool weir_answer_finish(weir_answer *a,
 			void (*part)(void *data, uint32_t kind, struct weir_str text), void *data);
+bool weir_answer_thinks(const weir_answer *a);
 void weir_answer_free(weir_answer *a); /* NULL is fine */
 
 #endif

@@ -46,7 +46,9 @@ struct weir_answer_api {
 	bool (*finish)(weir_answer *, void (*part)(void *data, uint32_t kind, struct weir_str text),
 		       void *data);
 	void (*free)(weir_answer *);
+	/* Would more text be a thought? NULL: see what the parts were. [any] */
+	bool (*thinks)(const weir_answer *);
 };
-WEIR_FROZEN(struct weir_answer_api, free);
+WEIR_FROZEN(struct weir_answer_api, thinks);
 
 #endif

@@ -39,9 +39,9 @@ struct weir_model { /* filled by load(); text lives as long as the instance */
 	const char *name;                 /* "weir-demo" */
 	const char *summary;              /* "llama 3.6M Q8_0" */
 	uint32_t max_guesses;             /* weir_row.n_draft of a step, over all rows; 0: none */
-	uint32_t reserved;
+	uint32_t max_scores; /* tokens of a step in rows with targets; 0: it cannot score */
 };
-WEIR_FROZEN(struct weir_model, reserved);
+WEIR_FROZEN(struct weir_model, max_scores);
 
 #define WEIR_MAX_DRAFT 16u /* guesses of one row in one step */
 
@@ -70,9 +70,13 @@ struct weir_row {              /* one sequence's share of this step */
 	uint32_t adapter; /* 0: none; 1..: in the order of weir.adapters/1 */
 	/* With WEIR_MODEL_GUESSES: so many guesses of what follows this step's last draw are
 	 * welcome in weir_step.next. */
-	uint32_t n_want, reserved2;
+	uint32_t n_want;
+	uint32_t n_target_top; /* alternatives wanted for each target, at most 20 */
+	/* [count], or NULL: weir_step.score wants to know how likely this token was after each of
+	 * the row's tokens, -1: not here. Never with guesses. */
+	const int32_t *targets;
 };
-WEIR_FROZEN(struct weir_row, reserved2);
+WEIR_FROZEN(struct weir_row, targets);
 
 struct weir_batch {              /* lent for the length of step() */
 	uint32_t size, row_size; /* row_size: stride of rows, so weir_row may grow */
@@ -88,6 +92,11 @@ WEIR_FROZEN(struct weir_batch, copies);
 struct weir_top { /* alternatives of one row, most likely first; token -1 ends the list early */
 	int32_t token[20];
 	float logprob[20];
+};
+
+struct weir_score { /* of a target, by the unmodified logits */
+	float logprob;
+	uint32_t rank; /* how many tokens were at least as likely, itself included */
 };
 
 struct weir_step { /* host arrays of n_rows slots each; slots of rows without sampling stay as is */
@@ -110,8 +119,13 @@ struct weir_step { /* host arrays of n_rows slots each; slots of rows without sa
 	uint32_t *n_next;
 	int32_t *next;
 	uint64_t next_ns;
+	/* Of rows with targets: score[first + k] of target k, and where alternatives are wanted
+	 * score_top[first + k]; batch->n_tokens slots each. A logit that is not a number gives a
+	 * logprob that is none. NULL: the batch has no targets. */
+	struct weir_score *score;
+	struct weir_top *score_top;
 };
-WEIR_FROZEN(struct weir_step, next_ns);
+WEIR_FROZEN(struct weir_step, score_top);
 
 struct weir_backend_step {
 	uint32_t size, reserved;

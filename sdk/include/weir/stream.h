@@ -6,7 +6,7 @@
  * frontend). The consumer grants credit; an event takes one; emit() beyond credit takes nothing and
  * says so. Whatever happens, the consumer sees exactly one end, as the last thing.
  *
- * Order of events on a stream:  STARTED?  (TOKEN | TEXT | REASONING | TOOL | JSON)*  end
+ * Order of events on a stream:  STARTED?  PROMPT*  (TOKEN | TEXT | REASONING | TOOL | JSON)*  end
  * STARTED comes once validation, tokenising and admission have succeeded: a frontend may send its
  * success head from then on. An end with an error and no STARTED before it is a refused request.
  */
@@ -43,8 +43,10 @@ struct weir_sampling {
 	uint32_t n_logit_bias;
 	uint32_t logprobs;                        /* report the chosen token's log-probability */
 	const struct weir_logit_bias *logit_bias; /* owned by the request */
+	uint32_t prompt_logprobs;     /* with limits.echo: PROMPT events tell log-probabilities */
+	uint32_t prompt_top_logprobs; /* and so many alternatives, at most 20 */
 };
-WEIR_FROZEN(struct weir_sampling, logit_bias);
+WEIR_FROZEN(struct weir_sampling, prompt_top_logprobs);
 
 struct weir_limits { /* of one request */
 	uint32_t size;
@@ -54,8 +56,10 @@ struct weir_limits { /* of one request */
 	uint32_t n;          /* choices, 1..; events carry their index */
 	int32_t priority;    /* higher first; 0 is usual */
 	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	uint32_t echo;       /* a PROMPT event for each token of the prompt, before the output */
+	uint32_t no_output;  /* 1: no token is drawn; every choice ends with LENGTH */
 };
-WEIR_FROZEN(struct weir_limits, deadline_ns);
+WEIR_FROZEN(struct weir_limits, no_output);
 
 enum weir_event_type {
 	WEIR_EVENT_STARTED = 1,   /* admitted; value = prompt tokens */
@@ -65,6 +69,12 @@ enum weir_event_type {
 	WEIR_EVENT_TOOL = 5,      /* a JSON fragment of a tool call (OpenAI's delta object) */
 	WEIR_EVENT_JSON = 6,      /* a whole result as JSON: tokenize, detokenize, rerank */
 	WEIR_EVENT_VECTOR = 7,    /* embed: raw holds the floats of input `value`, in host order */
+	/* limits.echo: the prompt's next token, once for all choices. text: what it adds to the
+	 * prompt's text, nothing for a control token that the tokenizer put into a text; raw: its
+	 * own bytes, a control token's too. logprob: NaN for the first token and when it was not
+	 * asked for; value: how many tokens were at least as likely, itself included, or 0. A
+	 * backend that does not know these events sends none. */
+	WEIR_EVENT_PROMPT = 8,
 };
 
 struct weir_top_logprob {
@@ -98,6 +108,8 @@ enum weir_finish {
 
 struct weir_choice_end { /* how one of the n choices ended */
 	uint32_t finish, n_output;
+	uint32_t stop;        /* the stop string that ended it: its place in `stop`, from 1; or 0 */
+	uint32_t n_reasoning; /* tokens of n_output that are thoughts, their markers included */
 };
 
 struct weir_end {
@@ -110,8 +122,35 @@ struct weir_end {
 	const struct weir_choice_end *choices; /* n_choices, or NULL when n is 1 */
 	struct weir_str text;                  /* error text, or empty */
 	struct weir_str param;                 /* the request field that is at fault, or empty */
+	uint32_t choice_size; /* of one of choices; 0: they hold finish and n_output only */
+	uint32_t stop;        /* of choice 0: as in weir_choice_end */
+	uint32_t n_reasoning; /* over all choices */
+	uint32_t reserved;
 };
-WEIR_FROZEN(struct weir_end, param);
+WEIR_FROZEN(struct weir_end, reserved);
+
+/* How choice i ended, whatever the producer has told of it. [any] */
+static inline struct weir_choice_end weir_end_choice(const struct weir_end *e, uint32_t i)
+{
+	struct weir_choice_end c = { e->finish, i == 0 ? e->n_output : 0, 0, 0 };
+	const uint32_t *at;
+	size_t stride = 2;
+
+	if (e->size >= sizeof(*e)) {
+		c.stop = i == 0 ? e->stop : 0;
+		c.n_reasoning = i == 0 && e->n_choices < 2 ? e->n_reasoning : 0;
+		if (e->choice_size > 2 * sizeof(uint32_t))
+			stride = e->choice_size / sizeof(uint32_t);
+	}
+	if (!e->choices || i >= e->n_choices)
+		return c;
+	at = (const uint32_t *)(const void *)e->choices + i * stride;
+	c.finish = at[0];
+	c.n_output = at[1];
+	c.stop = stride > 2 ? at[2] : 0;
+	c.n_reasoning = stride > 3 ? at[3] : 0;
+	return c;
+}
 
 /*
  * Fields of a request, UTF-8 text each; absent ones are {NULL, 0}:
@@ -121,6 +160,9 @@ WEIR_FROZEN(struct weir_end, param);
  *   messages  chat: JSON array, OpenAI's shape (checked by the frontend)
  *   tools     chat: JSON array; tool_choice: JSON; template_kwargs: JSON object
  *   prompt    completion, tokenize: text;  tokens: detokenize, completion: JSON array of ids
+ *   suffix    completion: the text behind what is to be written; the prompt is what is before it
+ *   extra     beside suffix: JSON array of {"filename", "text"}, other files of the project; and
+ *             the context is cut to what has room, instead of being refused
  *   options   tokenize: JSON object {add_special, parse_special, with_pieces}
  *   stop      JSON array of strings
  *   grammar   JSON object {"type": T, "value": V}: the output must be in the language; T is

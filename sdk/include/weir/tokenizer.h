@@ -22,6 +22,19 @@ enum weir_piece_flag {
 	WEIR_PIECE_FIRST = 1u << 1,   /* the first token of a text: SPM drops its leading space */
 };
 
+struct weir_infill_file { /* another file of the project */
+	struct weir_str name, text;
+};
+
+struct weir_infill { /* a text with a hole */
+	uint32_t size, n_files;
+	struct weir_str prefix, suffix;
+	const struct weir_infill_file *files; /* n_files, most important last */
+	size_t room; /* cut the files, then the text far from the hole, to so many tokens; 0: do not
+		      */
+};
+WEIR_FROZEN(struct weir_infill, room);
+
 struct weir_tokenizer {
 	uint32_t size, reserved;
 	uint32_t n_vocab;
@@ -43,7 +56,13 @@ struct weir_tokenizer {
 			size_t cap);
 	bool (*is_end)(struct weir_instance *,
 		       int32_t token); /* ends an answer: eos, end of turn */
+	/* The prompt after which the model writes what belongs into the hole, in the order that it
+	 * was trained with. No text of it becomes a control token. out, cap, *ret_n as encode().
+	 * UNSUPPORTED: the model was not trained for that. */
+	weir_status (*encode_infill)(struct weir_instance *, const struct weir_infill *,
+				     int32_t *out, size_t cap, size_t *ret_n,
+				     struct weir_error *err);
 };
-WEIR_FROZEN(struct weir_tokenizer, is_end);
+WEIR_FROZEN(struct weir_tokenizer, encode_infill);
 
 #endif
