@@ -11,9 +11,11 @@
 #include "json-check.h"
 #include "json-write.h"
 
-static const char *stop_reason(uint32_t finish)
+static const char *stop_reason(const struct api_choice *c)
 {
-	switch (finish) {
+	if (c->stop && c->finish == WEIR_FINISH_STOP)
+		return "stop_sequence";
+	switch (c->finish) {
 	case WEIR_FINISH_LENGTH:
 		return "max_tokens";
 	case WEIR_FINISH_TOOL:
@@ -70,6 +72,13 @@ static void put_block(struct buf *out, const struct api_choice *c, const struct 
 	buf_putc(out, '}');
 }
 
+static void put_stop(const struct api_call *k, struct buf *out)
+{
+	g_autofree char *stop = api_stop_string(k, &k->choices[0]);
+	buf_puts(out, ",\"stop_sequence\":");
+	json_put_cstring(out, stop);
+}
+
 static void put_message(const struct api_call *k, struct buf *out, bool over)
 {
 	const struct api_items *items = k->state;
@@ -84,8 +93,9 @@ static void put_message(const struct api_call *k, struct buf *out, bool over)
 		put_block(out, &k->choices[0], items->list->pdata[n], true);
 	}
 	buf_puts(out, "],\"stop_reason\":");
-	json_put_cstring(out, over ? stop_reason(k->choices[0].finish) : NULL);
-	buf_puts(out, ",\"stop_sequence\":null,\"usage\":");
+	json_put_cstring(out, over ? stop_reason(&k->choices[0]) : NULL);
+	put_stop(k, out);
+	buf_puts(out, ",\"usage\":");
 	put_usage(k, out);
 	buf_putc(out, '}');
 }
@@ -162,10 +172,10 @@ static void finish(struct api_call *k, struct api_choice *c)
 static void end(struct api_call *k)
 {
 	struct buf *out = api_call_frame(k, "message_delta");
-	buf_printf(out,
-		   "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
-		   "\"stop_sequence\":null},\"usage\":",
-		   stop_reason(k->choices[0].finish));
+	buf_printf(out, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\"",
+		   stop_reason(&k->choices[0]));
+	put_stop(k, out);
+	buf_puts(out, "},\"usage\":");
 	put_usage(k, out);
 	buf_putc(out, '}');
 	api_call_frame_end(k);

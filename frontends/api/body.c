@@ -346,6 +346,12 @@ static void read_generate(struct api_body *b, JsonObject *o, struct api_error_li
 	refuse_unsupported(o, errors);
 	read_adapter(b, o, errors);
 	b->grammar = body_read_grammar(o, errors);
+	b->lists_prompt = b->params.sampling.prompt_logprobs;
+	b->params.limits.echo = b->lists_prompt;
+	b->params.sampling.prompt_top_logprobs = b->params.prompt_top;
+	if (b->lists_prompt && b->params.stream)
+		api_error_field(errors, "unsupported_value", "prompt_logprobs",
+				"prompt_logprobs is not available when stream is true");
 	uint32_t each = MAX(b->params.limits.n, b->params.best_of);
 	if ((uint64_t)each * b->n_prompts > API_MAX_CHOICES)
 		api_error_field(errors, NULL, "n", "prompts times n must be at most %d",
@@ -387,13 +393,22 @@ static void read_completion(struct api_body *b, JsonObject *o, const struct api_
 		api_error_field(errors, NULL, "best_of", "best_of must be at least n");
 	if (p->best_of > p->limits.n && p->stream)
 		api_error_field(errors, NULL, "best_of", "best_of cannot be streamed");
-	for (uint32_t i = 0; p->echo && i < b->n_prompts; i++)
-		if (b->prompts[i].is_tokens || p->sampling.logprobs) {
-			api_error_field(errors, "unsupported_value", "echo",
-					"echo is supported for text prompts without logprobs");
-			break;
-		}
+	if (body_member(o, "max_tokens") && p->limits.max_tokens == 0) {
+		p->limits.no_output = 1;
+		if (!p->echo && !p->sampling.prompt_logprobs)
+			api_error_field(errors, NULL, "max_tokens",
+					"max_tokens must be between 1 and %u, or 0 with echo or "
+					"prompt_logprobs",
+					conf->max_tokens);
+	}
 	read_generate(b, o, errors);
+	for (uint32_t i = 0; i < b->n_prompts; i++)
+		if (p->echo && (p->sampling.logprobs || b->prompts[i].is_tokens))
+			p->limits.echo = 1;
+	if (p->echo && p->sampling.logprobs)
+		p->sampling.prompt_logprobs = 1;
+	p->sampling.prompt_top_logprobs =
+		MAX(p->prompt_top, p->echo ? p->sampling.top_logprobs : 0);
 }
 
 struct api_body *api_body_read(const struct api_config *conf, const struct api_endpoint *endpoint,

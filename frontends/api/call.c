@@ -23,6 +23,13 @@ static void call_free(struct api_call *k)
 			buf_free(&c->lp[j]);
 		buf_free(&c->held);
 	}
+	for (uint32_t i = 0; i < k->n_streams; i++) {
+		struct api_stream *s = &k->streams[i];
+		buf_free(&s->prompt_text);
+		buf_free(&s->prompt_list);
+		for (int j = 0; j < 4; j++)
+			buf_free(&s->prompt_lp[j]);
+	}
 	api_batch_forget(k);
 	api_body_free(k->body);
 	buf_free(&k->prefix);
@@ -104,13 +111,15 @@ void api_call_grant(struct api_call *k, uint32_t n)
 
 void api_call_usage(const struct api_call *k, struct api_usage *ret)
 {
-	*ret = (struct api_usage){ 0, 0, 0 };
+	*ret = (struct api_usage){ 0, 0, 0, 0 };
 	for (uint32_t i = 0; i < k->n_streams; i++) {
 		const struct api_stream *s = &k->streams[i];
 		ret->prompt += s->n_prompt;
 		ret->cached += s->n_cached;
 		ret->output += MAX(s->n_output, s->n_tokens);
+		ret->reasoning += s->n_reasoning;
 	}
+	ret->reasoning = MIN(ret->reasoning, ret->output);
 }
 
 /* ---- frames ---- */
@@ -189,9 +198,37 @@ static size_t gathered(const struct api_choice *c)
 	return n;
 }
 
-static void take_event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
+static void check_size(struct api_call *k)
 {
 	static const char text[] = "the answer is larger than this server keeps";
+	size_t most = k->loop->api->config.max_answer;
+	if (k->gathered > (most ? most : MAX_GATHERED))
+		api_call_fail(k, WEIR_E_EXHAUSTED, (struct weir_str){ text, sizeof(text) - 1 },
+			      (struct weir_str){ NULL, 0 }, 0);
+}
+
+static size_t prompt_size(const struct api_stream *s)
+{
+	size_t n = s->prompt_text.len + s->prompt_list.len;
+	for (int i = 0; i < 4; i++)
+		n += s->prompt_lp[i].len;
+	return n;
+}
+
+static void prompt_event(struct api_stream *s, const struct weir_event *e)
+{
+	struct api_call *k = s->call;
+	size_t before = prompt_size(s);
+	if (!k->format->prompt || !k->body->params.limits.echo)
+		return;
+	s->n_told++;
+	k->format->prompt(k, s, e);
+	k->gathered += prompt_size(s) - before;
+	check_size(k);
+}
+
+static void take_event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
+{
 	size_t before = gathered(c);
 	if (!k->stream)
 		k->format->gather(k, c, e);
@@ -200,10 +237,7 @@ static void take_event(struct api_call *k, struct api_choice *c, const struct we
 	k->gathered += gathered(c) - before;
 	if (e->type == WEIR_EVENT_VECTOR)
 		k->gathered += e->raw.len;
-	size_t most = k->loop->api->config.max_answer;
-	if (k->gathered > (most ? most : MAX_GATHERED))
-		api_call_fail(k, WEIR_E_EXHAUSTED, (struct weir_str){ text, sizeof(text) - 1 },
-			      (struct weir_str){ NULL, 0 }, 0);
+	check_size(k);
 }
 
 static void choice_event(struct api_stream *s, const struct weir_event *e)
@@ -217,6 +251,11 @@ static void choice_event(struct api_stream *s, const struct weir_event *e)
 		return;
 	}
 	struct api_choice *c = &k->choices[s->prompt * k->n_each + e->index];
+	if (e->type == WEIR_EVENT_PROMPT) {
+		prompt_event(s, e);
+		return;
+	}
+	s->n_reasoning += e->type == WEIR_EVENT_REASONING;
 	if (e->type == WEIR_EVENT_TOKEN) {
 		s->n_tokens++;
 		if (e->logprob == e->logprob) {
@@ -282,10 +321,10 @@ static void finish_choices(struct api_stream *s, const struct weir_end *end)
 	struct api_call *k = s->call;
 	for (uint32_t i = 0; i < k->n_each; i++) {
 		struct api_choice *c = &k->choices[s->prompt * k->n_each + i];
-		c->finish =
-			end->choices && i < end->n_choices ? end->choices[i].finish : end->finish;
-		c->n_output = end->choices && i < end->n_choices ? end->choices[i].n_output
-								 : end->n_output;
+		struct weir_choice_end how = weir_end_choice(end, i);
+		c->finish = how.finish;
+		c->stop = how.stop;
+		c->n_output = how.n_output;
 		if (c->finish == WEIR_FINISH_NONE)
 			c->finish = WEIR_FINISH_STOP;
 		if (c->has_tools && c->finish == WEIR_FINISH_STOP)
@@ -305,11 +344,22 @@ static void stream_ended(struct api_stream *s, const struct weir_end *end)
 		s->n_prompt = end->n_prompt;
 	s->n_cached = end->n_cached;
 	s->n_output = end->n_output;
+	if (end->n_reasoning) /* else: as many as there were events */
+		s->n_reasoning = end->n_reasoning;
 	if (k->manual) /* what it was given and did not use is for the others */
 		k->allowance += s->outstanding;
 	s->outstanding = 0;
 	if (end->status < 0) {
 		api_call_fail(k, end->status, end->text, end->param, end->retry_after_ms);
+		return;
+	}
+	static const char silent[] = "the backend of this model cannot tell the tokens of a prompt";
+	if (k->body->params.limits.echo && s->n_told == 0) {
+		api_call_fail(k, WEIR_E_UNSUPPORTED,
+			      (struct weir_str){ silent, sizeof(silent) - 1 },
+			      k->body->params.echo ? (struct weir_str){ "echo", 4 }
+						   : (struct weir_str){ "prompt_logprobs", 15 },
+			      0);
 		return;
 	}
 	begin(k);

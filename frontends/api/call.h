@@ -51,6 +51,7 @@ struct api_transport {
 
 struct api_usage {
 	uint64_t prompt, cached, output; /* tokens, over all prompts and choices */
+	uint64_t reasoning;              /* of the output */
 };
 
 struct api_stream { /* the call's part that belongs to one prompt */
@@ -60,6 +61,11 @@ struct api_stream { /* the call's part that belongs to one prompt */
 	uint32_t outstanding; /* events that may still come */
 	uint32_t n_prompt, n_cached, n_output;
 	uint32_t n_tokens; /* TOKEN events so far */
+	uint32_t n_reasoning;
+	uint32_t n_told; /* PROMPT events so far */
+	/* What they said: text, the arrays of a completion's logprobs, vLLM's list. */
+	struct buf prompt_text, prompt_lp[4], prompt_list;
+	uint32_t prompt_runes; /* of prompt_text */
 	bool started;
 };
 
@@ -68,6 +74,7 @@ struct api_stream { /* the call's part that belongs to one prompt */
 struct api_choice {
 	uint32_t index;
 	uint32_t finish;             /* enum weir_finish; set before the format's finish() */
+	uint32_t stop;               /* as weir_choice_end.stop; set with it */
 	uint32_t offset;             /* code points so far, for text_offset */
 	uint32_t n_tokens, n_output; /* n_output: once it has ended */
 	double logprob;              /* sum over n_tokens */

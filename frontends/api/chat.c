@@ -12,7 +12,7 @@ static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, 
 {
 	struct weir_str bytes = raw.len ? raw : text;
 	buf_puts(b, "{\"token\":");
-	json_put_string(b, text.data, text.len);
+	api_put_token(b, text, raw);
 	buf_puts(b, ",\"logprob\":");
 	json_put_logprob(b, logprob);
 	buf_puts(b, ",\"bytes\":");
@@ -39,7 +39,7 @@ static void begin(struct api_call *k)
 		struct buf *out = api_chunk_begin(k, &k->choices[i]);
 		buf_puts(out, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\","
 			      "\"refusal\":null},\"logprobs\":null");
-		api_chunk_end(k, out, WEIR_FINISH_NONE);
+		api_chunk_end(k, out, NULL);
 	}
 }
 
@@ -75,14 +75,14 @@ static void event(struct api_call *k, struct api_choice *c, const struct weir_ev
 	} else {
 		buf_puts(out, ",\"logprobs\":null");
 	}
-	api_chunk_end(k, out, WEIR_FINISH_NONE);
+	api_chunk_end(k, out, NULL);
 }
 
 static void finish(struct api_call *k, struct api_choice *c)
 {
 	struct buf *out = api_chunk_begin(k, c);
 	buf_puts(out, ",\"delta\":{},\"logprobs\":null");
-	api_chunk_end(k, out, c->finish);
+	api_chunk_end(k, out, c);
 }
 
 static void gather(struct api_call *k, struct api_choice *c, const struct weir_event *e)
@@ -132,8 +132,8 @@ static void choice(struct api_call *k, struct api_choice *c, uint32_t index, str
 	} else {
 		buf_puts(out, "null");
 	}
-	buf_puts(out, ",\"finish_reason\":");
-	buf_puts(out, api_finish_reason(c->finish));
+	buf_putc(out, ',');
+	api_put_finish(k, c, out);
 	buf_putc(out, '}');
 }
 
@@ -150,7 +150,7 @@ static bool whole(struct api_call *k, struct buf *out, struct api_error *ret_err
 
 const struct api_format api_format_chat = {
 	.id_prefix = "chatcmpl-",
-	.events = API_EVENTS_TEXT,
+	.events = API_EVENTS_TEXT | API_EVENT(PROMPT),
 	.done_mark = true,
 	.init = init,
 	.begin = begin,
@@ -158,6 +158,7 @@ const struct api_format api_format_chat = {
 	.finish = finish,
 	.end = api_chunk_usage,
 	.error = api_chunk_error,
+	.prompt = api_prompt_gather,
 	.gather = gather,
 	.whole = whole,
 };

@@ -51,10 +51,36 @@ struct buf *api_chunk_begin(struct api_call *k, const struct api_choice *c)
 	return out;
 }
 
-void api_chunk_end(struct api_call *k, struct buf *out, uint32_t finish)
+char *api_stop_string(const struct api_call *k, const struct api_choice *c)
 {
-	buf_puts(out, ",\"finish_reason\":");
-	buf_puts(out, api_finish_reason(finish));
+	g_autoptr(JsonParser) parser = json_parser_new();
+	JsonArray *list;
+	if (!c->stop || !k->body->stop ||
+	    !json_parser_load_from_data(parser, k->body->stop, -1, NULL))
+		return NULL;
+	list = json_node_get_array(json_parser_get_root(parser));
+	return c->stop <= json_array_get_length(list)
+		       ? g_strdup(json_array_get_string_element(list, c->stop - 1))
+		       : NULL;
+}
+
+void api_put_finish(const struct api_call *k, const struct api_choice *c, struct buf *out)
+{
+	g_autofree char *stop = api_stop_string(k, c);
+	buf_puts(out, "\"finish_reason\":");
+	buf_puts(out, api_finish_reason(c->finish));
+	buf_puts(out, ",\"stop_reason\":");
+	json_put_cstring(out, stop);
+}
+
+void api_chunk_end(struct api_call *k, struct buf *out, const struct api_choice *over)
+{
+	if (over) {
+		buf_putc(out, ',');
+		api_put_finish(k, over, out);
+	} else {
+		buf_puts(out, ",\"finish_reason\":null");
+	}
 	if (!k->body->params.include_usage) {
 		buf_puts(out, "}]}");
 	} else if (!k->body->params.continuous_usage) {
@@ -100,6 +126,8 @@ void api_put_usage(const struct api_call *k, struct buf *out)
 	json_put_uint(out, u.prompt + u.output);
 	buf_puts(out, ",\"prompt_tokens_details\":{\"cached_tokens\":");
 	json_put_uint(out, u.cached);
+	buf_puts(out, "},\"completion_tokens_details\":{\"reasoning_tokens\":");
+	json_put_uint(out, u.reasoning);
 	buf_puts(out, "}}");
 }
 
@@ -136,7 +164,10 @@ void api_chunk_whole(struct api_call *k, const char *object, struct buf *out,
 	put_head(k, object, out);
 	buf_puts(out, ",\"choices\":[");
 	put_choices(k, out, each);
-	buf_puts(out, "],\"usage\":");
+	buf_putc(out, ']');
+	if (k->body->endpoint->kind == API_KIND_CHAT)
+		api_prompt_put_list(k, &k->streams[0], out);
+	buf_puts(out, ",\"usage\":");
 	api_put_usage(k, out);
 	buf_puts(out, "," FINGERPRINT "}");
 }

@@ -6,75 +6,72 @@
 
 #include <string.h>
 
-enum { TOKENS, TOKEN_LOGPROBS, TOP_LOGPROBS, TEXT_OFFSET }; /* in choice.lp */
-
-static uint32_t count_runes(struct weir_str text)
+static const struct api_stream *stream_of(const struct api_call *k, const struct api_choice *c)
 {
-	uint32_t n = 0;
-	for (size_t i = 0; i < text.len; i++)
-		n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
-	return n;
+	return &k->streams[c->index / k->n_each];
 }
 
-static void put_top(struct buf *b, const struct weir_event *e)
-{
-	buf_putc(b, '{');
-	for (uint32_t i = 0; i < e->n_top; i++) {
-		if (i)
-			buf_putc(b, ',');
-		json_put_string(b, e->top[i].text.data, e->top[i].text.len);
-		buf_putc(b, ':');
-		json_put_logprob(b, e->top[i].logprob);
-	}
-	buf_putc(b, '}');
-}
-
-static void add_logprob(struct api_choice *c, const struct weir_event *e)
-{
-	for (int i = 0; c->lp[0].len && i < 4; i++)
-		buf_putc(&c->lp[i], ',');
-	json_put_string(&c->lp[TOKENS], e->text.data, e->text.len);
-	json_put_logprob(&c->lp[TOKEN_LOGPROBS], e->logprob);
-	put_top(&c->lp[TOP_LOGPROBS], e);
-	json_put_uint(&c->lp[TEXT_OFFSET], c->offset);
-}
-
-static void put_logprobs(struct api_choice *c, struct buf *out)
-{
-	static const char *const names[] = { "{\"tokens\":[", "],\"token_logprobs\":[",
-					     "],\"top_logprobs\":[", "],\"text_offset\":[" };
-	for (int i = 0; i < 4; i++) {
-		buf_puts(out, names[i]);
-		buf_append(out, c->lp[i].data, c->lp[i].len);
-	}
-	buf_puts(out, "]}");
-}
-
+/* The prompt as the backend has told it, or else as it was sent. */
 static struct weir_str echoed(const struct api_call *k, const struct api_choice *c)
 {
-	const char *text =
-		k->body->params.echo ? k->body->prompts[c->index / k->n_each].text : NULL;
-	return (struct weir_str){ text, text ? strlen(text) : 0 };
+	const struct buf *told = &stream_of(k, c)->prompt_text;
+	if (!k->body->params.echo)
+		return (struct weir_str){ NULL, 0 };
+	if (k->body->params.limits.echo)
+		return (struct weir_str){ told->data, told->len };
+	const char *text = k->body->prompts[c->index / k->n_each].text;
+	return (struct weir_str){ text, strlen(text) };
+}
+
+static void add_logprob(struct api_call *k, struct api_choice *c, const struct weir_event *e)
+{
+	uint32_t before = k->stream || !k->body->params.echo ? 0 : stream_of(k, c)->prompt_runes;
+	api_lp_add(c->lp, e, k->body->params.sampling.top_logprobs, before + c->offset);
 }
 
 static void put_chunk(struct api_call *k, struct api_choice *c, struct weir_str text, bool logprobs,
-		      uint32_t why)
+		      const struct api_choice *over)
 {
 	struct buf *out = api_chunk_begin(k, c);
 	buf_puts(out, ",\"text\":");
 	json_put_string(out, text.data, text.len);
 	buf_puts(out, ",\"logprobs\":");
 	if (logprobs)
-		put_logprobs(c, out);
+		api_lp_put(out, NULL, c->lp);
 	else
 		buf_puts(out, "null");
-	api_chunk_end(k, out, why);
+	api_chunk_end(k, out, over);
 }
 
 static void begin(struct api_call *k)
 {
 	for (uint32_t i = 0; k->body->params.echo && i < k->n_choices; i++)
-		put_chunk(k, &k->choices[i], echoed(k, &k->choices[i]), false, WEIR_FINISH_NONE);
+		if (!k->body->params.limits.echo)
+			put_chunk(k, &k->choices[i], echoed(k, &k->choices[i]), false, NULL);
+}
+
+static void send(struct api_call *k, struct api_choice *c, const struct weir_event *e,
+		 bool logprobs)
+{
+	if (e->text.len == 0 && !logprobs)
+		return;
+	if (logprobs)
+		add_logprob(k, c, e);
+	put_chunk(k, c, e->text, logprobs, NULL);
+	c->offset += api_count_runes(e->text);
+	for (int i = 0; i < 4; i++)
+		c->lp[i].len = 0;
+}
+
+static void prompt(struct api_call *k, struct api_stream *s, const struct weir_event *e)
+{
+	if (!k->stream) {
+		api_prompt_gather(k, s, e);
+		return;
+	}
+	for (uint32_t i = 0; i < k->n_each && k->transport; i++)
+		send(k, &k->choices[s->prompt * k->n_each + i], e,
+		     k->body->params.sampling.logprobs);
 }
 
 static bool has_text(const struct weir_event *e)
@@ -85,20 +82,14 @@ static bool has_text(const struct weir_event *e)
 static void event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	bool logprobs = k->body->params.sampling.logprobs && e->type == WEIR_EVENT_TOKEN;
-	if (!has_text(e) || (e->text.len == 0 && !logprobs))
-		return;
-	if (logprobs)
-		add_logprob(c, e);
-	put_chunk(k, c, e->text, logprobs, WEIR_FINISH_NONE);
-	c->offset += count_runes(e->text);
-	for (int i = 0; i < 4; i++)
-		c->lp[i].len = 0;
+	if (has_text(e))
+		send(k, c, e, logprobs);
 }
 
 static void finish(struct api_call *k, struct api_choice *c)
 {
 	struct weir_str none = { NULL, 0 };
-	put_chunk(k, c, none, false, c->finish);
+	put_chunk(k, c, none, false, c);
 }
 
 static void gather(struct api_call *k, struct api_choice *c, const struct weir_event *e)
@@ -106,8 +97,8 @@ static void gather(struct api_call *k, struct api_choice *c, const struct weir_e
 	if (!has_text(e))
 		return;
 	if (k->body->params.sampling.logprobs && e->type == WEIR_EVENT_TOKEN)
-		add_logprob(c, e);
-	c->offset += count_runes(e->text);
+		add_logprob(k, c, e);
+	c->offset += api_count_runes(e->text);
 	buf_append(&c->text, e->text.data, e->text.len);
 }
 
@@ -121,11 +112,12 @@ static void choice(struct api_call *k, struct api_choice *c, uint32_t index, str
 	json_put_escaped(out, c->text.data, c->text.len);
 	buf_puts(out, "\",\"logprobs\":");
 	if (k->body->params.sampling.logprobs)
-		put_logprobs(c, out);
+		api_lp_put(out, k->body->params.echo ? stream_of(k, c)->prompt_lp : NULL, c->lp);
 	else
 		buf_puts(out, "null");
-	buf_puts(out, ",\"finish_reason\":");
-	buf_puts(out, api_finish_reason(c->finish));
+	api_prompt_put_list(k, stream_of(k, c), out);
+	buf_putc(out, ',');
+	api_put_finish(k, c, out);
 	buf_putc(out, '}');
 }
 
@@ -142,7 +134,7 @@ static bool whole(struct api_call *k, struct buf *out, struct api_error *ret_err
 
 const struct api_format api_format_completion = {
 	.id_prefix = "cmpl-",
-	.events = API_EVENTS_TEXT,
+	.events = API_EVENTS_TEXT | API_EVENT(PROMPT),
 	.done_mark = true,
 	.init = init,
 	.begin = begin,
@@ -150,6 +142,7 @@ const struct api_format api_format_completion = {
 	.finish = finish,
 	.end = api_chunk_usage,
 	.error = api_chunk_error,
+	.prompt = prompt,
 	.gather = gather,
 	.whole = whole,
 };

@@ -31,6 +31,8 @@ struct api_format {
 	void (*finish)(struct api_call *, struct api_choice *); /* the choice has ended */
 	void (*end)(struct api_call *);                         /* all have */
 	void (*error)(struct api_call *, const struct api_error *);
+	/* A PROMPT event, streamed or not. May be NULL where they are never asked for. */
+	void (*prompt)(struct api_call *, struct api_stream *, const struct weir_event *);
 	/* Not streamed. */
 	void (*gather)(struct api_call *, struct api_choice *, const struct weir_event *);
 	/* The body. False: ret_error, which is sent instead. */
@@ -45,8 +47,9 @@ extern const struct api_format api_format_embed, api_format_rerank;
 void api_chunk_init(struct api_call *, const char *object); /* makes call->prefix */
 /* The frame up to behind "index":N */
 struct buf *api_chunk_begin(struct api_call *, const struct api_choice *);
-/* `,"finish_reason":X}]`, usage when asked for, and the end of the frame */
-void api_chunk_end(struct api_call *, struct buf *, uint32_t finish);
+/* `,"finish_reason":X}]`, usage when asked for, and the end of the frame. over: the choice whose
+ * last chunk it is, or NULL. */
+void api_chunk_end(struct api_call *, struct buf *, const struct api_choice *over);
 void api_chunk_usage(struct api_call *); /* the last one of include_usage: format.end */
 void api_chunk_error(struct api_call *, const struct api_error *); /* {"error":{...}} */
 /* The whole answer around its choices; each(): one object of them. */
@@ -55,5 +58,25 @@ void api_chunk_whole(struct api_call *, const char *object, struct buf *out,
 				  struct buf *out));
 void api_put_usage(const struct api_call *, struct buf *out); /* the object */
 const char *api_finish_reason(uint32_t finish);               /* with quotes, or null */
+/* `"finish_reason":X,"stop_reason":Y`, of a choice that is over; vLLM's is the stop string. */
+void api_put_finish(const struct api_call *, const struct api_choice *, struct buf *out);
+/* The stop string that ended a choice, to be g_free()d; NULL: none. */
+char *api_stop_string(const struct api_call *, const struct api_choice *);
+
+/* prompt.c: the tokens of prompts, and how tokens are shown. */
+/* A token as a string of its own: text where its bytes are text, else OpenAI's "bytes:\x..". */
+void api_put_token(struct buf *, struct weir_str text, struct weir_str raw);
+/* `"a":-1.5,"b":-2`: the first n_top alternatives, and the token itself. */
+void api_put_alternatives(struct buf *, const struct weir_event *, uint32_t n_top);
+enum { API_LP_TOKENS, API_LP_LOGPROBS, API_LP_TOP, API_LP_OFFSETS }; /* of a completion's lp[] */
+/* Appends the event to the four arrays. */
+void api_lp_add(struct buf lp[4], const struct weir_event *, uint32_t n_top, uint32_t offset);
+/* The object; more: what stands before it, or NULL. */
+void api_lp_put(struct buf *out, const struct buf *before, const struct buf lp[4]);
+/* Keeps the event in the stream's buffers. */
+void api_prompt_gather(struct api_call *, struct api_stream *, const struct weir_event *);
+/* `,"prompt_logprobs":[...]` if it was asked for. */
+void api_prompt_put_list(const struct api_call *, const struct api_stream *, struct buf *out);
+uint32_t api_count_runes(struct weir_str text);
 
 #endif

@@ -108,7 +108,6 @@ void api_items_take(struct api_call *k, struct api_items *s, struct api_choice *
 {
 	enum api_item_type type =
 		e->type == WEIR_EVENT_REASONING ? API_ITEM_REASONING : API_ITEM_TEXT;
-	s->n_reasoning += e->type == WEIR_EVENT_REASONING;
 	if (e->text.len == 0 || (type == API_ITEM_REASONING && k->body->params.no_reasoning))
 		return;
 	if (e->type == WEIR_EVENT_TOOL) {

@@ -33,7 +33,6 @@ struct api_items {
 	const struct api_item_sink *sink;       /* NULL: nobody listens */
 	const char *prefixes[API_N_ITEM_TYPES]; /* of the items' ids */
 	GPtrArray *list;                        /* struct api_item */
-	uint32_t n_reasoning;                   /* events of thoughts: about as many tokens */
 };
 
 void api_items_init(struct api_items *, const struct api_item_sink *);

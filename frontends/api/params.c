@@ -87,6 +87,8 @@ static void read_number(struct api_params *p, const struct param_rule *r, JsonNo
 		*(uint32_t *)to = v < 0 ? 0 : (uint32_t)v;
 		if (r->type == PARAM_TYPE_COUNT)
 			p->sampling.logprobs = 1;
+		if (r->type == PARAM_TYPE_PROMPT)
+			p->sampling.prompt_logprobs = 1;
 	}
 }
 

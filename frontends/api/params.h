@@ -24,6 +24,7 @@ struct api_params {
 	bool base64, return_documents;   /* embed, rerank */
 	uint32_t dimensions, top_n;      /* 0: not given */
 	uint32_t best_of;                /* 0: not given */
+	uint32_t prompt_top;             /* vLLM's prompt_logprobs, with sampling.prompt_logprobs */
 	uint32_t batch_tokens, batch_ms; /* token batching (001u-1); 0 tokens: off */
 };
 
@@ -44,14 +45,15 @@ enum param_kind { /* bits: the requests that have the field */
 
 enum param_type {
 	PARAM_TYPE_FLOAT,
-	PARAM_TYPE_UINT,  /* uint32_t; a negative value that the range allows becomes 0 */
-	PARAM_TYPE_INT,   /* int32_t */
-	PARAM_TYPE_SEED,  /* any integer; sets seed_set */
-	PARAM_TYPE_BOOL,  /* bool */
-	PARAM_TYPE_NOT,   /* bool: the opposite */
-	PARAM_TYPE_FLAG,  /* a boolean kept in a uint32_t */
-	PARAM_TYPE_COUNT, /* as UINT, and the flag `logprobs` is set: completions' logprobs */
-	PARAM_TYPE_OTHER, /* read by the endpoint; `schema` tells what it must be */
+	PARAM_TYPE_UINT,   /* uint32_t; a negative value that the range allows becomes 0 */
+	PARAM_TYPE_INT,    /* int32_t */
+	PARAM_TYPE_SEED,   /* any integer; sets seed_set */
+	PARAM_TYPE_BOOL,   /* bool */
+	PARAM_TYPE_NOT,    /* bool: the opposite */
+	PARAM_TYPE_FLAG,   /* a boolean kept in a uint32_t */
+	PARAM_TYPE_COUNT,  /* as UINT, and the flag `logprobs` is set: completions' logprobs */
+	PARAM_TYPE_PROMPT, /* as COUNT: the flag `prompt_logprobs` */
+	PARAM_TYPE_OTHER,  /* read by the endpoint; `schema` tells what it must be */
 };
 
 struct param_rule {

@@ -85,7 +85,6 @@ static void put_output(const struct api_call *k, struct buf *out)
 
 static void put_usage(const struct api_call *k, struct buf *out)
 {
-	const struct state *s = k->state;
 	struct api_usage u;
 	api_call_usage(k, &u);
 	buf_printf(out,
@@ -94,8 +93,7 @@ static void put_usage(const struct api_call *k, struct buf *out)
 		   "\"output_tokens\":%" G_GUINT64_FORMAT ",\"output_tokens_details\":"
 		   "{\"reasoning_tokens\":%" G_GUINT64_FORMAT
 		   "},\"total_tokens\":%" G_GUINT64_FORMAT "}",
-		   u.prompt, u.cached, u.output, MIN((uint64_t)s->items.n_reasoning, u.output),
-		   u.prompt + u.output);
+		   u.prompt, u.cached, u.output, u.reasoning, u.prompt + u.output);
 }
 
 /* OpenAI's codes of a response's error are a closed list; what fits none of them is server_error.

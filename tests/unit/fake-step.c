@@ -148,6 +148,37 @@ static void judge(struct fake *f, const struct weir_row *row, struct weir_step *
 	g_atomic_int_add(&f->n_right, (gint)n);
 }
 
+float fake_score(const struct fake *f, const int32_t *tokens, guint at, uint32_t *ret_rank)
+{
+	guint64 h = mix(hash_of(f, tokens, at, 99), (guint64)tokens[at]) >> 20;
+
+	*ret_rank = 1 + (uint32_t)(h % 7);
+	return -(float)(h / 7 % 1000) / 100;
+}
+
+/* At most max_scores tokens of a step are in rows with targets; *n_in_rows: so far. */
+static void score_row(struct fake *f, const struct weir_row *row, struct weir_step *ret,
+		      uint32_t *n_in_rows)
+{
+	for (uint32_t k = 0; row->targets && k < row->count; k++) {
+		uint32_t at = row->pos + k + 1, slot = row->first + k;
+
+		if (++*n_in_rows > f->model.max_scores)
+			breach(f, "too many targets", *n_in_rows, row->count);
+		if (row->targets[k] < 0)
+			continue;
+		/* The prompt lies behind the history as well. */
+		if (at >= row->n_prompt || row->targets[k] != row->history[at])
+			breach(f, "a target that is not in the prompt", at, row->n_prompt);
+		ret->score[slot].logprob = fake_score(f, row->history, at, &ret->score[slot].rank);
+		for (uint32_t i = 0; i < row->n_target_top; i++) {
+			ret->score_top[slot].token[i] = i < 3 ? (int32_t)(2 + 'a' + i) : -1;
+			ret->score_top[slot].logprob[i] = -1.0f - (float)i;
+		}
+		g_atomic_int_inc(&f->n_scored);
+	}
+}
+
 static void compute_row(struct fake *f, const struct weir_row *row, struct weir_step *ret,
 			uint32_t slot)
 {
@@ -160,6 +191,11 @@ static void compute_row(struct fake *f, const struct weir_row *row, struct weir_
 	if (!row->sampling)
 		return;
 	ret->token[slot] = draw(f, hash_of(f, row->history, certain, seed), row->no_end);
+	if (row->mask && row->n_draft > 0)
+		breach(f, "guesses under a mask", row->n_draft, 0);
+	if (row->mask && !f->heedless)
+		while (!(row->mask[ret->token[slot] / 32] >> (ret->token[slot] % 32) & 1))
+			ret->token[slot] = (ret->token[slot] + 1) % FAKE_VOCAB;
 	judge(f, row, ret, slot, seed);
 	if (g_atomic_int_get(&f->fail_row_at) == (gint)row->n_history) {
 		ret->token[slot] = -1;
@@ -179,7 +215,7 @@ static weir_status step(struct weir_instance *instance, const struct weir_batch 
 {
 	struct fake *f = instance->data;
 	const struct weir_model *m = &f->model;
-	uint32_t first = 0;
+	uint32_t first = 0, n_in_rows = 0;
 
 	if (g_atomic_int_add(&f->busy, 1) != 0)
 		breach(f, "two steps at once", 0, 0);
@@ -217,6 +253,8 @@ static weir_status step(struct weir_instance *instance, const struct weir_batch 
 		write_row(f, batch, &batch->rows[i]);
 	for (uint32_t i = 0; i < batch->n_rows; i++)
 		compute_row(f, &batch->rows[i], ret, i);
+	for (uint32_t i = 0; i < batch->n_rows; i++)
+		score_row(f, &batch->rows[i], ret, &n_in_rows);
 	g_atomic_int_add(&f->busy, -1);
 	return WEIR_OK;
 }
@@ -378,6 +416,119 @@ static const struct weir_answer_api answer_api = {
 	.free = answer_free,
 };
 
+/* A grammar whose language is its value, in letters of either case: "ab" allows aB. '?' is a place
+ * where the mask fails, a value that begins with '!' does not compile. */
+struct weir_grammar {
+	struct fake *fake;
+	gint refs;
+	GString *value;
+};
+
+struct weir_grammar_state {
+	weir_grammar *grammar;
+	gsize at;
+};
+
+static void grammar_unref(weir_grammar *g)
+{
+	if (!g_atomic_int_dec_and_test(&g->refs))
+		return;
+	g_atomic_int_add(&g->fake->n_places, -1);
+	g_string_free(g->value, TRUE);
+	g_free(g);
+}
+
+static weir_status grammar_compile(struct weir_instance *instance, struct weir_str spec,
+				   weir_grammar **ret, struct weir_error *err)
+{
+	struct fake *f = instance->data;
+	weir_grammar *g;
+
+	if (spec.len > 0 && spec.data[0] == '!') {
+		snprintf(err->text, sizeof(err->text), "no such language");
+		return WEIR_E_INVALID;
+	}
+	g = g_new0(weir_grammar, 1);
+	g->fake = f;
+	g->refs = 1;
+	g->value = g_string_new_len(spec.data, (gssize)spec.len);
+	g_atomic_int_inc(&f->n_places);
+	*ret = g;
+	return WEIR_OK;
+}
+
+static weir_status grammar_state_new(weir_grammar *g, weir_grammar_state **ret,
+				     struct weir_error *err)
+{
+	*ret = g_new0(weir_grammar_state, 1);
+	(*ret)->grammar = g;
+	g_atomic_int_inc(&g->refs);
+	g_atomic_int_inc(&g->fake->n_places);
+	return WEIR_OK;
+}
+
+static void grammar_state_free(weir_grammar_state *s)
+{
+	if (!s)
+		return;
+	g_atomic_int_add(&s->grammar->fake->n_places, -1);
+	grammar_unref(s->grammar);
+	g_free(s);
+}
+
+static weir_status grammar_mask(weir_grammar_state *s, uint32_t *mask, struct weir_error *err)
+{
+	const GString *v = s->grammar->value;
+	char c = s->at < v->len ? v->str[s->at] : '\0';
+
+	g_atomic_int_inc(&s->grammar->fake->n_masks);
+	memset(mask, 0, (FAKE_VOCAB + 31) / 32 * 4);
+	if (c == '?') {
+		snprintf(err->text, sizeof(err->text), "the grammar is too large");
+		err->code = WEIR_E_EXHAUSTED;
+		return WEIR_E_EXHAUSTED;
+	}
+	for (int k = 0; k < 2 && c; k++) {
+		guint t = 2u + (guchar)(k ? g_ascii_toupper(c) : c);
+
+		mask[t / 32] |= 1u << (t % 32);
+	}
+	if (!c)
+		mask[0] |= 1;
+	return WEIR_OK;
+}
+
+static weir_status grammar_accept(weir_grammar_state *s, int32_t token, struct weir_error *err)
+{
+	const GString *v = s->grammar->value;
+
+	if (s->at < v->len && token >= 2 &&
+	    g_ascii_tolower((char)(token - 2)) == g_ascii_tolower(v->str[s->at])) {
+		s->at++;
+		return WEIR_OK;
+	}
+	if (s->at == v->len && token == 0)
+		return WEIR_OK;
+	snprintf(err->text, sizeof(err->text), "not in the language");
+	return WEIR_E_INVALID;
+}
+
+static bool grammar_finished(const weir_grammar_state *s)
+{
+	return s->at == s->grammar->value->len;
+}
+
+static const struct weir_grammar_api fake_grammar = {
+	.size = sizeof(fake_grammar),
+	.compile = grammar_compile,
+	.unref = grammar_unref,
+	.state_new = grammar_state_new,
+	.state_free = grammar_state_free,
+	.mask = grammar_mask,
+	.accept = grammar_accept,
+	.finished = grammar_finished,
+};
+
 static const void *get_ext(struct weir_instance *instance, const char *id)
 {
 	static const struct weir_backend_step calls = {
@@ -408,6 +559,8 @@ static const void *get_ext(struct weir_instance *instance, const char *id)
 		return &calls;
 	if (strcmp(id, WEIR_EMBEDDER) == 0)
 		return ((struct fake *)instance->data)->embed.n_dim > 0 ? &embedder : NULL;
+	if (strcmp(id, WEIR_GRAMMAR) == 0)
+		return ((struct fake *)instance->data)->grammars ? &fake_grammar : NULL;
 	if (strcmp(id, WEIR_ANSWER) == 0)
 		return ((struct fake *)instance->data)->answers ? &answer_api : NULL;
 	return strcmp(id, WEIR_TOKENIZER) == 0 ? &tokenizer : NULL;

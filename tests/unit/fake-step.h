@@ -16,6 +16,7 @@
 
 #include <weir/answer.h>
 #include <weir/backend.h>
+#include <weir/grammar.h>
 #include <weir/tokenizer.h>
 
 #define FAKE_VOCAB 258
@@ -26,6 +27,10 @@ struct fake {
 	int32_t *kv;          /* n_blocks * block_tokens; -1: never written */
 	GHashTable *gone;     /* numbers that must not come again */
 	uint32_t *written_in; /* the step that last wrote to a place */
+	gboolean grammars;    /* offers weir.grammar/1: see fake_grammar in fake-step.c */
+	gint n_places;        /* grammars' and places' that live; atomic */
+	gint n_masks;         /* atomic */
+	gboolean heedless;    /* draws what the mask forbids */
 	gboolean answers;     /* offers weir.answer/1: see fake_answer in fake-step.c */
 	uint32_t memory;      /* the next token hangs on so many last ones only; 0: on all */
 	uint32_t end_one_in;  /* about one token in so many ends; 0: none */
@@ -45,6 +50,7 @@ struct fake {
 
 	gint n_steps, n_copies, n_gone, n_tokens, n_breaches; /* atomic */
 	gint n_guesses, n_right;
+	gint n_scored; /* atomic */
 	gint most_rows;
 	char breach[200]; /* the first one */
 };
@@ -56,6 +62,8 @@ void fake_clear(struct fake *);
 /* Output tokens that follow the prompt: at most max, the end token included. */
 GArray *fake_oracle(const struct fake *, const int32_t *prompt, guint n_prompt, guint64 seed,
 		    guint max, guint min);
+/* What the model says of tokens[at] (at > 0) after those before it: log-probability and rank. */
+float fake_score(const struct fake *, const int32_t *tokens, guint at, uint32_t *ret_rank);
 /* The vector of a text, n_dim floats. */
 void fake_vector(const struct fake *, const int32_t *tokens, guint n, float *ret);
 /* The seed of a choice. */

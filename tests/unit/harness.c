@@ -117,6 +117,7 @@ struct seen *seen_new(uint32_t grant_each)
 	seen->text = g_string_new(NULL);
 	seen->raw = g_string_new(NULL);
 	seen->tops = g_string_new(NULL);
+	seen->prompts = g_string_new(NULL);
 	seen->tokens = g_array_new(FALSE, FALSE, sizeof(int32_t));
 	seen->grant_each = grant_each;
 	for (int i = 0; i < 8; i++) {
@@ -131,6 +132,7 @@ void seen_free(struct seen *seen)
 	g_string_free(seen->text, TRUE);
 	g_string_free(seen->raw, TRUE);
 	g_string_free(seen->tops, TRUE);
+	g_string_free(seen->prompts, TRUE);
 	g_array_unref(seen->tokens);
 	for (int i = 0; i < 8; i++) {
 		g_string_free(seen->choice_text[i], TRUE);
@@ -154,6 +156,13 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 	if (event->type == WEIR_EVENT_STARTED) {
 		seen->n_started++;
 		seen->prompt = event->value;
+	} else if (event->type == WEIR_EVENT_PROMPT) {
+		if (seen->tokens->len > 0)
+			seen->n_wrong++; /* they come before all output */
+		seen->n_prompts++;
+		g_string_append_printf(seen->prompts, "%.*s|%d|%.2f|%d|%u;", (int)event->text.len,
+				       event->text.data, event->token, (double)event->logprob,
+				       (int)event->value, event->n_top);
 	} else {
 		g_string_append_len(seen->text, event->text.data, (gssize)event->text.len);
 		if (event->index < 8)
@@ -168,7 +177,8 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 					       (double)event->top[i].logprob);
 		g_string_append_c(seen->tops, ';');
 	}
-	g_string_append_len(seen->raw, event->raw.data, (gssize)event->raw.len);
+	if (event->type != WEIR_EVENT_PROMPT)
+		g_string_append_len(seen->raw, event->raw.data, (gssize)event->raw.len);
 	if (event->type == WEIR_EVENT_TOKEN) {
 		g_array_append_val(seen->tokens, event->token);
 		if (event->index < 8)

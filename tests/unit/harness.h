@@ -27,7 +27,9 @@ struct harness {
 /* What one stream's sink has seen. */
 struct seen {
 	GString *text, *raw;
-	GString *tops;  /* "logprob text:logprob ...;" of events that have one */
+	GString *tops;    /* "logprob text:logprob ...;" of events that have one */
+	GString *prompts; /* "text|token|logprob|rank|n_top;" of PROMPT events */
+	guint n_prompts;
 	GArray *tokens; /* int32_t, of choice `only` when >= 0 */
 	GString *choice_text[8];
 	GArray *choice_tokens[8];

@@ -116,7 +116,7 @@ static void test_table(void)
 			g_ascii_formatd(number, sizeof(number), "%.15g", values[i]);
 			g_autofree char *text =
 				g_strdup_printf("{\"model\":\"m\",%s,\"logprobs\":%s,\"%s\":%s}",
-						is_chat ? HI : "\"prompt\":\"p\"",
+						is_chat ? HI : "\"prompt\":\"p\",\"echo\":true",
 						is_chat ? "true" : "1", r->name, number);
 			bool good = i < 2 && !(r->min_excluded && i == 0);
 			struct api_error_list errors;
