@@ -42,7 +42,8 @@ def test_ranges_are_those_enforced():
     checked = 0
     for name, rule in schema.items():
         for bound, step in (("minimum", -1), ("maximum", 1)):
-            if bound not in rule:
+            # The echo backend has no prompt to tell of; tests/unit/test-api-params.c has its range.
+            if bound not in rule or name == "prompt_logprobs":
                 continue
             for value, status in ((rule[bound], 200), (rule[bound] + step, 400)):
                 got = server.post("/v1/chat/completions", {**body, name: value})

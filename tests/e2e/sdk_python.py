@@ -71,6 +71,81 @@ def test_embeddings():
     assert answer.usage.total_tokens > 0
 
 
+def test_echo_with_logprobs():
+    """As evaluation harnesses ask for it: the prompt is scored, one token or none is written."""
+    prompt = "The sea is blu\u00e9 and"
+    answer = client.completions.create(model="weir-demo", prompt=[prompt, "Once"], echo=True, logprobs=3, max_tokens=1,
+                                       temperature=0, n=2)
+    assert [c.text[:4] for c in answer.choices] == ["The ", "The ", "Once", "Once"]
+    lp = answer.choices[0].logprobs
+    assert answer.choices[1].logprobs == lp and answer.choices[0].text.startswith(prompt)
+    assert lp.token_logprobs[0] is None and lp.top_logprobs[0] is None
+    assert len(lp.tokens) == len(lp.token_logprobs) == len(lp.top_logprobs) == len(lp.text_offset) == \
+        answer.usage.prompt_tokens - len(answer.choices[2].logprobs.tokens) + 2
+    assert "bytes:\\xc3" in lp.tokens and lp.text_offset == sorted(lp.text_offset)
+    for token, offset, logprob, top in list(zip(lp.tokens, lp.text_offset, lp.token_logprobs, lp.top_logprobs))[1:]:
+        if not token.startswith("bytes:"):
+            assert answer.choices[0].text[offset:].startswith(token), (token, offset)
+        assert top[token] == logprob <= max(top.values()) <= 0 and 3 <= len(top) <= 4
+    none = client.completions.create(model="weir-demo", prompt=prompt, echo=True, logprobs=3, max_tokens=0)
+    assert none.choices[0].text == prompt and none.usage.completion_tokens == 0
+    assert none.choices[0].logprobs.token_logprobs == lp.token_logprobs[:-1]
+    assert none.choices[0].finish_reason == "length"
+
+
+def test_echo_of_tokens_and_streams():
+    ids = server.post("/tokenize", {"model": "weir-demo", "prompt": "The sea is"})[1]["tokens"]
+    ask = dict(model="weir-demo", temperature=0, echo=True, max_tokens=3)
+    whole = client.completions.create(**ask, prompt="The sea is", logprobs=1).choices[0]
+    tokens = client.completions.create(**ask, prompt=ids, logprobs=1).choices[0]
+    assert tokens.text == whole.text and tokens.logprobs == whole.logprobs
+    assert client.completions.create(**ask, prompt=ids).choices[0].text == whole.text
+    parts = [c.choices[0] for c in client.completions.create(**ask, prompt="The sea is", logprobs=1, stream=True)]
+    assert "".join(p.text for p in parts) == whole.text and parts[-1].finish_reason == "length"
+    assert [x for p in parts if p.logprobs for x in p.logprobs.token_logprobs] == whole.logprobs.token_logprobs
+    assert [x for p in parts if p.logprobs for x in p.logprobs.text_offset] == whole.logprobs.text_offset
+
+
+def test_best_of_with_echo():
+    answer = client.completions.create(model="weir-demo", prompt="The sea", best_of=3, n=1, echo=True, max_tokens=4,
+                                       seed=3, logprobs=1)
+    assert len(answer.choices) == 1 and answer.choices[0].text.startswith("The sea")
+    assert len(answer.choices[0].logprobs.tokens) == 2 + 4 and answer.usage.completion_tokens == 12
+
+
+def test_prompt_logprobs():
+    """vLLM's extension; a long prompt goes in slices, and the prefix cache changes nothing."""
+    ask = dict(model="weir-demo", messages=[{"role": "user", "content": "the sea " * 150}], max_tokens=1, temperature=0)
+    client.chat.completions.create(**ask)
+    first = client.chat.completions.create(**ask, extra_body={"prompt_logprobs": 2})
+    listed = first.model_extra["prompt_logprobs"]
+    assert len(listed) == first.usage.prompt_tokens > 300 and listed[0] is None
+    assert all(2 <= len(entry) <= 3 and min(v["rank"] for v in entry.values()) == 1 for entry in listed[1:])
+    again = client.completions.create(model="weir-demo", prompt="the sea " * 60, max_tokens=1, logprobs=0, echo=True,
+                                      extra_body={"prompt_logprobs": 0}).choices[0]
+    flat = [None if e is None else next(iter(e.values()))["logprob"] for e in again.model_extra["prompt_logprobs"]]
+    assert flat == again.logprobs.token_logprobs[:-1]
+    raises(openai.BadRequestError, "not available when stream", lambda: client.chat.completions.create(
+        **ask, stream=True, extra_body={"prompt_logprobs": 1}))
+
+
+def test_max_tokens_zero():
+    raises(openai.BadRequestError, "max_tokens must be between 1 and", lambda: client.completions.create(
+        model="weir-demo", prompt="x", max_tokens=0))
+    assert client.completions.create(model="weir-demo", prompt="xyz", max_tokens=0, echo=True).choices[0].text == "xyz"
+
+
+def test_stop_reason():
+    """vLLM's member: which of the stop strings it was."""
+    ask = dict(model="weir-demo", messages=POEM, max_tokens=200, temperature=0)
+    assert client.chat.completions.create(**ask, stop=["zzzz", "e"]).choices[0].stop_reason == "e"
+    parts = list(client.chat.completions.create(**ask, stop=["e"], stream=True))
+    assert parts[-1].choices[0].stop_reason == "e" and parts[-1].choices[0].finish_reason == "stop"
+    cut = client.chat.completions.create(**{**ask, "max_tokens": 1})
+    assert cut.choices[0].stop_reason is None and cut.choices[0].finish_reason == "length"
+    assert cut.usage.completion_tokens_details.reasoning_tokens == 0
+
+
 def test_output_forms_are_checked():
     ask = dict(model="weir-demo", messages=POEM, max_tokens=8)
     raises(openai.BadRequestError, "response_format 'xml' is not supported", lambda: client.chat.completions.create(

@@ -214,6 +214,13 @@ def test_demo_model():
         m = client.messages.create(model="weir-demo", max_tokens=20, messages=ask, extra_body={"temperature": 0})
         assert m.usage.input_tokens + m.usage.cache_read_input_tokens == count
         assert client.messages.count_tokens(model="weir-demo", messages=ask, system="x").input_tokens > count
+        stop = dict(model="weir-demo", max_tokens=100, messages=ask, extra_body={"temperature": 0},
+                    stop_sequences=["zzz", "Ada"])
+        m = client.messages.create(**stop)
+        assert (m.stop_reason, m.stop_sequence) == ("stop_sequence", "Ada"), m
+        with client.messages.stream(**stop) as stream:
+            final = stream.get_final_message()
+        assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", "Ada"), final
         o = openai.OpenAI(base_url=demo.url + "/v1", api_key="none", max_retries=0)
         first = o.responses.create(model="weir-demo", input="My name is Ada.", temperature=0, max_output_tokens=60)
         second = o.responses.create(model="weir-demo", input="What is my name?", previous_response_id=first.id,
