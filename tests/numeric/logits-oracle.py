@@ -3,7 +3,8 @@
 
 For each model one script of steps runs: a prompt whole, the same in pieces, sequences of several
 lengths mixed in batches, decoding alone and in company. Every row's logits are held against the
-reference at that position. Tolerances: reference/compute.md 6.5 (see LIMITS).
+reference at that position, and the log-probability and rank of each next token against the
+reference's. Tolerances: reference/compute.md 6.5 (see LIMITS).
 
 Environment: WEIR_BUILD_ROOT; WEIR_TEST_PYTHON, an interpreter with torch, transformers and gguf.
 Exit: 0 all right, 1 wrong, 77 skipped with a reason.
@@ -37,10 +38,11 @@ TOOL = os.path.join(BUILD, "tests/numeric/logits-tool")
 # What a model's logits may differ by; std is that of the reference's logits, cosine is of all rows
 # taken as one vector.
 #   f32: everything in f32;  half: f16 or bf16 somewhere;  int8: activations quantised to 8 bits
+# score (5e-2 unless given): the mean error of log-probabilities, in std.
 # excess: the error's energy over that of transformers with its activations rounded to 8 bits;
 # kld_excess: the same of the divergence.
 LIMITS = {
-    "f32": {"max": 1e-4, "kld": 1e-5},
+    "f32": {"max": 1e-4, "kld": 1e-5, "score": 1e-4},
     "half": {"max_of_std": 2e-2, "cosine": 0.9999, "kld": 1e-4},
     "int8": {"cosine": 0.9999, "kld": 1e-3, "excess": 1.3},
     # int8, where rounding transformers' activations alone costs more than that cosine
@@ -204,7 +206,8 @@ def run(device, path, kv_type, context, text, folder):
         raise RuntimeError(f"logits-tool ended with {done.returncode}:\n{done.stderr}")
     rows = [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("row ")]
     logits = np.fromfile(out, dtype=np.float32).reshape(len(rows), -1)
-    return [(int(seq), int(end)) for seq, end in rows], logits
+    scores = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("score ")]
+    return [(int(seq), int(end)) for seq, end in rows], logits, scores
 
 
 def measure(got, want):
@@ -217,12 +220,25 @@ def measure(got, want):
             "greedy": (got.argmax(1) == want.argmax(1)).float().mean().item()}
 
 
+def score_errors(scores, seqs, full):
+    """Of each scored token: how far its log-probability is off, and the best one's; ranks that cannot be."""
+    errors, wrong = [], 0
+    for seq, pos, logprob, rank, best in scores:
+        want = torch.log_softmax(full[int(seq)][int(pos) - 1], 0)
+        token = seqs[int(seq)][int(pos)]
+        errors += [abs(float(logprob) - want[token].item()), abs(float(best) - want.max().item())]
+        # Tokens that are as likely within the error may stand before it or behind.
+        slack = 2 * max(errors[-2:]) + 1e-3
+        wrong += not (want > want[token] + slack).sum() < int(rank) <= (want >= want[token] - slack).sum()
+    return np.array(errors), wrong
+
+
 def compute(reference, seqs, rows, least):
     """The reference's logits for each row of the script; what follows a token changes nothing."""
     with torch.no_grad():
         full = [reference(torch.tensor([s + [0] * (least - len(s))])).logits[0].double()
                 for s in seqs]
-    return torch.stack([full[seq][end - 1] for seq, end in rows])
+    return torch.stack([full[seq][end - 1] for seq, end in rows]), full
 
 
 def check(device, spec, kv_type, kind, folder):
@@ -235,25 +251,28 @@ def check(device, spec, kv_type, kind, folder):
         model = {**FAMILIES, **MORE}[spec.pop("arch", "llama")](**spec).build()
         model.write(path)
     seqs, text = script(model.vocab)
-    rows, got = run(device, path, kv_type, model.server_context, text, folder)
+    rows, got, scores = run(device, path, kv_type, model.server_context, text, folder)
     reference = model.reference()
-    want = compute(reference, seqs, rows, model.least_length)
+    want, full = compute(reference, seqs, rows, model.least_length)
+    errors, ranks = score_errors(scores, seqs, full)
     m = measure(torch.from_numpy(got).double(), want)
     if "excess" in LIMITS[kind]:
         round_activations(reference)
-        rounded = compute(reference, seqs, rows, model.least_length)
+        rounded, _ = compute(reference, seqs, rows, model.least_length)
         least = (rounded - want).square().sum()
         m["excess"] = ((torch.from_numpy(got).double() - want).square().sum() / least).item()
         m["kld_excess"] = m["kld"] / measure(rounded, want)["kld"]
-    wrong = [k for k, limit in LIMITS[kind].items()
-             if not (m[k] >= limit if k == "cosine" else m[k] <= limit)]
+    wrong = [k for k, limit in LIMITS[kind].items() if k != "score"
+             and not (m[k] >= limit if k == "cosine" else m[k] <= limit)]
+    if len(errors) < 300 or ranks or errors.mean() > LIMITS[kind].get("score", 0.05) * m["std"]:
+        wrong.append(f"scores ({len(errors)}, {ranks} wrong ranks)")
     # Decoding alone and in a batch, from prompts computed alike: the same bits.
     at = {row: i for i, row in enumerate(rows)}
     if any(got[at[0, end]].tobytes() != got[at[2, end]].tobytes() for end in range(51, 61)):
         wrong.append("batch")
     print(f"{'not ok' if wrong else 'ok'} {device} {model.name}: max {m['max']:.2e} "
           f"(std {m['std']:.2f}), cosine {m['cosine']:.7f}, kld {m['kld']:.2e}, "
-          f"greedy {m['greedy']:.3f}"
+          f"greedy {m['greedy']:.3f}, scores {errors.mean():.2e}"
           + (f", excess {m['excess']:.2f}, of kld {m['kld_excess']:.2f}" if "excess" in m else "")
           + (f"  WRONG: {', '.join(wrong)}" if wrong else ""), flush=True)
     return not wrong

@@ -8,7 +8,9 @@
  *   step S:N S:N ...  one step: the next N tokens of sequence S, and so on; every row has output
  * OUT receives n_vocab 32-bit floats for each row of each step in order; standard output a line
  * "row S END TOKEN LOGPROB" for each: END tokens of S were done, TOKEN was drawn (greedily, or with
- * draw=SEED at temperature 1). KV blocks are allotted in scrambled order.
+ * draw=SEED at temperature 1). Where the next token of a sequence is known and the step is small
+ * enough to be scored: "score S POS LOGPROB RANK BEST", what was found of it after POS tokens, and
+ * the logprob of the likeliest. KV blocks are allotted in scrambled order.
  */
 #include <weir/backend.h>
 #include <weir/services.h>
@@ -216,10 +218,48 @@ static uint32_t read_rows(struct tool *t, char *text, struct weir_row *row, int3
 	return n;
 }
 
+/* What comes next in each sequence, for all tokens of the step. */
+static int32_t *find_targets(const struct tool *t, const struct weir_batch *b, struct weir_row *row)
+{
+	int32_t *targets;
+
+	if (b->n_tokens > t->model.max_scores)
+		return NULL;
+	targets = must(calloc(b->n_tokens, sizeof(*targets)));
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		const struct seq *s = &t->seq[row[i].seq];
+
+		for (uint32_t k = 0; k < row[i].count; k++) {
+			uint32_t next = row[i].pos + k + 1;
+
+			targets[row[i].first + k] = next < s->n_tokens ? s->token[next] : -1;
+		}
+		row[i].targets = targets + row[i].first;
+		row[i].n_target_top = 1;
+	}
+	return targets;
+}
+
+static void print_scores(const struct weir_batch *b, const struct weir_row *row,
+			 const struct weir_step *ret)
+{
+	for (uint32_t i = 0; i < b->n_rows; i++) {
+		for (uint32_t k = 0; k < row[i].count; k++) {
+			uint32_t at = row[i].first + k;
+
+			if (row[i].targets[k] >= 0)
+				printf("score %llu %u %.9g %u %.9g\n",
+				       (unsigned long long)row[i].seq, row[i].pos + k + 1,
+				       (double)ret->score[at].logprob, ret->score[at].rank,
+				       (double)ret->score_top[at].logprob[0]);
+		}
+	}
+}
+
 static void run_step(struct tool *t, char *text)
 {
 	struct weir_row row[MAX_SEQS];
-	int32_t token[MAX_SEQS], *tokens = NULL;
+	int32_t token[MAX_SEQS], *tokens = NULL, *targets;
 	float logprob[MAX_SEQS], *logits;
 	struct weir_error err = { 0 }, error[MAX_SEQS];
 	struct weir_batch b = {
@@ -233,6 +273,9 @@ static void run_step(struct tool *t, char *text)
 	b.tokens = tokens;
 	logits = must(calloc((size_t)b.n_rows * t->model.n_vocab, sizeof(*logits)));
 	ret.logits = logits;
+	targets = find_targets(t, &b, row);
+	ret.score = must(calloc(b.n_tokens, sizeof(*ret.score)));
+	ret.score_top = must(calloc(b.n_tokens, sizeof(*ret.score_top)));
 	if (t->step->step(t->instance, &b, &ret, &err) < 0)
 		die("step", err.text);
 	for (uint32_t i = 0; i < b.n_rows; i++) {
@@ -243,8 +286,13 @@ static void run_step(struct tool *t, char *text)
 	}
 	if (fwrite(logits, sizeof(*logits) * t->model.n_vocab, b.n_rows, t->out) != b.n_rows)
 		die("logits", "cannot be written");
+	if (targets)
+		print_scores(&b, row, &ret);
 	free(logits);
 	free(tokens);
+	free(targets);
+	free(ret.score);
+	free(ret.score_top);
 }
 
 static void run_script(struct tool *t, FILE *in)
