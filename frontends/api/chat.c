@@ -12,7 +12,7 @@ static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, 
 {
 	struct weir_str bytes = raw.len ? raw : text;
 	buf_puts(b, "{\"token\":");
-	api_put_token(b, text, raw);
+	api_put_token(b, "", text, raw);
 	buf_puts(b, ",\"logprob\":");
 	json_put_logprob(b, logprob);
 	buf_puts(b, ",\"bytes\":");

@@ -33,7 +33,7 @@ static bool is_text(struct weir_str s)
 	return true;
 }
 
-void api_put_token(struct buf *b, struct weir_str text, struct weir_str raw)
+void api_put_token(struct buf *b, const char *prefix, struct weir_str text, struct weir_str raw)
 {
 	if (raw.len == 0)
 		raw = text;
@@ -41,7 +41,8 @@ void api_put_token(struct buf *b, struct weir_str text, struct weir_str raw)
 		json_put_string(b, raw.data, raw.len);
 		return;
 	}
-	buf_puts(b, "\"bytes:");
+	buf_putc(b, '"');
+	buf_puts(b, prefix);
 	for (size_t i = 0; i < raw.len; i++)
 		buf_printf(b, "\\\\x%02x", (unsigned char)raw.data[i]);
 	buf_putc(b, '"');
@@ -74,7 +75,7 @@ void api_put_alternatives(struct buf *b, const struct weir_event *e, uint32_t n_
 			continue;
 		if (written++)
 			buf_putc(b, ',');
-		api_put_token(b, e->top[i].text, none);
+		api_put_token(b, "bytes:", e->top[i].text, none);
 		buf_putc(b, ':');
 		json_put_logprob(b, e->top[i].logprob);
 	}
@@ -82,7 +83,7 @@ void api_put_alternatives(struct buf *b, const struct weir_event *e, uint32_t n_
 		return;
 	if (written)
 		buf_putc(b, ',');
-	api_put_token(b, e->text, e->raw);
+	api_put_token(b, "bytes:", e->text, e->raw);
 	buf_putc(b, ':');
 	json_put_logprob(b, e->logprob);
 }
@@ -91,7 +92,7 @@ void api_lp_add(struct buf lp[4], const struct weir_event *e, uint32_t n_top, ui
 {
 	for (int i = 0; lp[API_LP_TOKENS].len && i < 4; i++)
 		buf_putc(&lp[i], ',');
-	api_put_token(&lp[API_LP_TOKENS], e->text, e->raw);
+	api_put_token(&lp[API_LP_TOKENS], "bytes:", e->text, e->raw);
 	json_put_logprob(&lp[API_LP_LOGPROBS], e->logprob);
 	if (isnan(e->logprob)) {
 		buf_puts(&lp[API_LP_TOP], "null");

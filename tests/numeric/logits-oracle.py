@@ -220,7 +220,7 @@ def measure(got, want):
             "greedy": (got.argmax(1) == want.argmax(1)).float().mean().item()}
 
 
-def score_errors(scores, seqs, full):
+def score_errors(scores, seqs, full, worst):
     """Of each scored token: how far its log-probability is off, and the best one's; ranks that cannot be."""
     errors, wrong = [], 0
     for seq, pos, logprob, rank, best in scores:
@@ -228,7 +228,7 @@ def score_errors(scores, seqs, full):
         token = seqs[int(seq)][int(pos)]
         errors += [abs(float(logprob) - want[token].item()), abs(float(best) - want.max().item())]
         # Tokens that are as likely within the error may stand before it or behind.
-        slack = 2 * max(errors[-2:]) + 1e-3
+        slack = 4 * worst + 1e-3
         wrong += not (want > want[token] + slack).sum() < int(rank) <= (want >= want[token] - slack).sum()
     return np.array(errors), wrong
 
@@ -254,8 +254,8 @@ def check(device, spec, kv_type, kind, folder):
     rows, got, scores = run(device, path, kv_type, model.server_context, text, folder)
     reference = model.reference()
     want, full = compute(reference, seqs, rows, model.least_length)
-    errors, ranks = score_errors(scores, seqs, full)
     m = measure(torch.from_numpy(got).double(), want)
+    errors, ranks = score_errors(scores, seqs, full, m["max"])
     if "excess" in LIMITS[kind]:
         round_activations(reference)
         rounded, _ = compute(reference, seqs, rows, model.least_length)

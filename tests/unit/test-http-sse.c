@@ -71,11 +71,14 @@ static void test_chat_whole(void)
 		body, ==,
 		"{ID,\"object\":\"chat.completion\",T,\"model\":\"m\",\"choices\":["
 		"{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hel\\\"lo "
-		"\xc3\xa4\\n\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"},"
+		"\xc3\xa4\\n\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\","
+		"\"stop_reason\":null},"
 		"{\"index\":1,\"message\":{\"role\":\"assistant\",\"content\":\"Hel\\\"lo "
-		"\xc3\xa4\\n\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+		"\xc3\xa4\\n\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\","
+		"\"stop_reason\":null}],"
 		"\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6,\"total_tokens\":11,"
-		"\"prompt_tokens_details\":{\"cached_tokens\":2}},"
+		"\"prompt_tokens_details\":{\"cached_tokens\":2},\"completion_tokens_details\":{"
+		"\"reasoning_tokens\":0}},"
 		"\"system_fingerprint\":\"weir-" WEIR_VERSION "\"}");
 	harness_stop(&h);
 }
@@ -100,19 +103,21 @@ static void test_chat_stream(void)
 	g_assert_cmpstr(
 		body, ==,
 		CHUNK(CHOICE("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null"),
-		      "") CHUNK(CHOICE("{\"content\":\"Hel\\\"lo\"}", "null"), "")
-			CHUNK(CHOICE("{\"content\":\" \xc3\xa4\\n\"}", "null"), "")
-				CHUNK(CHOICE("{}", "\"stop\""), "") "[DONE]\n");
+		      "") CHUNK(CHOICE("{\"content\":\"Hel\\\"lo\"}", "null"),
+				"") CHUNK(CHOICE("{\"content\":\" \xc3\xa4\\n\"}", "null"), "")
+			CHUNK(CHOICE("{}", "\"stop\",\"stop_reason\":null"), "") "[DONE]\n");
 	g_autofree char *usage =
 		harness_post(&h, "/v1/chat/completions",
 			     CHAT(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"));
 	g_autofree char *more = harness_sse(usage);
 	g_autofree char *last = normalised(more);
-	g_assert_nonnull(strstr(last, CHUNK(CHOICE("{}", "\"stop\""), ",\"usage\":null")));
+	g_assert_nonnull(strstr(
+		last, CHUNK(CHOICE("{}", "\"stop\",\"stop_reason\":null"), ",\"usage\":null")));
 	g_assert_true(g_str_has_suffix(
 		last, CHUNK("", ",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3,"
 				"\"total_tokens\":8,\"prompt_tokens_details\":"
-				"{\"cached_tokens\":2}}") "[DONE]\n"));
+				"{\"cached_tokens\":2},\"completion_tokens_details\":{\"reasoning_"
+				"tokens\":0}}") "[DONE]\n"));
 	harness_stop(&h);
 }
 
@@ -192,17 +197,19 @@ static void test_logprobs(void)
 	g_autofree char *whole = harness_post(&h, "/v1/chat/completions",
 					      CHAT(",\"logprobs\":true,\"top_logprobs\":2"));
 	g_assert_nonnull(strstr(whole, content));
-	g_assert_nonnull(strstr(whole, ",{\"token\":\"\",\"logprob\":-9999,\"bytes\":[226,130],"
-				       "\"top_logprobs\":[]}],\"refusal\":null}"));
+	g_assert_nonnull(strstr(
+		whole, ",{\"token\":\"\\\\xe2\\\\x82\",\"logprob\":-9999,\"bytes\":[226,130],"
+		       "\"top_logprobs\":[]}],\"refusal\":null}"));
 	g_autofree char *stream =
 		harness_post(&h, "/v1/chat/completions",
 			     CHAT(",\"logprobs\":true,\"top_logprobs\":2,\"stream\":true"));
 	g_assert_nonnull(strstr(stream, content));
 	g_autofree char *text = harness_post(&h, "/v1/completions",
 					     "{\"model\":\"m\",\"prompt\":\"p\",\"logprobs\":2}");
-	g_assert_nonnull(strstr(text, "\"logprobs\":{\"tokens\":[\"A\",\"\"],"
+	g_assert_nonnull(strstr(text, "\"logprobs\":{\"tokens\":[\"A\",\"bytes:\\\\xe2\\\\x82\"],"
 				      "\"token_logprobs\":[-0.25,-9999],"
-				      "\"top_logprobs\":[{\"A\":-0.25,\"B\":-2},{}],"
+				      "\"top_logprobs\":[{\"A\":-0.25,\"B\":-2},"
+				      "{\"bytes:\\\\xe2\\\\x82\":-9999}],"
 				      "\"text_offset\":[0,1]}"));
 	harness_stop(&h);
 }
@@ -234,11 +241,11 @@ static void test_tools(void)
 	start(&h, say_tools);
 	harness_start(&h, NULL);
 	g_autofree char *whole = harness_post(&h, "/v1/chat/completions", CHAT(""));
-	g_assert_nonnull(strstr(whole,
-				"\"content\":null,\"refusal\":null,\"reasoning_content\":\"hmm\","
-				"\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
-				"\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
-				"\"logprobs\":null,\"finish_reason\":\"tool_calls\""));
+	g_assert_nonnull(strstr(
+		whole, "\"content\":null,\"refusal\":null,\"reasoning_content\":\"hmm\","
+		       "\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
+		       "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+		       "\"logprobs\":null,\"finish_reason\":\"tool_calls\",\"stop_reason\":null"));
 	g_autofree char *stream =
 		harness_post(&h, "/v1/chat/completions", CHAT(",\"stream\":true"));
 	g_assert_nonnull(strstr(stream, "\"delta\":{\"reasoning_content\":\"hmm\"}"));
@@ -270,10 +277,13 @@ static void test_completions(void)
 	g_assert_cmpstr(
 		body, ==,
 		"{ID,\"object\":\"text_completion\",T,\"model\":\"m\",\"choices\":["
-		"{\"index\":0,\"text\":\"aa\",\"logprobs\":null,\"finish_reason\":\"stop\"},"
-		"{\"index\":1,\"text\":\"bb\",\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+		"{\"index\":0,\"text\":\"aa\",\"logprobs\":null,\"finish_reason\":\"stop\",\"stop_"
+		"reason\":null},"
+		"{\"index\":1,\"text\":\"bb\",\"logprobs\":null,\"finish_reason\":\"stop\",\"stop_"
+		"reason\":null}],"
 		"\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":2,\"total_tokens\":12,"
-		"\"prompt_tokens_details\":{\"cached_tokens\":4}},"
+		"\"prompt_tokens_details\":{\"cached_tokens\":4},\"completion_tokens_details\":{"
+		"\"reasoning_tokens\":0}},"
 		"\"system_fingerprint\":\"weir-" WEIR_VERSION "\"}");
 	g_autofree char *ids = harness_post(&h, "/v1/completions",
 					    "{\"model\":\"m\",\"prompt\":[[1,2],[3]],"
@@ -308,9 +318,10 @@ static void test_best_of(void)
 	harness_start(&h, NULL);
 	g_autofree char *answer = harness_post(
 		&h, "/v1/completions", "{\"model\":\"m\",\"prompt\":\"p\",\"best_of\":4,\"n\":2}");
-	g_assert_nonnull(strstr(answer, "\"choices\":[{\"index\":0,\"text\":\"best\","
-					"\"logprobs\":null,\"finish_reason\":\"stop\"},"
-					"{\"index\":1,\"text\":\"second\","));
+	g_assert_nonnull(
+		strstr(answer, "\"choices\":[{\"index\":0,\"text\":\"best\","
+			       "\"logprobs\":null,\"finish_reason\":\"stop\",\"stop_reason\":null},"
+			       "{\"index\":1,\"text\":\"second\","));
 	g_assert_nonnull(strstr(answer, "\"completion_tokens\":4"));
 	harness_stop(&h);
 }

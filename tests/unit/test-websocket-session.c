@@ -194,7 +194,7 @@ static void test_shapes(void)
 	hears(&c, "{\"type\":\"chunk\",\"id\":\"a\\n\\\"\",\"seq\":0,\"data\":{\"id\":\"chatcmpl-");
 	hears(&c, "\"seq\":1,\"data\":{");
 	hears(&c, "\"delta\":{\"content\":\"t1\"}");
-	hears(&c, "\"finish_reason\":\"stop\"}]}}");
+	hears(&c, "\"finish_reason\":\"stop\",\"stop_reason\":null}]}}");
 	hears(&c, "{\"type\":\"done\",\"id\":\"a\\n\\\"\",\"seq\":4,\"usage\":{\"prompt_tokens\":5,"
 		  "\"completion_tokens\":4,\"total_tokens\":9,");
 	/* Not streamed when it says so; the id is free again; without id there is one. */
@@ -445,7 +445,7 @@ static void test_credit(void)
 	say(&c, "{\"type\":\"credit\",\"id\":\"a\",\"n\":100}");
 	for (int i = 5; i < 20; i++)
 		hears(&c, "\"content\":\"t");
-	hears(&c, "\"finish_reason\":\"stop\"");
+	hears(&c, "\"finish_reason\":\"stop\",\"stop_reason\":null");
 	hears(&c, "\"type\":\"done\"");
 	client_close(&c);
 	harness_stop(&h);
@@ -544,7 +544,7 @@ static void test_resume(void)
 		if (at + 250 < 600)
 			client_close(&c);
 	}
-	hears(&c, "\"finish_reason\":\"stop\"");
+	hears(&c, "\"finish_reason\":\"stop\",\"stop_reason\":null");
 	hears(&c, "\"type\":\"done\",\"id\":\"a\",\"seq\":602");
 	client_close(&c);
 	/* The end was lost. */
