@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "iquant.h"
+
 static uint8_t bits_at(const uint8_t *src, unsigned i, unsigned shift, unsigned mask)
 {
 	return (uint8_t)(src[i] >> shift & mask);
@@ -214,25 +216,67 @@ static void split_tq2_0(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t 
 	copy_half(super, src + 64);
 }
 
+/* IQ1, IQ2, IQ3: decoded before, by the 256. Only what blocks share is taken from the source. */
+static void split_iquant(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t *scale,
+			 uint8_t *super)
+{
+	const struct weir_iquant *q = (const void *)src;
+
+	memcpy(codes, q->code + 32 * k, 32);
+	memcpy(scale, q->scale + 2 * k, 2);
+}
+
+/* d of a block: its first two bytes, or the highest bits of IQ1_M's four words of scales. */
+static void iquant_super(uint32_t type, const uint8_t *src, uint8_t *super)
+{
+	unsigned d = 0;
+
+	memset(super, 0, 4);
+	if (type != WEIR_DTYPE_IQ1_M) {
+		copy_half(super, src);
+		return;
+	}
+	for (unsigned s = 0; s < 4; s++)
+		d |= (unsigned)(src[49 + 2 * s] >> 4) << 4 * s;
+	super[0] = (uint8_t)d;
+	super[1] = (uint8_t)(d >> 8);
+}
+
+#define IQUANT(name, bytes, table)                                                                 \
+	[WEIR_DTYPE_##name] = { #name, 256,                                                        \
+				bytes, WEIR_VK_FORMAT(4, 0, 3, 0, WEIR_VK_TABLE_##table),          \
+				true,  split_iquant }
+
 static const struct weir_vk_type types[] = {
-	[WEIR_DTYPE_F32] = { "F32", 1, 4, WEIR_VK_FORMAT_FLOATS + 0, NULL },
-	[WEIR_DTYPE_F16] = { "F16", 1, 2, WEIR_VK_FORMAT_FLOATS + 1, NULL },
-	[WEIR_DTYPE_BF16] = { "BF16", 1, 2, WEIR_VK_FORMAT_FLOATS + 2, NULL },
-	[WEIR_DTYPE_Q8_0] = { "Q8_0", 32, 34, WEIR_VK_FORMAT(8, 0, 0, 0, 0), split_q8_0 },
-	[WEIR_DTYPE_Q4_0] = { "Q4_0", 32, 18, WEIR_VK_FORMAT(4, 0, 0, 8, 0), split_q4_0 },
-	[WEIR_DTYPE_Q4_1] = { "Q4_1", 32, 20, WEIR_VK_FORMAT(4, 0, 1, 0, 0), split_q4_1 },
-	[WEIR_DTYPE_Q5_0] = { "Q5_0", 32, 22, WEIR_VK_FORMAT(4, 1, 0, 16, 0), split_q5_0 },
-	[WEIR_DTYPE_Q5_1] = { "Q5_1", 32, 24, WEIR_VK_FORMAT(4, 1, 1, 0, 0), split_q5_1 },
-	[WEIR_DTYPE_Q2_K] = { "Q2_K", 256, 84, WEIR_VK_FORMAT(2, 0, 4, 0, 0), split_q2_k },
-	[WEIR_DTYPE_Q3_K] = { "Q3_K", 256, 110, WEIR_VK_FORMAT(2, 1, 3, 4, 0), split_q3_k },
-	[WEIR_DTYPE_Q4_K] = { "Q4_K", 256, 144, WEIR_VK_FORMAT(4, 0, 2, 0, 0), split_q4_k },
-	[WEIR_DTYPE_Q5_K] = { "Q5_K", 256, 176, WEIR_VK_FORMAT(4, 1, 2, 0, 0), split_q5_k },
-	[WEIR_DTYPE_Q6_K] = { "Q6_K", 256, 210, WEIR_VK_FORMAT(4, 2, 3, 32, 0), split_q6_k },
-	[WEIR_DTYPE_IQ4_NL] = { "IQ4_NL", 32, 18, WEIR_VK_FORMAT(4, 0, 0, 0, 1), split_q4_0 },
-	[WEIR_DTYPE_IQ4_XS] = { "IQ4_XS", 256, 136, WEIR_VK_FORMAT(4, 0, 3, 0, 1), split_iq4_xs },
-	[WEIR_DTYPE_TQ1_0] = { "TQ1_0", 256, 54, WEIR_VK_FORMAT(2, 0, 5, 1, 0), split_tq1_0 },
-	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, WEIR_VK_FORMAT(2, 0, 5, 1, 0), split_tq2_0 },
-	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, WEIR_VK_FORMAT(4, 0, 6, 0, 2), split_mxfp4 },
+	[WEIR_DTYPE_F32] = { "F32", 1, 4, WEIR_VK_FORMAT_FLOATS + 0, false, NULL },
+	[WEIR_DTYPE_F16] = { "F16", 1, 2, WEIR_VK_FORMAT_FLOATS + 1, false, NULL },
+	[WEIR_DTYPE_BF16] = { "BF16", 1, 2, WEIR_VK_FORMAT_FLOATS + 2, false, NULL },
+	[WEIR_DTYPE_Q8_0] = { "Q8_0", 32, 34, WEIR_VK_FORMAT(8, 0, 0, 0, 0), false, split_q8_0 },
+	[WEIR_DTYPE_Q4_0] = { "Q4_0", 32, 18, WEIR_VK_FORMAT(4, 0, 0, 8, 0), false, split_q4_0 },
+	[WEIR_DTYPE_Q4_1] = { "Q4_1", 32, 20, WEIR_VK_FORMAT(4, 0, 1, 0, 0), false, split_q4_1 },
+	[WEIR_DTYPE_Q5_0] = { "Q5_0", 32, 22, WEIR_VK_FORMAT(4, 1, 0, 16, 0), false, split_q5_0 },
+	[WEIR_DTYPE_Q5_1] = { "Q5_1", 32, 24, WEIR_VK_FORMAT(4, 1, 1, 0, 0), false, split_q5_1 },
+	[WEIR_DTYPE_Q2_K] = { "Q2_K", 256, 84, WEIR_VK_FORMAT(2, 0, 4, 0, 0), false, split_q2_k },
+	[WEIR_DTYPE_Q3_K] = { "Q3_K", 256, 110, WEIR_VK_FORMAT(2, 1, 3, 4, 0), false, split_q3_k },
+	[WEIR_DTYPE_Q4_K] = { "Q4_K", 256, 144, WEIR_VK_FORMAT(4, 0, 2, 0, 0), false, split_q4_k },
+	[WEIR_DTYPE_Q5_K] = { "Q5_K", 256, 176, WEIR_VK_FORMAT(4, 1, 2, 0, 0), false, split_q5_k },
+	[WEIR_DTYPE_Q6_K] = { "Q6_K", 256, 210, WEIR_VK_FORMAT(4, 2, 3, 32, 0), false, split_q6_k },
+	[WEIR_DTYPE_IQ4_NL] = { "IQ4_NL", 32, 18, WEIR_VK_FORMAT(4, 0, 0, 0, 1), false,
+				split_q4_0 },
+	[WEIR_DTYPE_IQ4_XS] = { "IQ4_XS", 256, 136, WEIR_VK_FORMAT(4, 0, 3, 0, 1), false,
+				split_iq4_xs },
+	[WEIR_DTYPE_TQ1_0] = { "TQ1_0", 256, 54, WEIR_VK_FORMAT(2, 0, 5, 1, 0), false,
+			       split_tq1_0 },
+	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, WEIR_VK_FORMAT(2, 0, 5, 1, 0), false,
+			       split_tq2_0 },
+	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, WEIR_VK_FORMAT(4, 0, 6, 0, 2), false, split_mxfp4 },
+	IQUANT(IQ1_S, 50, IQ1),
+	IQUANT(IQ1_M, 56, IQ1),
+	IQUANT(IQ2_XXS, 66, IQ2),
+	IQUANT(IQ2_XS, 74, IQ2),
+	IQUANT(IQ2_S, 82, IQ2),
+	IQUANT(IQ3_XXS, 98, IQ3_XXS),
+	IQUANT(IQ3_S, 110, IQ3_S),
 };
 
 const struct weir_vk_type *weir_vk_type(uint32_t type)
@@ -242,9 +286,14 @@ const struct weir_vk_type *weir_vk_type(uint32_t type)
 	return &types[type];
 }
 
+static uint32_t type_id(const struct weir_vk_type *type)
+{
+	return (uint32_t)(type - types);
+}
+
 const char *weir_vk_type_names(void)
 {
-	return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
+	return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, "
 	       "TQ1_0, TQ2_0 and MXFP4";
 }
 
@@ -317,7 +366,8 @@ static void layout_plane(const struct piece *p, unsigned which, uint64_t begin, 
 			 uint64_t n_units, uint32_t blocks_each)
 {
 	uint32_t per = p->type->block / 32; /* blocks of 32 in one of GGUF */
-	uint64_t u, end, top = begin + n_units * unit;
+	uint64_t u, end, top = begin + n_units * unit, decoded = UINT64_MAX;
+	struct weir_iquant iquant;
 
 	if (!unit || p->end <= begin || p->from >= top)
 		return;
@@ -330,6 +380,13 @@ static void layout_plane(const struct piece *p, unsigned which, uint64_t begin, 
 		const uint8_t *made = which == 2 ? scale : super;
 		uint8_t packed[32];
 
+		if (p->type->iquant) {
+			if (b / per != decoded)
+				weir_iquant_decode(type_id(p->type), src, &iquant);
+			decoded = b / per;
+			iquant_super(type_id(p->type), src, super);
+			src = (const uint8_t *)&iquant;
+		}
 		p->type->split(src, codes, (uint32_t)(b % per), scale, per > 1 ? super : NULL);
 		if (which == 0) {
 			pack(codes, 0, low_bits(p->type->format), packed);

@@ -29,6 +29,17 @@ enum weir_vk_scale {
 	WEIR_VK_SCALE_EXPONENT = 6, /* E8M0 a block */
 };
 
+/* What 4-bit codes stand for; shaders/codes.glsl has the values. */
+enum weir_vk_table {
+	WEIR_VK_TABLE_NONE = 0, /* the code, less an offset */
+	WEIR_VK_TABLE_IQ4_NL = 1,
+	WEIR_VK_TABLE_MXFP4 = 2,   /* in halves */
+	WEIR_VK_TABLE_IQ2 = 3,     /* in eighths */
+	WEIR_VK_TABLE_IQ3_XXS = 4, /* in quarters */
+	WEIR_VK_TABLE_IQ3_S = 5,
+	WEIR_VK_TABLE_IQ1 = 6, /* in eighths */
+};
+
 #define WEIR_VK_FORMAT(low, high, scale, offset, table)                                            \
 	((uint32_t)(low) | (uint32_t)(high) << 4 | (uint32_t)(scale) << 6 |                        \
 	 (uint32_t)(offset) << 9 | (uint32_t)(table) << 15)
@@ -38,6 +49,7 @@ struct weir_vk_type {
 	const char *name;
 	uint32_t block, bytes; /* of GGUF: weights, bytes */
 	uint32_t format;
+	bool iquant; /* split() is of no use: iquant.h's form is */
 	/* Blocks of 32 to planes; NULL: floats */
 	void (*split)(const uint8_t *src, uint8_t codes[32], uint32_t k, uint8_t *scale,
 		      uint8_t *super);

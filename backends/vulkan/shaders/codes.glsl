@@ -26,7 +26,7 @@ uint fmt_offset(uint f)
 
 uint fmt_table(uint f)
 {
-	return f >> 15 & 3u;
+	return f >> 15 & 7u;
 }
 
 /* Where the planes of a matrix of n blocks begin, in words; each begins at 16 bytes. */
@@ -60,23 +60,38 @@ int look_up_one(uint codes, int i)
 	return int(t << (low >> (8 * i) & 31u)) >> 24;
 }
 
-/* Tables of 16 signed bytes: 1 IQ4_NL; 2 MXFP4 (in halves), four at once by their bits: 0 to 4, 6, 8,
- * 12, then the same negative. */
+/* Tables of 16 signed bytes: 1 IQ4_NL; the others (enum weir_vk_table) are four at once, by the bits a,
+ * b, c of the codes' sizes and their signs. */
 uint look_up(uint table, uint codes)
 {
-	uint r = 0u;
+	uint a = codes & 0x01010101u, b = codes >> 1 & 0x01010101u, c = codes >> 2 & 0x01010101u;
+	uint sign = codes >> 3 & 0x01010101u, size, r = 0u;
 
-	if (table == 2u) {
-		uint a = codes & 0x01010101u, b = codes >> 1 & 0x01010101u, c = codes >> 2 & 0x01010101u;
-		uint n = c & ~b, m = b & ~c, both = b & c;
-		uint size = (a & ~c) | (m | (a & n)) << 1 | (n | (a & both)) << 2 | both << 3;
-		uint minus = (codes >> 3 & 0x01010101u) * 255u;
-
-		/* 128 + value has no borrows */
-		return (0x80808080u + size - ((size & minus) << 1)) ^ 0x80808080u;
+	if (table == 1u) {
+		[[unroll]] for (int i = 0; i < 4; i++) r |= (uint(look_up_one(codes, i)) & 0xffu) << (8 * i);
+		return r;
 	}
-	[[unroll]] for (int i = 0; i < 4; i++) r |= (uint(look_up_one(codes, i)) & 0xffu) << (8 * i);
-	return r;
+	if (table == 6u) /* -7, 1, 9; then two less */
+		return (0x79797979u + ((a | b << 1) << 3) - (sign << 1)) ^ 0x80808080u;
+	if (table == 2u) { /* 0 to 4, 6, 8, 12 */
+		uint n = c & ~b, m = b & ~c, both = b & c;
+
+		size = (a & ~c) | (m | (a & n)) << 1 | (n | (a & both)) << 2 | both << 3;
+	} else if (table == 3u) { /* 8, 25, 43 */
+		size = 0x08080808u + a * 17u + b * 35u;
+	} else if (table == 4u) { /* 4, 12 ... 52, 62 */
+		size = 0x04040404u + ((codes & 0x07070707u) << 3) + ((a & b & c) << 1);
+	} else { /* 1, 3 ... 15 */
+		size = 0x01010101u + ((codes & 0x07070707u) << 1);
+	}
+	/* 128 + value has no borrows */
+	return (0x80808080u + size - ((size & sign * 255u) << 1)) ^ 0x80808080u;
+}
+
+/* What values of a table are too large by. */
+float table_unit(uint table)
+{
+	return table == 3u || table == 6u ? 0.125 : table == 4u ? 0.25 : 1.0;
 }
 
 /* What `run` (1 or 4) consecutive blocks have beside their low bits: loaded at once where there are
@@ -186,7 +201,7 @@ Scales scales_of(uint f, Extras e, uint at)
 		r.s = unpackHalf2x16(x).x;
 	} else if (kind <= 4u) { /* integers for a block, two halves for eight blocks */
 		vec2 v = unpackHalf2x16(e.super);
-		r.s = v.x;
+		r.s = v.x * table_unit(fmt_table(f));
 		if (kind == 2u) { /* scale, minimum */
 			r.m = -v.y;
 			r.i0 = r.i1 = int(x & 0xffu);

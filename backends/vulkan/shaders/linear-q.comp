@@ -12,7 +12,7 @@
 
 /* Without a dot product of bytes, two products a multiplication: (q0 + 2^16 q2) (2^16 a0 + a2) =
  * q0 a2 + 2^16 (q0 a0 + q2 a2) + ..., modulo 2^32. Sums are exact while both parts stay within 16 bits:
- * 16 weights for codes of -16 to 15, 8 for those of -32 to 31. Wider ones go byte by byte. */
+ * 16 weights for codes of -16 to 15, 8 for those of -32 to 31, 4 up to 64. Wider ones go byte by byte. */
 bool in_pairs(uint f)
 {
 #if SDOT
@@ -30,6 +30,12 @@ bool one_by_one(uint f)
 #else
 	return fmt_table(f) == 1u;
 #endif
+}
+
+/* So many words of codes can be added up. */
+int words_exact(uint f)
+{
+	return fmt_table(f) == 3u || fmt_table(f) == 4u ? 1 : fmt_high(f) == 2u ? 2 : 4;
 }
 
 /* What pair() takes from the codes: they are then around zero. */
@@ -72,7 +78,7 @@ int products(uint f, uint q[8], uint a[16], int half_block)
 			continue;
 		}
 		part += int(pair(f, q[w], 0) * a[2 * w]) + int(pair(f, q[w], 1) * a[2 * w + 1]);
-		if (k == 3 || (k == 1 && fmt_high(f) == 2u)) {
+		if (k % words_exact(f) == words_exact(f) - 1) {
 			sum += (part + 0x8000) >> 16;
 			part = 0;
 		}
