@@ -11,7 +11,8 @@ void handle_ping(struct conn *);
 void handle_health(struct conn *);
 void handle_metrics(struct conn *);
 void handle_reload(struct conn *);
-/* Administration: false when the client is elsewhere, and it has been told so. */
+/* Administration: false when the client is elsewhere, or a page of another site's in a browser
+ * here; it has been told so. */
 bool handle_from_here(struct conn *);
 void handle_profile(struct conn *); /* /v1/profile and below */
 void handle_models(struct conn *);

@@ -83,30 +83,14 @@ static void gone(void *data)
 
 static const struct conn_waiter waiter = { .gone = gone };
 
-/* A page of another site can make a browser on this machine send a POST, but not hide its origin.
- */
-static bool is_foreign(const struct http_request *r)
-{
-	const char *origin = http_request_header(r, "origin");
-	const char *host = http_request_header(r, "host");
-	const char *name = origin ? strstr(origin, "://") : NULL;
-	return origin && (!name || !host || g_ascii_strcasecmp(name + 3, host) != 0);
-}
-
 static bool may_change(struct conn *c)
 {
-	const char *why = NULL;
-	if (!c->plane->http->config.admin)
-		why = "loading and unloading is off: set admin = true in this frontend's section "
-		      "of "
-		      "the profile";
-	else if (!conn_is_loopback(c))
-		why = "administration is allowed from this machine only";
-	else if (is_foreign(c->req))
-		why = "administration is not for pages of other sites";
-	if (why)
-		conn_respond_error(c, 403, "permission_denied", why);
-	return !why;
+	if (c->plane->http->config.admin)
+		return handle_from_here(c);
+	conn_respond_error(c, 403, "permission_denied",
+			   "loading and unloading is off: set admin = true in this frontend's "
+			   "section of the profile");
+	return false;
 }
 
 /* The body's members; an empty one has none. False: answered. */

@@ -137,6 +137,11 @@ def test_level_a_and_middleware():
         assert_nested(events)
 
 
+def test_not_for_pages_of_other_sites():
+    for origin, status in ((server.url, 200), ("http://elsewhere.invalid", 403), ("null", 403)):
+        assert server.post("/v1/profile/stop", {}, headers={"Origin": origin})[0] == status, origin
+
+
 def test_needs_the_option():
     with Server("echo") as other:
         for path in ("/v1/profile", "/v1/profile/trace"):

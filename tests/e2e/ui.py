@@ -294,6 +294,21 @@ def test_a_profile_is_recorded_and_saved():
         expect(tab.page.locator("#profile")).not_to_be_visible()
 
 
+def test_backends_are_unloaded_and_loaded():
+    with Server("default", "frontend.http.admin=true") as other, Tab(other.url, "/#live") as tab:
+        state = tab.page.locator(".live tbody td").first
+        expect(state).to_contain_text("ready")
+        tab.page.get_by_role("button", name="Unload weir-demo").click()
+        expect(state).to_contain_text("unloaded")
+        until(lambda: other.get("/v1/models/weir-demo")[1]["state"] == "unloaded")
+        tab.page.get_by_role("button", name="Load weir-demo", exact=True).click()
+        expect(state).to_contain_text("ready")
+        until(lambda: other.get("/v1/models/weir-demo")[1]["state"] == "ready")
+    with Tab(demo.url, "/#live") as tab:
+        expect(tab.page.locator(".live tbody td").first).to_contain_text("ready")
+        expect(tab.page.get_by_role("button", name="Unload")).to_have_count(0)
+
+
 def test_what_a_model_says_is_inert():
     with Tab(echo.url) as tab:
         tab.say("first line")
