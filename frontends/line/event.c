@@ -13,10 +13,9 @@
 #include "call.h"
 
 static const char *const type_names[] = {
-	[WEIR_EVENT_TOKEN] = "token",
-	[WEIR_EVENT_TEXT] = "text",
-	[WEIR_EVENT_REASONING] = "reasoning",
-	[WEIR_EVENT_TOOL] = "tool",
+	[WEIR_EVENT_TOKEN] = "token",         [WEIR_EVENT_TEXT] = "text",
+	[WEIR_EVENT_REASONING] = "reasoning", [WEIR_EVENT_TOOL] = "tool",
+	[WEIR_EVENT_PROMPT] = "prompt",
 };
 
 static void put_text(struct buf *out, const char *key, struct weir_str text)
@@ -25,12 +24,12 @@ static void put_text(struct buf *out, const char *key, struct weir_str text)
 	json_put_string(out, text.data, text.len);
 }
 
-static struct buf *begin_event(struct api_call *k, const struct api_choice *c, uint32_t type)
+static struct buf *begin_event(struct api_call *k, uint32_t index, uint32_t type)
 {
 	struct buf *out = api_call_frame(k, NULL);
 	buf_printf(out, "\"type\":\"%s\"", type_names[type]);
 	if (k->n_choices > 1)
-		buf_printf(out, ",\"index\":%u", c->index);
+		buf_printf(out, ",\"index\":%u", index);
 	return out;
 }
 
@@ -41,9 +40,10 @@ static void begin(struct api_call *k)
 	api_call_usage(k, &u);
 	buf_printf(out, "\"type\":\"started\",\"prompt_tokens\":%" G_GUINT64_FORMAT, u.prompt);
 	api_call_frame_end(k);
-	for (uint32_t i = 0; k->body->params.echo && i < k->n_choices; i++) {
+	bool echo = k->body->params.echo && !k->body->params.limits.echo; /* else by prompt() */
+	for (uint32_t i = 0; echo && i < k->n_choices; i++) {
 		const char *prompt = k->body->prompts[i / k->n_each].text;
-		out = begin_event(k, &k->choices[i], WEIR_EVENT_TEXT);
+		out = begin_event(k, i, WEIR_EVENT_TEXT);
 		put_text(out, "text", (struct weir_str){ prompt, strlen(prompt) });
 		api_call_frame_end(k);
 	}
@@ -74,6 +74,23 @@ static void put_logprobs(struct buf *out, const struct weir_event *e)
 	}
 }
 
+static void put_token(struct api_call *k, struct buf *out, const struct weir_event *e)
+{
+	buf_printf(out, ",\"token\":%d", e->token);
+	put_text(out, "text", e->text);
+	put_raw(out, e);
+	if (k->body->params.sampling.logprobs)
+		put_logprobs(out, e);
+}
+
+/* Once for all choices of the prompt. */
+static void prompt(struct api_call *k, struct api_stream *s, const struct weir_event *e)
+{
+	struct buf *out = begin_event(k, s->prompt * k->n_each, e->type);
+	put_token(k, out, e);
+	api_call_frame_end(k);
+}
+
 static void event(struct api_call *k, struct api_choice *c, const struct weir_event *e)
 {
 	if (e->type == WEIR_EVENT_REASONING && k->body->params.no_reasoning)
@@ -83,27 +100,24 @@ static void event(struct api_call *k, struct api_choice *c, const struct weir_ev
 			 "request %s: a tool call delta that is no JSON object", k->id);
 		return;
 	}
-	struct buf *out = begin_event(k, c, e->type);
+	struct buf *out = begin_event(k, c->index, e->type);
 	if (e->type == WEIR_EVENT_TOOL) {
 		buf_puts(out, ",\"delta\":");
 		buf_append(out, e->text.data, e->text.len);
 	} else if (e->type != WEIR_EVENT_TOKEN) {
 		put_text(out, "text", e->text);
 	} else {
-		buf_printf(out, ",\"token\":%d", e->token);
-		put_text(out, "text", e->text);
-		put_raw(out, e);
-		if (k->body->params.sampling.logprobs)
-			put_logprobs(out, e);
+		put_token(k, out, e);
 	}
 	api_call_frame_end(k);
 }
 
 const struct api_format call_events = {
 	.id_prefix = "line-",
-	.events = API_EVENTS_TEXT,
+	.events = API_EVENTS_TEXT | API_EVENT(PROMPT),
 	.begin = begin,
 	.event = event,
+	.prompt = prompt,
 };
 
 void call_put_summary(const struct call *call, struct buf *out)
@@ -116,10 +130,11 @@ void call_put_summary(const struct call *call, struct buf *out)
 		buf_puts(out, ",\"model\":");
 		json_put_cstring(out, k->body->model);
 	}
-	for (uint32_t i = 0; i < k->n_choices; i++)
-		buf_printf(out, "%s{\"index\":%u,\"finish_reason\":%s,\"completion_tokens\":%u}",
-			   i ? "," : ",\"choices\":[", i, api_finish_reason(k->choices[i].finish),
-			   k->choices[i].n_output);
+	for (uint32_t i = 0; i < k->n_choices; i++) {
+		buf_printf(out, "%s{\"index\":%u,", i ? "," : ",\"choices\":[", i);
+		api_put_finish(k, &k->choices[i], out);
+		buf_printf(out, ",\"completion_tokens\":%u}", k->choices[i].n_output);
+	}
 	buf_printf(out,
 		   "],\"usage\":{\"prompt_tokens\":%" G_GUINT64_FORMAT
 		   ",\"completion_tokens\":%" G_GUINT64_FORMAT

@@ -174,7 +174,8 @@ def test_chat_by_hand():
         assert events[0]["type"] == "started" and events[0]["prompt_tokens"] == 3, events
         assert text_of(events) == "Hello big world"
         result = answer["result"]
-        assert result["choices"] == [{"index": 0, "finish_reason": "stop", "completion_tokens": 3}], result
+        assert result["choices"] == [{"index": 0, "finish_reason": "stop", "stop_reason": None,
+                                      "completion_tokens": 3}], result
         assert result["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6,
                                    "cached_tokens": 0}
         assert result["events"] == len(events) == 4
@@ -258,6 +259,15 @@ def test_demo_model():
         events, answer = c.answer(6)
         assert [len(e["top"]) for e in events[1:]] == [2, 2, 2] and events[1]["logprob"] <= 0, events
         assert answer["result"]["usage"]["completion_tokens"] == 3
+        c.send({"id": 8, "method": "complete", "params": {"prompt": ["hello world", "one"], "echo": True, "logprobs": 1,
+                                                          "max_tokens": 2, "ignore_eos": True}})
+        events, answer = c.answer(8)
+        told = [e for e in events if e["type"] == "prompt" and e["index"] == 0]
+        assert "".join(e["text"] for e in told).strip().endswith("hello world"), told
+        assert "logprob" not in told[0] and "logprob" in told[-1] and len(told) > 1, told
+        assert {e["index"] for e in events[1:]} == {0, 1} and "result" in answer
+        c.send(chat(9, "hi", stop=["e"], max_tokens=200))
+        assert c.answer(9)[1]["result"]["choices"][0]["stop_reason"] == "e"
         c.send(chat(7, "hi", response_format={"type": "json_object"}, max_tokens=40, stream=False))
         assert c.answer(7)[1]["result"]["choices"][0]["message"]["content"].lstrip().startswith("{")
 

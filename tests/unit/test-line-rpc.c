@@ -236,8 +236,9 @@ static void test_ranges(void)
 			char text[G_ASCII_DTOSTR_BUF_SIZE];
 			g_ascii_formatd(text, sizeof(text), "%.15g", values[i]);
 			g_autofree char *asked = g_strdup_printf(
-				chat ? CHAT(",\"%s\":%s%s") : COMPLETE(",\"%s\":%s%s"), rule->name,
-				text,
+				chat ? CHAT(",\"stream\":false,\"%s\":%s%s")
+				     : COMPLETE(",\"stream\":false,\"echo\":true,\"%s\":%s%s"),
+				rule->name, text,
 				strcmp(rule->name, "top_logprobs") ? "" : ",\"logprobs\":true");
 			g_autoptr(JsonNode) root = ask(asked, strlen(asked));
 			JsonObject *error = error_of(root);
