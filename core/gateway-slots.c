@@ -122,13 +122,15 @@ bool weir_slot_take_asked(struct weir_slot *slot)
 
 void weir_slot_close(struct weir_slot *slot)
 {
+	bool ready = weir_slot_state(slot, NULL, 0) == WEIR_ROUTER_READY;
 	bool held;
 
 	pthread_mutex_lock(&slot->lock);
 	held = slot->held;
 	pthread_mutex_unlock(&slot->lock);
+	/* One that has become ready since main last looked still serves who waits in it. */
 	if (held)
-		weir_slot_release(slot, true);
+		weir_slot_release(slot, !ready);
 }
 
 bool weir_slot_ended(struct weir_slot *slot)
@@ -284,8 +286,10 @@ bool weir_router_replace(struct weir_router *r, struct weir_slot *old, struct we
 	/* Requests are counted under this lock: who is not counted finds the fresh one. */
 	if (!only_idle || atomic_load(&old->n_inflight) == 0)
 		found = g_ptr_array_find(r->slots, old, &at);
-	if (found)
+	if (found) {
+		fresh->created = old->created;
 		r->slots->pdata[at] = weir_slot_ref(fresh);
+	}
 	pthread_mutex_unlock(&r->lock);
 	if (found)
 		weir_slot_unref(old);

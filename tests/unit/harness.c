@@ -195,6 +195,8 @@ static void on_end(void *data, weir_stream *stream, const struct weir_end *end)
 	if (seen->n_ends++ > 0)
 		seen->n_wrong++;
 	seen->end = *end;
+	g_free(seen->end_text);
+	g_free(seen->end_param);
 	seen->end_text = g_strndup(end->text.data ? end->text.data : "", end->text.len);
 	seen->end_param = g_strndup(end->param.data ? end->param.data : "", end->param.len);
 	for (uint32_t i = 0; end->choices && i < end->n_choices && i < 8; i++)
