@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
+#include "host.h"
 #include "trace.h"
 
 static int64_t now_ns(void)
@@ -216,6 +217,42 @@ static void test_text(void)
 	weir_trace_free(t);
 }
 
+/* As a plugin sees it. */
+static void test_extension(void)
+{
+	struct weir_core core = { .trace = weir_trace_new() };
+	struct weir_host host;
+	const struct weir_trace_api *api;
+	struct weir_error err;
+	g_autoptr(GPtrArray) spans = NULL;
+	g_autoptr(JsonNode) root = NULL;
+	struct weir_trace_span span = { .size = sizeof(span),
+					.category = "device",
+					.name = "kernel",
+					.start_ns = 5000,
+					.duration_ns = 1000 };
+
+	weir_host_init(&host, &core, "backend.x");
+	api = host.get_ext(&host, WEIR_HOST_TRACE);
+	g_assert_true(WEIR_HAS(struct weir_trace_api, api, close));
+	g_assert_false(api->enabled(&host));
+	api->span(&host, &span);
+	g_assert_cmpint(api->start(&host, 10, 16, &err), ==, WEIR_OK);
+	g_assert_true(api->enabled(&host));
+	span.row = api->new_row(&host);
+	api->span(&host, &span);
+	span.size = 8; /* what is not a whole span is not taken */
+	api->span(&host, &span);
+	api->stop(&host);
+	g_assert_false(api->enabled(&host));
+	root = read_all(core.trace, &spans);
+	g_assert_cmpuint(spans->len, ==, 1);
+	g_assert_cmpstr(json_object_get_string_member(spans->pdata[0], "name"), ==, "kernel");
+	weir_trace_free(core.trace);
+	core.trace = NULL;
+	g_assert_null(host.get_ext(&host, WEIR_HOST_TRACE));
+}
+
 static void *record(void *data)
 {
 	struct weir_trace *t = data;
@@ -264,6 +301,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/trace/wrap", test_wrap);
 	g_test_add_func("/trace/lines", test_lines);
 	g_test_add_func("/trace/text", test_text);
+	g_test_add_func("/trace/extension", test_extension);
 	g_test_add_func("/trace/threads", test_threads);
 	return g_test_run();
 }
