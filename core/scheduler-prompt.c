@@ -212,6 +212,36 @@ static weir_status read_ids(struct weir_str json, uint32_t n_vocab, int32_t **re
 	return WEIR_OK;
 }
 
+/* A completion with a suffix: what belongs between the two. */
+static weir_status encode_hole(const struct weir_scheduler *s, const struct weir_infill *hole,
+			       int32_t **ret, uint32_t *ret_n, struct weir_error *err)
+{
+	size_t cap = (hole->prefix.len + hole->suffix.len) / 2 + 64, n = 0;
+	weir_status status;
+	int32_t *out;
+
+	if (!s->tokenizer || !WEIR_HAS(struct weir_tokenizer, s->tokenizer, encode_infill))
+		return weir_fail(err, WEIR_E_UNSUPPORTED,
+				 "this model cannot fill a hole in a text");
+	for (;;) {
+		out = g_try_new(int32_t, cap);
+		if (!out)
+			return weir_fail(err, WEIR_E_EXHAUSTED, "insufficient memory");
+		status = s->tokenizer->encode_infill(s->options.instance, hole, out, cap, &n, err);
+		if (status >= 0 && n <= cap)
+			break;
+		g_free(out);
+		if (status < 0)
+			return status;
+		if (n > MAX_TOKENS)
+			return weir_fail(err, WEIR_E_OUT_OF_RANGE, "the text is too long");
+		cap = n;
+	}
+	*ret = out;
+	*ret_n = (uint32_t)n;
+	return WEIR_OK;
+}
+
 /* The prompt of a chat, a completion, or what tokenize is asked about. context: empty; a chat's. */
 static weir_status read_prompt(const struct weir_scheduler *s, const weir_request *r,
 			       uint32_t flags, GString *context, int32_t **ret, uint32_t *ret_n,
@@ -219,6 +249,7 @@ static weir_status read_prompt(const struct weir_scheduler *s, const weir_reques
 {
 	struct weir_str text = weir_request_field(r, "prompt");
 	struct weir_str ids = weir_request_field(r, "tokens");
+	struct weir_str suffix = weir_request_field(r, "suffix");
 	const char *param = "prompt";
 	weir_status status;
 
@@ -230,6 +261,13 @@ static weir_status read_prompt(const struct weir_scheduler *s, const weir_reques
 			status = encode(s, encode_chat,
 					(struct weir_str){ context->str, context->len }, 0, ret,
 					ret_n, err);
+	} else if (suffix.len > 0) {
+		struct weir_infill hole = { .size = sizeof(hole),
+					    .prefix = text,
+					    .suffix = suffix };
+
+		param = "suffix";
+		status = encode_hole(s, &hole, ret, ret_n, err);
 	} else if (!text.data && ids.data) {
 		status = read_ids(ids, s->model.n_vocab, ret, ret_n, err);
 	} else {

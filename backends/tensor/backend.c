@@ -467,6 +467,16 @@ static weir_status encode(struct weir_instance *instance, struct weir_str text, 
 	return weir_vocab_ext_encode(b->vocab, text, flags, out, cap, ret_n, err);
 }
 
+static weir_status encode_infill(struct weir_instance *instance, const struct weir_infill *hole,
+				 int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return not_loaded(err);
+	return weir_vocab_ext_encode_infill(b->vocab, hole, out, cap, ret_n, err);
+}
+
 static weir_status encode_chat(struct weir_instance *instance, struct weir_str context,
 			       int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
 {
@@ -536,6 +546,7 @@ weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_in
 						.eos = -1,
 						.encode = encode,
 						.encode_chat = encode_chat,
+						.encode_infill = encode_infill,
 						.piece = piece,
 						.is_end = is_end };
 	*ret = b;

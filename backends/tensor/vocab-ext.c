@@ -256,6 +256,14 @@ weir_status weir_vocab_ext_encode(const struct weir_vocab_ext *x, struct weir_st
 	return WEIR_OK;
 }
 
+weir_status weir_vocab_ext_encode_infill(const struct weir_vocab_ext *x,
+					 const struct weir_infill *hole, int32_t *out, size_t cap,
+					 size_t *ret_n, struct weir_error *err)
+{
+	return x->vocab ? weir_vocab_encode_infill(x->vocab, hole, out, cap, ret_n, err)
+			: no_vocab(err);
+}
+
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';

@@ -52,6 +52,10 @@ weir_status weir_vocab_ext_encode_pair(const struct weir_vocab_ext *x, struct we
 /* What ends each text of a pair; -1: none. */
 int32_t weir_vocab_ext_sep(const struct weir_vocab_ext *x);
 
+weir_status weir_vocab_ext_encode_infill(const struct weir_vocab_ext *x,
+					 const struct weir_infill *hole, int32_t *out, size_t cap,
+					 size_t *ret_n, struct weir_error *err);
+
 size_t weir_vocab_ext_piece(const struct weir_vocab_ext *x, int32_t token, uint32_t flags,
 			    char *out, size_t cap);
 

@@ -314,8 +314,6 @@ static void read_stream_options(struct api_body *b, JsonObject *o, struct api_er
 
 static void refuse_unsupported(JsonObject *o, struct api_error_list *errors)
 {
-	if (body_member(o, "suffix"))
-		api_error_field(errors, "unsupported_value", "suffix", "suffix is not supported");
 	for (int i = 0; i < 2; i++) {
 		const char *old = i ? "function_call" : "functions";
 		if (body_member(o, old))
@@ -393,6 +391,18 @@ static void read_completion(struct api_body *b, JsonObject *o, const struct api_
 		api_error_field(errors, NULL, "best_of", "best_of must be at least n");
 	if (p->best_of > p->limits.n && p->stream)
 		api_error_field(errors, NULL, "best_of", "best_of cannot be streamed");
+	JsonNode *suffix = body_member(o, "suffix");
+	if (suffix && !body_is_string(suffix))
+		api_error_field(errors, NULL, "suffix", "suffix must be a string");
+	else if (suffix && json_node_get_string(suffix)[0])
+		b->suffix = g_strdup(json_node_get_string(suffix));
+	for (uint32_t i = 0; b->suffix && i < b->n_prompts; i++)
+		if (p->echo || b->prompts[i].is_tokens) {
+			api_error_field(errors, NULL, "suffix",
+					"suffix needs a prompt of text and cannot be combined with "
+					"echo");
+			break;
+		}
 	if (body_member(o, "max_tokens") && p->limits.max_tokens == 0) {
 		p->limits.no_output = 1;
 		if (!p->echo && !p->sampling.prompt_logprobs)
@@ -495,6 +505,7 @@ void api_body_free(struct api_body *b)
 	g_free(b->stop);
 	g_free(b->grammar);
 	g_free(b->adapter);
+	g_free(b->suffix);
 	g_free(b->inputs);
 	g_free(b->shown);
 	g_free(b->items);

@@ -62,6 +62,7 @@ struct api_body {
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON, or NULL */
 	char *grammar;              /* JSON, or NULL: the field of that name */
 	char *adapter;              /* or NULL */
+	char *suffix;               /* completions: or NULL */
 	bool lists_prompt;          /* the answer has vLLM's prompt_logprobs */
 	bool keep_reasoning;        /* thoughts stay in the content: field `reasoning` is none */
 	char *inputs;               /* embed: JSON array */

@@ -82,6 +82,7 @@ static weir_request *make_request(struct api_call *k, uint32_t prompt, const str
 	add_field(fields, "stop", b->stop);
 	add_field(fields, "grammar", b->grammar);
 	add_field(fields, "adapter", b->adapter);
+	add_field(fields, "suffix", b->suffix);
 	add_field(fields, "parallel_tool_calls", b->params.no_parallel_calls ? "false" : NULL);
 	add_field(fields, "reasoning", b->keep_reasoning ? "none" : NULL);
 	add_field(fields, "inputs", b->inputs);

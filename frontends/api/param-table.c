@@ -206,6 +206,8 @@ static const struct param_rule table[] = {
 	  "server-sent events", NULL, 0 },
 	{ "stream_options", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES, 0, 0,
 	  false, false, 0, "with stream only", STREAM_OPTIONS, 0 },
+	{ "suffix", PARAM_TYPE_OTHER, PARAM_KIND_COMPLETION, 0, 0, false, false, 0,
+	  "the text behind what is to be written, of models that fill in the middle", STRING, 0 },
 	{ "echo", PARAM_TYPE_BOOL, PARAM_KIND_COMPLETION, 0, 0, false, false, AT(echo),
 	  "the prompt before the completion", NULL, 0 },
 	{ "stop", PARAM_TYPE_OTHER, PARAM_KIND_GENERATE, 0, 0, false, false, 0,

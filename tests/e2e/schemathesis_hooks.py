@@ -25,6 +25,7 @@ def consistent(body):
                 or (number(body.get("best_of"), 1) < number(body.get("n"), 1) and body.get("best_of") is not None)
                 or number(body.get("best_of"), 1) > number(body.get("n"), 1) and body.get("stream")
                 or body.get("prompt_logprobs") is not None
+                or body.get("suffix") and (body.get("echo") or ids)
                 or body.get("max_tokens") == 0 and not body.get("echo")
                 or body.get("echo") and (body.get("logprobs") is not None or ids)
                 or any(isinstance(t, (int, float)) and t > 200 for t in ids)

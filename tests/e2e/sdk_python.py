@@ -135,6 +135,16 @@ def test_max_tokens_zero():
     assert client.completions.create(model="weir-demo", prompt="xyz", max_tokens=0, echo=True).choices[0].text == "xyz"
 
 
+def test_suffix_needs_a_model_for_it():
+    """Fill in the middle: tests/unit/test-infill.c has models that can."""
+    error = raises(openai.BadRequestError, "was not trained to fill a hole", lambda: client.completions.create(
+        model="weir-demo", prompt="def f(", suffix="return x"))
+    assert error.body["param"] == "suffix", error.body
+    raises(openai.BadRequestError, "cannot be combined with echo", lambda: client.completions.create(
+        model="weir-demo", prompt="def f(", suffix="return x", echo=True))
+    assert client.completions.create(model="weir-demo", prompt="The sea", suffix="", max_tokens=1).choices[0].text
+
+
 def test_stop_reason():
     """vLLM's member: which of the stop strings it was."""
     ask = dict(model="weir-demo", messages=POEM, max_tokens=200, temperature=0)

@@ -303,8 +303,9 @@ static void test_prompts(void)
 	refused(&openai, API_KIND_COMPLETION,
 		"{\"model\":\"m\",\"prompt\":\"a\",\"best_of\":2,\"stream\":true}",
 		"best_of cannot be streamed");
-	refused(&openai, API_KIND_COMPLETION, "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"x\"}",
-		"suffix is not supported");
+	refused(&openai, API_KIND_COMPLETION,
+		"{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"x\",\"echo\":true}",
+		"suffix needs a prompt of text and cannot be combined with echo");
 	refused(&openai, API_KIND_TOKENIZE, "{}", "prompt is required");
 	refused(&openai, API_KIND_DETOKENIZE, "{\"tokens\":[1.5]}",
 		"tokens must be an array of token ids");

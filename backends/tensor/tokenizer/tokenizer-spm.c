@@ -134,7 +134,8 @@ static bool encode_word(struct encoding *e, const char *text, size_t len)
 /* Every space as SPM_SPACE, and one in front when the model wants it. */
 static bool escape(struct encoding *e, struct weir_str text, size_t *ret_len)
 {
-	size_t n_spaces = e->vocab->add_space_prefix, at = 0, len;
+	bool space = e->vocab->add_space_prefix && !e->no_space;
+	size_t n_spaces = space, at = 0, len;
 
 	for (size_t i = 0; i < text.len; i++)
 		n_spaces += text.data[i] == ' ';
@@ -147,7 +148,7 @@ static bool escape(struct encoding *e, struct weir_str text, size_t *ret_len)
 		e->escaped = bigger;
 		e->escaped_cap = len;
 	}
-	if (e->vocab->add_space_prefix) {
+	if (space) {
 		memcpy(e->escaped, SPM_SPACE, SPACE_LEN);
 		at = SPACE_LEN;
 	}

@@ -246,7 +246,7 @@ weir_status weir_vocab_encode(const struct weir_vocab *vocab, struct weir_str te
 			      const struct weir_vocab_span *plain, size_t n_plain,
 			      int32_t **ret_tokens, size_t *ret_n, struct weir_error *err)
 {
-	struct encoding e = { .vocab = vocab };
+	struct encoding e = { .vocab = vocab, .no_space = flags & WEIR_VOCAB_NO_SPACE };
 	struct scan s = { vocab, text, flags, plain, n_plain };
 	weir_status status = check_spans(text, plain, n_plain, err);
 

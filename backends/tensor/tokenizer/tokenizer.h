@@ -17,7 +17,7 @@
 #ifndef WEIR_TENSOR_TOKENIZER_H
 #define WEIR_TENSOR_TOKENIZER_H
 
-#include <weir/base.h>
+#include <weir/tokenizer.h>
 
 #include "gguf.h"
 
@@ -29,6 +29,7 @@ struct weir_vocab;
 enum weir_vocab_encode_flag {
 	WEIR_VOCAB_ADD_SPECIAL = 1,   /* bos and eos as the file says, never a second one */
 	WEIR_VOCAB_PARSE_SPECIAL = 2, /* control tokens in the text are recognised */
+	WEIR_VOCAB_NO_SPACE = 4,      /* "llama": the text goes on, no space before it */
 };
 
 enum weir_vocab_piece_flag {
@@ -117,6 +118,11 @@ bool weir_vocab_is_text(const struct weir_vocab *vocab, int32_t token);
 
 /* The separator that "bert" puts behind a text and between the two of a pair; -1: none. */
 int32_t weir_vocab_sep(const struct weir_vocab *vocab);
+
+/* As weir_tokenizer.encode_infill. */
+weir_status weir_vocab_encode_infill(const struct weir_vocab *vocab, const struct weir_infill *hole,
+				     int32_t *out, size_t cap, size_t *ret_n,
+				     struct weir_error *err);
 
 /* "llama", "gpt2", "bert" or "t5"; and the pre-tokenizer that the file names ("" when it does not).
  */

@@ -38,6 +38,17 @@ struct vocab_merge {
 	int32_t token;
 };
 
+/* Tokens around a hole that is to be filled; -1: none. */
+enum vocab_fim {
+	VOCAB_FIM_PRE, /* in front of the text before the hole */
+	VOCAB_FIM_SUF, /* in front of the text behind it */
+	VOCAB_FIM_MID, /* here the model begins to write */
+	VOCAB_FIM_PAD,
+	VOCAB_FIM_REP, /* in front of the project's name */
+	VOCAB_FIM_SEP, /* in front of a file's */
+	VOCAB_N_FIM,
+};
+
 struct weir_charsmap;
 
 struct weir_vocab {
@@ -54,6 +65,8 @@ struct weir_vocab {
 	uint32_t special_first[257]; /* specials that begin with byte b: [b] .. [b + 1] */
 	int32_t bos, eos, eot, eom, unk, pad;
 	int32_t sep; /* -1: none */
+	int32_t fim[VOCAB_N_FIM];
+	bool suffix_first; /* what is behind a hole goes before what is in front of it */
 	bool add_bos, add_eos;
 	bool add_space_prefix; /* all but BPE; WORDPIECE: in decoding only */
 	bool words_apart;      /* SPM, UNIGRAM: no piece has a space after something else */
@@ -69,6 +82,13 @@ struct weir_vocab {
 	size_t merge_mask;
 	uint64_t merge_seed;
 };
+
+/* ---- infill.c ---- */
+
+/* The ids that the file names, before its tokens are read. */
+void vocab_load_fim_ids(struct weir_vocab *v, const struct weir_gguf *g);
+/* Is this a token around holes, by those ids or by its text? Then v knows it. */
+bool vocab_take_fim(struct weir_vocab *v, int32_t token, struct weir_str text);
 
 /* ---- merge.c ---- */
 
@@ -142,6 +162,7 @@ struct path_node {
 /* One call of weir_vocab_encode(). Zero but for vocab to begin with. */
 struct encoding {
 	const struct weir_vocab *vocab;
+	bool no_space; /* WEIR_VOCAB_NO_SPACE */
 	int32_t *tokens;
 	size_t n, cap;
 	size_t n_lost; /* bytes without any token */

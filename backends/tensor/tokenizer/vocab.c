@@ -33,6 +33,7 @@ static const struct {
 	{ "<|end_of_text|>", false },
 	{ "<EOT>", false },
 	{ "_<EOT>", false },
+	{ "\xe2\x96\x81<EOT>", false },
 	{ "[EOT]", false },
 	{ "[EOS]", false },
 	{ "<eos>", false },
@@ -121,7 +122,8 @@ static void classify(struct vocab_token *t, int64_t type)
 	t->type = type >= WEIR_VOCAB_NORMAL && type <= WEIR_VOCAB_BYTE ? (uint8_t)type
 								       : WEIR_VOCAB_NORMAL;
 	/* Some files have their end tokens as normal ones; no text may produce them by merging. */
-	if (t->type == WEIR_VOCAB_NORMAL && is_end_text(t->text) && is_marker(t->text))
+	if (t->type == WEIR_VOCAB_NORMAL && is_end_text(t->text) &&
+	    (is_marker(t->text) || equals(t->text, "\xe2\x96\x81<EOT>")))
 		t->type = WEIR_VOCAB_CONTROL;
 	t->is_guarded = t->type == WEIR_VOCAB_CONTROL || t->type == WEIR_VOCAB_UNKNOWN ||
 			(t->type == WEIR_VOCAB_USER_DEFINED && is_marker(t->text));
@@ -164,6 +166,7 @@ static weir_status load_tokens(struct weir_vocab *v, const struct weir_gguf *g,
 				sizeof(*v->tokens), v->n_tokens))
 		return weir_fail(err, WEIR_E_EXHAUSTED, "%s: no memory for %zu tokens",
 				 weir_gguf_path(g), v->n_tokens);
+	vocab_load_fim_ids(v, g);
 	for (size_t i = 0; i < v->n_tokens; i++) {
 		struct vocab_token *t = &v->tokens[i];
 		struct weir_str s = weir_gguf_array_string(&texts, i);
@@ -173,7 +176,9 @@ static weir_status load_tokens(struct weir_vocab *v, const struct weir_gguf *g,
 			memcpy(arena, s.data, s.len);
 		t->text = (struct weir_str){ arena, s.len };
 		arena += s.len;
-		classify(t, typed ? weir_gguf_array_i64(&types, i) : WEIR_VOCAB_NORMAL);
+		classify(t, vocab_take_fim(v, (int32_t)i, t->text) ? WEIR_VOCAB_CONTROL
+			    : typed                                ? weir_gguf_array_i64(&types, i)
+								   : WEIR_VOCAB_NORMAL);
 		decode_token(v, t, &arena);
 		weir_name_map_add(&v->text_map, (uint32_t)i);
 		byte = t->type == WEIR_VOCAB_BYTE ? byte_of_text(t->text) : -1;
@@ -293,6 +298,10 @@ static void load_ids(struct weir_vocab *v, const struct weir_gguf *g)
 	mark_end(v, v->eos);
 	mark_end(v, v->eot);
 	mark_end(v, v->eom);
+	/* No model goes on behind these. */
+	mark_end(v, v->fim[VOCAB_FIM_PAD]);
+	mark_end(v, v->fim[VOCAB_FIM_REP]);
+	mark_end(v, v->fim[VOCAB_FIM_SEP]);
 }
 
 static void load_flags(struct weir_vocab *v, const struct weir_gguf *g)

@@ -161,8 +161,6 @@ static inline struct weir_choice_end weir_end_choice(const struct weir_end *e, u
  *   tools     chat: JSON array; tool_choice: JSON; template_kwargs: JSON object
  *   prompt    completion, tokenize: text;  tokens: detokenize, completion: JSON array of ids
  *   suffix    completion: the text behind what is to be written; the prompt is what is before it
- *   extra     beside suffix: JSON array of {"filename", "text"}, other files of the project; and
- *             the context is cut to what has room, instead of being refused
  *   options   tokenize: JSON object {add_special, parse_special, with_pieces}
  *   stop      JSON array of strings
  *   grammar   JSON object {"type": T, "value": V}: the output must be in the language; T is
