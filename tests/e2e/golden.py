@@ -32,7 +32,8 @@ VOLATILE = [
     (r'"version":"[^"]*"', '"version":"VERSION"'),
     (r"^Date: .*$", "Date: DATE"),
     # A vector's last digits are the machine's.
-    (r"-?\d\.\d+(e-\d+)?(?=[,\]}])", "X"),
+    (r"-?\d\.\d+(e-\d+)?(?=[,\]])", "X"),
+    (r'":-\d+\.\d+(?=\})', '":X'),
     (r'"embedding":"[A-Za-z0-9+/]+(=*)"', r'"embedding":"BASE64\1"'),
     (r'"relevance_score":[\d.e-]+', '"relevance_score":X'),
     (r"^(X-)?Request-Id: req_ID$", r"\1Request-Id: REQUEST"),
