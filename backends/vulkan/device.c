@@ -259,11 +259,13 @@ static void choose_sizes(struct weir_vk *vk)
 	bool software = c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
 	bool known = c->subgroup_fixed || c->subgroup_min == c->subgroup_max;
 
-	vk->wide = software && c->int64 && !(without & WEIR_VK_WITHOUT_WIDE);
 	vk->dot = c->dot && !(without & WEIR_VK_WITHOUT_DOT) &&
 		  (c->dot_fast || without & WEIR_VK_WITH_DOT);
 	vk->subgroups = c->subgroup_arithmetic && known && c->subgroup >= 4 && c->subgroup <= 64 &&
 			!(without & WEIR_VK_WITHOUT_SUBGROUPS);
+	/* Wide shaders pass values around their subgroup. */
+	vk->wide = software && c->int64 && (!vk->subgroups || c->subgroup_shuffle) &&
+		   !(without & WEIR_VK_WITHOUT_WIDE);
 	vk->lanes = vk->subgroups ? c->subgroup : 32;
 	vk->rows_each = software ? 8 : 4;
 	vk->run = software ? 4 : 1;
@@ -276,6 +278,16 @@ static void choose_sizes(struct weir_vk *vk)
 			vk->subs /= 2;
 		vk->width = 128 > vk->lanes ? 128 : vk->lanes;
 	}
+	vk->tile_width = software ? 32 : 128;
+	vk->tile_rows = software ? 1 : 2;
+	vk->tile_cols = software ? 4 : 16;
+	if (vk->wide && vk->subgroups) {
+		vk->tile_width = vk->lanes;
+		vk->tile_rows = vk->lanes > 32 ? 1 : 32 / vk->lanes;
+		vk->tile_cols = 8;
+	}
+	while (vk->tile_width > c->max_workgroup)
+		vk->tile_width /= 2;
 }
 
 weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **ret,

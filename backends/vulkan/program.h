@@ -16,6 +16,7 @@
 #define WEIR_VK_MAX_CHOICES 64u /* experts for a token */
 
 enum {
+	WEIR_VK_MATVEC_ROWS = 8, /* more rows are multiplied in tiles */
 	WEIR_VK_MAX_ANGLES = 6,
 	WEIR_VK_CHUNK = 128, /* positions of one partial result of attention */
 	WEIR_VK_MAX_BUCKETS = 48,

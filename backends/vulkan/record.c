@@ -285,7 +285,9 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 				    .scale = o->scale,
 				    .softcap = o->softcap };
 	uint32_t rows = n_rows(r, o->dst[0]) * (o->mixture == 1 ? o->choices : 1), groups = 0;
+	bool tiled = !o->mixture && rows > WEIR_VK_MATVEC_ROWS;
 	uint32_t cols = o->mixture || rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
+	uint32_t group = tiled ? r->vk->tile_width * r->vk->tile_rows : 32;
 	uint32_t flags = row_flags(r, o->dst[0], o->f32, o->q8), format_b = first->format;
 	uint32_t which = 0;
 	struct touches t = { .n_read = 0 };
@@ -310,7 +312,7 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 		if (!glu || k == 0) {
 			/* Results lie at multiples of the matrix's rows. */
 			push.y[k] = temp(r, o->dst[k])->f32;
-			groups += (push.n_out[k] + 31) / 32;
+			groups += (push.n_out[k] + group - 1) / group;
 			writes(&t, o->dst[k]);
 		}
 	}
@@ -319,10 +321,14 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 		push.n_out[2] = o->n_experts;
 		reads(&t, o->choice);
 	}
-	uint32_t spec[] = { r->vk->lanes * r->vk->subs,
+	/* A subgroup adds up no more columns than it has lanes. */
+	cols = tiled ? r->vk->tile_cols : cols < r->vk->lanes ? cols : r->vk->lanes;
+	uint32_t spec[] = { tiled ? r->vk->tile_width : r->vk->lanes * r->vk->subs,
 			    r->vk->lanes,
 			    r->vk->subs,
-			    cols > 1 && r->vk->rows_each > 4 ? 4 : r->vk->rows_each,
+			    tiled                              ? r->vk->tile_rows
+			    : cols > 1 && r->vk->rows_each > 4 ? 4
+							       : r->vk->rows_each,
 			    cols,
 			    flags,
 			    first->format & ~WEIR_VK_FORMAT_FLOATS,
@@ -333,8 +339,10 @@ static weir_status record_product(struct recorder *r, const struct product *o)
 			    o->mixture,
 			    o->mixture ? o->choices : 1,
 			    floats ? 1 : run_of(r->vk, push.n_in) };
-	return DISPATCH(r, floats ? WEIR_VK_SHADER_LINEAR_F : WEIR_VK_SHADER_LINEAR_Q, spec, push,
-			&t, (rows + cols - 1) / cols, groups, 1);
+	enum weir_vk_shader shader =
+		floats ? (tiled ? WEIR_VK_SHADER_TILE_F : WEIR_VK_SHADER_LINEAR_F)
+		       : (tiled ? WEIR_VK_SHADER_TILE_Q : WEIR_VK_SHADER_LINEAR_Q);
+	return DISPATCH(r, shader, spec, push, &t, (rows + cols - 1) / cols, groups, 1);
 }
 
 /* Both steps of LORA: down to the temporary between, and up to the result. */

@@ -130,6 +130,7 @@ static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *
 	c->subgroup_arithmetic =
 		v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT &&
 		v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+	c->subgroup_shuffle = v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
 	c->subgroup_fixed = sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
 	c->dot_fast = dot.integerDotProduct4x8BitPackedSignedAccelerated;
 	c->import_alignment = import.minImportedHostPointerAlignment;

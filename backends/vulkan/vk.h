@@ -43,7 +43,8 @@ struct weir_vk_caps {
 	char name[256], driver[256];
 	uint8_t uuid[VK_UUID_SIZE], cache_uuid[VK_UUID_SIZE];
 	uint32_t subgroup, subgroup_min, subgroup_max; /* sizes */
-	bool subgroup_arithmetic, subgroup_fixed;      /* can each pipeline choose a size? */
+	bool subgroup_arithmetic, subgroup_shuffle;
+	bool subgroup_fixed; /* can each pipeline choose a size? */
 	bool full_subgroups, dot, dot_fast, int64, half, storage8, storage16;
 	bool cooperative_matrix, host_import, memory_budget;
 	uint32_t max_workgroup, shared_bytes;
@@ -89,6 +90,8 @@ enum weir_vk_shader {
 	WEIR_VK_SHADER_ROWS,
 	WEIR_VK_SHADER_GLU,
 	WEIR_VK_SHADER_ROUTE,
+	WEIR_VK_SHADER_TILE_Q,
+	WEIR_VK_SHADER_TILE_F,
 	WEIR_VK_N_SHADERS,
 };
 
@@ -133,6 +136,8 @@ struct weir_vk {
 	/* How shaders are built and sized here. */
 	bool subgroups, wide, dot;
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
+	uint32_t tile_width, tile_rows;         /* of LINEAR's tiles: lanes, rows of each */
+	uint32_t tile_cols;                     /* and columns */
 	uint32_t run;  /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
 	uint32_t busy; /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */

@@ -2,7 +2,7 @@
  * bench-vulkan.c - what the Vulkan device does in a second: bandwidth of a copy, matrix-vector
  * products of every type, products with many rows, the cost of a dispatch. Not a test.
  *
- *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX]]
+ *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPE]]]
  *
  * Best of several runs; weights are random bits, since speed does not depend on them.
  */
@@ -223,7 +223,7 @@ int main(int argc, char **argv)
 	bench_copy();
 	bench_dispatch();
 	for (uint32_t type = 0; type < 64; type++)
-		if (weir_vk_type(type))
+		if (weir_vk_type(type) && (argc < 4 || !strcmp(weir_vk_type(type)->name, argv[3])))
 			bench_type(type, n_out ? n_out : 4096, table);
 	weir_vk_buffer_free(&instance, table);
 	weir_vk_free(data.vk);

@@ -9,6 +9,9 @@
 #if SUBGROUP
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #endif
+#if SUBGROUP && WIDE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #if WIDE
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif

@@ -1,9 +1,12 @@
-/* finish.glsl - the last stage of LINEAR, and the results of one workgroup: shared by linear-q and
- * linear-f. 32 rows of a matrix (ROWS_EACH at a time and subgroup) by COLS rows of activations.
+/* finish.glsl - the last stage of LINEAR, and the results of one workgroup: shared by linear-q,
+ * linear-f and the tiled tile-q and tile-f. GROUP_ROWS rows of a matrix by COLS rows of activations.
  */
+#ifndef GROUP_ROWS
+#define GROUP_ROWS 32u
+#endif
 layout(constant_id = 2) const uint SUBS = 1;      /* subgroups in a workgroup */
-layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows that a subgroup does at a time: 1, 2, 4, 8 */
-layout(constant_id = 4) const uint COLS = 1;      /* 1 to 8 */
+layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows of a subgroup, or of a tile's lane, at a time: 1, 2, 4, 8 */
+layout(constant_id = 4) const uint COLS = 1;      /* 1 to 8; tile: any */
 layout(constant_id = 5) const uint FLAGS = 0;     /* FLAG_* */
 layout(constant_id = 6) const uint FORMAT_A = 0;
 layout(constant_id = 7) const uint FORMAT_B = 0;
@@ -33,17 +36,7 @@ layout(push_constant, std430) uniform Push {
 	float scale, softcap;
 };
 
-shared float results[8 * 32];
-
-/* Adds over the lanes of a subgroup; workgroups of one subgroup without subgroup operations. */
-float lanes_sum(float x)
-{
-#if SUBGROUP
-	return subgroupAdd(x);
-#else
-	return group_sum(x);
-#endif
-}
+shared float results[COLS * 32];
 
 #include "activate.glsl"
 
@@ -52,7 +45,8 @@ void locate(uint group, out uint mat, out uint row)
 {
 	mat = 0u;
 	if (!GLU && N_MATS > 1u) {
-		uint n0 = (n_out[0] + 31u) / 32u, n1 = (n_out[1] + 31u) / 32u;
+		uint n0 = (n_out[0] + GROUP_ROWS - 1u) / GROUP_ROWS;
+		uint n1 = (n_out[1] + GROUP_ROWS - 1u) / GROUP_ROWS;
 
 		if (group >= n0) {
 			mat = 1u;
@@ -63,7 +57,7 @@ void locate(uint group, out uint mat, out uint row)
 			}
 		}
 	}
-	row = group * 32u;
+	row = group * GROUP_ROWS;
 }
 
 uint n_cols()
@@ -150,13 +144,4 @@ void store_results(uint mat, uint row, uint col0)
 			put_q8(y_q8, y_meta, ((col0 + c) * n_out[mat] + row) / 32u, v);
 		}
 	}
-}
-
-float sums[2][8][8];
-uint base; /* rows of a matrix before the expert's own */
-
-/* The rows of x that the columns from col0 on multiply. */
-uint x_row(uint col, uint last)
-{
-	return MIXTURE == 1u ? min(col, last) / CHOICES : min(col, last);
 }

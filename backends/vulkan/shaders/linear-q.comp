@@ -2,13 +2,15 @@
  * activations' bytes, then one float multiplication and addition a block.
  *
  * Workgroups: x columns of activations in groups of COLS, y 32 rows of the matrices. A lane takes
- * every LANES-th run of RUN blocks; a result's order of additions depends on nothing but these two.
+ * every LANES-th run of RUN blocks; a result's order of additions depends on nothing but these two
+ * (multiply.glsl).
  */
 #version 460
 #include "common.glsl"
 #include "quantize.glsl"
 #include "codes.glsl"
 #include "finish.glsl"
+#include "sums.glsl"
 
 /* Without a dot product of bytes, two products a multiplication: (q0 + 2^16 q2) (2^16 a0 + a2) =
  * q0 a2 + 2^16 (q0 a0 + q2 a2) + ..., modulo 2^32. Sums are exact while both parts stay within 16 bits:
