@@ -272,6 +272,7 @@ static void choose_sizes(struct weir_vk *vk)
 	vk->subs = 1;
 	vk->width = vk->lanes;
 	vk->busy = software ? 1 : 64;
+	vk->segment_work = UINT64_C(1) << (software ? 30 : 36);
 	if (vk->subgroups && !software) {
 		vk->subs = 8;
 		while (vk->subs * vk->lanes > c->max_workgroup)
@@ -300,6 +301,8 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 
 	if (!vk)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for the vulkan device");
+	pthread_mutex_init(&vk->pipeline_lock, NULL);
+	pthread_cond_init(&vk->pipeline_changed, NULL);
 	vk->config = *config;
 	vk->config.device = NULL; /* lent */
 	if ((status = weir_vk_api_open(&vk->api, err)) ||
@@ -353,6 +356,8 @@ void weir_vk_free(struct weir_vk *vk)
 		vk->api.DestroyDebugUtilsMessengerEXT(vk->instance, vk->messenger, NULL);
 	if (vk->instance)
 		vk->api.DestroyInstance(vk->instance, NULL);
+	pthread_cond_destroy(&vk->pipeline_changed);
+	pthread_mutex_destroy(&vk->pipeline_lock);
 	free(vk->cache_path);
 	free(vk);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipeline.c - shaders and pipelines: embedded SPIR-V, made into pipelines when a step first needs
- * one with its specialisation constants, and kept.
+ * pipeline.c - shaders and pipelines: embedded SPIR-V, made into pipelines for the specialisation
+ * constants that programs need, and kept.
+ *
+ * While a model loads its pipelines are asked for, and a thread of ours compiles them; a step that
+ * needs one before its turn compiles it itself. Only this file knows of the thread.
  */
 #include "vk.h"
 
@@ -57,13 +60,24 @@ weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err)
 
 void weir_vk_pipelines_close(struct weir_vk *vk)
 {
+	struct weir_vk_pipeline *p;
+
+	if (vk->compiler_runs) {
+		pthread_mutex_lock(&vk->pipeline_lock);
+		vk->compiler_ends = true;
+		pthread_cond_broadcast(&vk->pipeline_changed);
+		pthread_mutex_unlock(&vk->pipeline_lock);
+		pthread_join(vk->compiler, NULL);
+		vk->compiler_runs = false;
+	}
 	if (vk->cache && !vk->lost)
 		weir_vk_cache_save(vk);
-	for (uint32_t i = 0; i < vk->n_pipelines; i++)
-		vk->api.DestroyPipeline(vk->device, vk->pipelines[i].pipeline, NULL);
-	free(vk->pipelines);
-	vk->pipelines = NULL;
-	vk->n_pipelines = 0;
+	while ((p = vk->pipelines)) {
+		vk->pipelines = p->next;
+		if (p->pipeline)
+			vk->api.DestroyPipeline(vk->device, p->pipeline, NULL);
+		free(p);
+	}
 	for (int i = 0; i < WEIR_VK_N_SHADERS; i++)
 		if (vk->modules[i])
 			vk->api.DestroyShaderModule(vk->device, vk->modules[i], NULL);
@@ -73,11 +87,11 @@ void weir_vk_pipelines_close(struct weir_vk *vk)
 		vk->api.DestroyPipelineCache(vk->device, vk->cache, NULL);
 }
 
-static weir_status make(struct weir_vk *vk, enum weir_vk_shader shader, const uint32_t *spec,
-			uint32_t n_spec, VkPipeline *ret, struct weir_error *err)
+static VkResult make(struct weir_vk *vk, const struct weir_vk_pipeline *p, VkPipeline *ret)
 {
 	VkSpecializationMapEntry entries[WEIR_VK_MAX_SPEC];
-	VkSpecializationInfo special = { n_spec, entries, n_spec * sizeof(*spec), spec };
+	VkSpecializationInfo special = { p->n_spec, entries, p->n_spec * sizeof(p->spec[0]),
+					 p->spec };
 	VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
 		.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
 		.requiredSubgroupSize = vk->lanes
@@ -86,13 +100,13 @@ static weir_status make(struct weir_vk *vk, enum weir_vk_shader shader, const ui
 		.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
 		.stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
 			   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-			   .module = vk->modules[shader],
+			   .module = vk->modules[p->shader],
 			   .pName = "main",
 			   .pSpecializationInfo = &special },
 		.layout = vk->layout
 	};
 
-	for (uint32_t i = 0; i < n_spec; i++)
+	for (uint32_t i = 0; i < p->n_spec; i++)
 		entries[i] = (VkSpecializationMapEntry){ i, i * 4, 4 };
 	if (vk->subgroups && vk->caps.subgroup_fixed) {
 		info.stage.pNext = &size;
@@ -100,9 +114,130 @@ static weir_status make(struct weir_vk *vk, enum weir_vk_shader shader, const ui
 			info.stage.flags =
 				VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
 	}
-	return weir_vk_result(
-		vk, vk->api.CreateComputePipelines(vk->device, vk->cache, 1, &info, NULL, ret),
-		"vkCreateComputePipelines", err);
+	return vk->api.CreateComputePipelines(vk->device, vk->cache, 1, &info, NULL, ret);
+}
+
+static bool is_like(const struct weir_vk_pipeline *p, uint32_t shader, const uint32_t *spec,
+		    uint32_t n_spec)
+{
+	return p->shader == shader && p->n_spec == n_spec &&
+	       !memcmp(p->spec, spec, n_spec * sizeof(*spec));
+}
+
+/* The entry, made where there is none; NULL: no memory. Locked. */
+static struct weir_vk_pipeline *entry(struct weir_vk *vk, uint32_t shader, const uint32_t *spec,
+				      uint32_t n_spec)
+{
+	struct weir_vk_pipeline **p = &vk->pipelines;
+
+	while (*p && !is_like(*p, shader, spec, n_spec))
+		p = &(*p)->next;
+	if (!*p && (*p = calloc(1, sizeof(**p)))) {
+		(*p)->shader = shader;
+		(*p)->n_spec = n_spec;
+		memcpy((*p)->spec, spec, n_spec * sizeof(*spec));
+	}
+	return *p;
+}
+
+/* Compiles a wanted one; the lock is open meanwhile. */
+static void compile(struct weir_vk *vk, struct weir_vk_pipeline *p)
+{
+	VkPipeline made = VK_NULL_HANDLE;
+	VkResult result;
+
+	p->state = WEIR_VK_PIPELINE_BUSY;
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	result = make(vk, p, &made);
+	pthread_mutex_lock(&vk->pipeline_lock);
+	p->pipeline = made;
+	p->result = result;
+	p->state = result == VK_SUCCESS ? WEIR_VK_PIPELINE_DONE : WEIR_VK_PIPELINE_FAILED;
+	pthread_cond_broadcast(&vk->pipeline_changed);
+}
+
+static struct weir_vk_pipeline *find_state(struct weir_vk *vk, uint32_t state)
+{
+	struct weir_vk_pipeline *p = vk->pipelines;
+
+	while (p && p->state != state)
+		p = p->next;
+	return p;
+}
+
+/* A failure is found, and told, by settle() or by the step that needs the pipeline. */
+static void *compile_all(void *data)
+{
+	struct weir_vk *vk = data;
+	struct weir_vk_pipeline *p;
+
+	pthread_mutex_lock(&vk->pipeline_lock);
+	while (!vk->compiler_ends) {
+		p = find_state(vk, WEIR_VK_PIPELINE_WANTED);
+		if (p)
+			compile(vk, p);
+		else
+			pthread_cond_wait(&vk->pipeline_changed, &vk->pipeline_lock);
+	}
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	return NULL;
+}
+
+weir_status weir_vk_pipeline_want(struct weir_vk *vk, enum weir_vk_shader shader,
+				  const uint32_t *spec, uint32_t n_spec, struct weir_error *err)
+{
+	bool found;
+
+	pthread_mutex_lock(&vk->pipeline_lock);
+	found = entry(vk, shader, spec, n_spec) != NULL;
+	/* Without the thread, settle() and the steps compile. */
+	if (found && !vk->compiler_runs)
+		vk->compiler_runs = !pthread_create(&vk->compiler, NULL, compile_all, vk);
+	pthread_cond_broadcast(&vk->pipeline_changed);
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	if (!found)
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a pipeline");
+	return WEIR_OK;
+}
+
+/* A failed one is forgotten when it is told, and may be tried again. */
+static weir_status tell(struct weir_vk *vk, struct weir_vk_pipeline *p, struct weir_error *err)
+{
+	VkResult result = p->result;
+
+	if (p == vk->pipelines) {
+		vk->pipelines = p->next;
+	} else {
+		struct weir_vk_pipeline *before = vk->pipelines;
+
+		while (before->next != p)
+			before = before->next;
+		before->next = p->next;
+	}
+	free(p);
+	return weir_vk_result(vk, result, "vkCreateComputePipelines", err);
+}
+
+weir_status weir_vk_pipelines_settle(struct weir_vk *vk, struct weir_error *err)
+{
+	struct weir_vk_pipeline *p;
+	weir_status s = WEIR_OK;
+
+	pthread_mutex_lock(&vk->pipeline_lock);
+	for (;;) {
+		if ((p = find_state(vk, WEIR_VK_PIPELINE_FAILED))) {
+			s = tell(vk, p, err);
+			break;
+		}
+		if ((p = find_state(vk, WEIR_VK_PIPELINE_WANTED)))
+			compile(vk, p);
+		else if (find_state(vk, WEIR_VK_PIPELINE_BUSY))
+			pthread_cond_wait(&vk->pipeline_changed, &vk->pipeline_lock);
+		else
+			break;
+	}
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	return s;
 }
 
 weir_status weir_vk_pipeline_get(struct weir_vk *vk, enum weir_vk_shader shader,
@@ -110,32 +245,22 @@ weir_status weir_vk_pipeline_get(struct weir_vk *vk, enum weir_vk_shader shader,
 				 struct weir_error *err)
 {
 	struct weir_vk_pipeline *p;
-	weir_status s;
+	weir_status s = WEIR_OK;
 
-	for (uint32_t i = 0; i < vk->n_pipelines; i++) {
-		p = &vk->pipelines[i];
-		if (p->shader == shader && p->n_spec == n_spec &&
-		    !memcmp(p->spec, spec, n_spec * sizeof(*spec))) {
+	pthread_mutex_lock(&vk->pipeline_lock);
+	p = entry(vk, shader, spec, n_spec);
+	if (!p) {
+		s = weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a pipeline");
+	} else {
+		if (p->state == WEIR_VK_PIPELINE_WANTED)
+			compile(vk, p);
+		while (p->state == WEIR_VK_PIPELINE_BUSY)
+			pthread_cond_wait(&vk->pipeline_changed, &vk->pipeline_lock);
+		if (p->state == WEIR_VK_PIPELINE_FAILED)
+			s = tell(vk, p, err);
+		else
 			*ret = p->pipeline;
-			return WEIR_OK;
-		}
 	}
-	if (vk->n_pipelines == vk->max_pipelines) {
-		uint32_t max = vk->max_pipelines ? 2 * vk->max_pipelines : 32;
-
-		p = realloc(vk->pipelines, max * sizeof(*p));
-		if (!p)
-			return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a pipeline");
-		vk->pipelines = p;
-		vk->max_pipelines = max;
-	}
-	p = &vk->pipelines[vk->n_pipelines];
-	*p = (struct weir_vk_pipeline){ .shader = shader, .n_spec = n_spec };
-	memcpy(p->spec, spec, n_spec * sizeof(*spec));
-	s = make(vk, shader, spec, n_spec, &p->pipeline, err);
-	if (s)
-		return s;
-	vk->n_pipelines++;
-	*ret = p->pipeline;
-	return WEIR_OK;
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	return s;
 }

@@ -45,7 +45,8 @@ static const struct weir_option option_without = {
 	.type = WEIR_OPTION_STRING,
 	.key = "without",
 	.help = "Features of the device to leave unused, for drivers with faults: any of "
-		"subgroups, mapped, wide, dot, import; separated by commas.",
+		"subgroups, mapped, wide, dot, import, ahead (pipelines are then compiled "
+		"when a step first needs them); separated by commas.",
 };
 
 static const struct weir_option option_threads = {
@@ -116,23 +117,23 @@ static weir_status read_without(const char *text, uint32_t *ret, struct weir_err
 	static const struct {
 		const char *name;
 		uint32_t flag;
-	} names[] = { { "subgroups", WEIR_VK_WITHOUT_SUBGROUPS },
-		      { "mapped", WEIR_VK_WITHOUT_MAPPED },
-		      { "wide", WEIR_VK_WITHOUT_WIDE },
-		      { "dot", WEIR_VK_WITHOUT_DOT },
-		      { "import", WEIR_VK_WITHOUT_IMPORT } };
+	} names[] = {
+		{ "subgroups", WEIR_VK_WITHOUT_SUBGROUPS }, { "mapped", WEIR_VK_WITHOUT_MAPPED },
+		{ "wide", WEIR_VK_WITHOUT_WIDE },           { "dot", WEIR_VK_WITHOUT_DOT },
+		{ "import", WEIR_VK_WITHOUT_IMPORT },       { "ahead", WEIR_VK_WITHOUT_AHEAD }
+	};
 	uint32_t without = 0;
 
 	while (*text) {
 		size_t n = strcspn(text, ", "), i = 0;
 
-		while (n && i < 5 &&
+		while (n && i < 6 &&
 		       (strlen(names[i].name) != n || strncmp(names[i].name, text, n) != 0))
 			i++;
-		if (i == 5)
+		if (i == 6)
 			return weir_vk_fail(err, WEIR_E_INVALID,
 					    "without has '%.*s'; it may have subgroups, mapped, "
-					    "wide, dot, import",
+					    "wide, dot, import, ahead",
 					    (int)(n < 40 ? n : 40), text);
 		if (n)
 			without |= names[i].flag;

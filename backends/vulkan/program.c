@@ -550,6 +550,8 @@ weir_status weir_vk_program_new(struct weir_instance *instance,
 		status = lay_out(p, err);
 	if (!status)
 		status = lay_out_batch(p, err);
+	if (!status && !(p->vk->config.without & WEIR_VK_WITHOUT_AHEAD))
+		status = weir_vk_prepare(p, err);
 	if (status)
 		goto fail;
 	free(wishes);

@@ -20,6 +20,7 @@ enum {
 	WEIR_VK_MAX_ANGLES = 6,
 	WEIR_VK_CHUNK = 128, /* positions of one partial result of attention */
 	WEIR_VK_MAX_BUCKETS = 48,
+	WEIR_VK_MAX_SEGMENTS = 16,
 };
 
 /* common.glsl's Batch */
@@ -78,8 +79,11 @@ struct weir_vk_angles {
 struct weir_vk_bucket {
 	uint32_t tokens, out, pieces, chunks; /* chunks 0: attention does not split */
 	uint64_t last_used;
-	VkCommandBuffer commands;
-	uint32_t n_dispatches;
+	/* A long step is several submits: segment k is steps first[k] .. first[k + 1]. Recorded
+	 * when it is first needed, while the device does the ones before it. */
+	uint32_t n_segments, n_recorded, first[WEIR_VK_MAX_SEGMENTS + 1];
+	VkCommandBuffer commands[WEIR_VK_MAX_SEGMENTS];
+	uint32_t n_dispatches; /* of the recorded ones */
 };
 
 struct weir_program {
@@ -102,12 +106,21 @@ struct weir_program {
 	struct weir_vk_bucket buckets[WEIR_VK_MAX_BUCKETS];
 	uint32_t n_buckets;
 	uint64_t n_runs;
+	/* The step under way: its bucket, how many segments were submitted, the timeline's value
+	 * after each. */
 	bool running;
+	struct weir_vk_bucket *bucket;
+	uint32_t n_submitted;
+	uint64_t done_at[WEIR_VK_MAX_SEGMENTS];
 };
 
-/* record.c: the command buffer for a bucket; made when there is none yet. [step] */
-weir_status weir_vk_record(weir_program *p, const struct weir_vk_bucket *want,
-			   struct weir_vk_bucket **ret, struct weir_error *err);
+/* bucket.c: the bucket like `want`, cut into segments; made when there is none yet. [step] */
+struct weir_vk_bucket *weir_vk_bucket_of(weir_program *p, const struct weir_vk_bucket *want);
+/* record.c: records the bucket's next segment. [step] */
+weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struct weir_error *err);
+/* Compiles the pipelines that buckets of the program can need: see weir_vk_pipeline_want().
+ * [worker] */
+weir_status weir_vk_prepare(weir_program *p, struct weir_error *err);
 /* Forgets all command buffers: an address in them has changed. */
 void weir_vk_forget(weir_program *p);
 

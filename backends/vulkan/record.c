@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record.c - a program's steps as a command buffer for a bucket of batches. Called on the step
- * thread when a bucket is met for the first time.
+ * record.c - a program's steps as command buffers for a bucket of batches, one for each segment of
+ * a step. Called on the step thread when a bucket is met for the first time; while a model loads,
+ * to find out which pipelines it will need.
  *
  * A barrier stands only where a dispatch depends on one since the last barrier.
  */
@@ -43,6 +44,7 @@ struct recorder {
 	uint8_t *touched; /* [n_temps + 1] since the last barrier: 1 read, 2 written; last: partials
 			   */
 	uint32_t n_dispatches;
+	bool dry; /* only asks for the pipelines */
 	struct weir_error *err;
 };
 
@@ -101,7 +103,11 @@ static weir_status dispatch(struct recorder *r, enum weir_vk_shader shader, cons
 			    const struct touches *t, uint32_t x, uint32_t y, uint32_t z)
 {
 	VkPipeline pipeline;
-	weir_status s = weir_vk_pipeline_get(r->vk, shader, spec, n_spec, &pipeline, r->err);
+	weir_status s;
+
+	if (r->dry)
+		return weir_vk_pipeline_want(r->vk, shader, spec, n_spec, r->err);
+	s = weir_vk_pipeline_get(r->vk, shader, spec, n_spec, &pipeline, r->err);
 
 	if (s)
 		return s;
@@ -689,16 +695,11 @@ static void record_end(struct recorder *r)
 		VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
 }
 
-static weir_status record_all(struct recorder *r)
+static weir_status record_steps(struct recorder *r, uint32_t from, uint32_t end)
 {
-	VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO };
-	weir_status s = weir_vk_result(r->vk, r->vk->api.BeginCommandBuffer(r->commands, &begin),
-				       "vkBeginCommandBuffer", r->err);
+	weir_status s = WEIR_OK;
 
-	/* What the last run left is read and written over. */
-	if (!s)
-		barrier(r);
-	for (uint32_t i = 0; i < r->p->n_steps && !s; i++) {
+	for (uint32_t i = from; i < end && !s; i++) {
 		const struct weir_op *op = &r->p->steps[i].op;
 
 		/* A batch may want no output: a dispatch of no workgroups is left out. */
@@ -707,47 +708,38 @@ static weir_status record_all(struct recorder *r)
 			continue;
 		s = record_step(r, &r->p->steps[i]);
 	}
+	return s;
+}
+
+static weir_status record_segment(struct recorder *r, uint32_t k)
+{
+	VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO };
+	weir_status s = weir_vk_result(r->vk, r->vk->api.BeginCommandBuffer(r->commands, &begin),
+				       "vkBeginCommandBuffer", r->err);
+
 	if (s)
 		return s;
-	record_end(r);
+	/* What the last run or segment left is read and written over. */
+	barrier(r);
+	s = record_steps(r, r->bucket->first[k], r->bucket->first[k + 1]);
+	if (s)
+		return s;
+	if (k + 1 == r->bucket->n_segments)
+		record_end(r);
 	return weir_vk_result(r->vk, r->vk->api.EndCommandBuffer(r->commands), "vkEndCommandBuffer",
 			      r->err);
 }
 
-/* Room for one more: the bucket that was not used for longest goes. */
-static struct weir_vk_bucket *take_slot(weir_program *p)
-{
-	struct weir_vk_bucket *oldest = &p->buckets[0];
-
-	if (p->n_buckets < WEIR_VK_MAX_BUCKETS)
-		return &p->buckets[p->n_buckets++];
-	for (uint32_t i = 1; i < p->n_buckets; i++)
-		if (p->buckets[i].last_used < oldest->last_used)
-			oldest = &p->buckets[i];
-	p->vk->api.FreeCommandBuffers(p->vk->device, p->vk->pool, 1, &oldest->commands);
-	return oldest;
-}
-
-weir_status weir_vk_record(weir_program *p, const struct weir_vk_bucket *want,
-			   struct weir_vk_bucket **ret, struct weir_error *err)
+weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struct weir_error *err)
 {
 	VkCommandBufferAllocateInfo info = { .sType =
 						     VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
 					     .commandPool = p->vk->pool,
 					     .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
 					     .commandBufferCount = 1 };
-	struct recorder r = { .p = p, .vk = p->vk, .bucket = want, .err = err };
-	struct weir_vk_bucket *b;
+	struct recorder r = { .p = p, .vk = p->vk, .bucket = bucket, .err = err };
 	weir_status s;
 
-	for (uint32_t i = 0; i < p->n_buckets; i++) {
-		b = &p->buckets[i];
-		if (b->tokens == want->tokens && b->out == want->out && b->pieces == want->pieces &&
-		    b->chunks == want->chunks) {
-			*ret = b;
-			return WEIR_OK;
-		}
-	}
 	r.touched = calloc((size_t)p->n_temps + 1, 1);
 	if (!r.touched)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory to record a step");
@@ -755,25 +747,38 @@ weir_status weir_vk_record(weir_program *p, const struct weir_vk_bucket *want,
 			   p->vk->api.AllocateCommandBuffers(p->vk->device, &info, &r.commands),
 			   "vkAllocateCommandBuffers", err);
 	if (!s) {
-		s = record_all(&r);
+		s = record_segment(&r, bucket->n_recorded);
 		if (s)
 			p->vk->api.FreeCommandBuffers(p->vk->device, p->vk->pool, 1, &r.commands);
 	}
 	free(r.touched);
 	if (s)
 		return s;
-	b = take_slot(p);
-	*b = *want;
-	b->commands = r.commands;
-	b->n_dispatches = r.n_dispatches;
-	*ret = b;
+	bucket->commands[bucket->n_recorded++] = r.commands;
+	bucket->n_dispatches += r.n_dispatches;
 	return WEIR_OK;
 }
 
-void weir_vk_forget(weir_program *p)
+/* The shaders' constants depend on the number of rows up to a matrix-vector shader's most, on
+ * whether there are more, and on whether attention is split. */
+weir_status weir_vk_prepare(weir_program *p, struct weir_error *err)
 {
-	for (uint32_t i = 0; i < p->n_buckets; i++)
-		p->vk->api.FreeCommandBuffers(p->vk->device, p->vk->pool, 1,
-					      &p->buckets[i].commands);
-	p->n_buckets = 0;
+	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8 };
+	struct recorder r = { .p = p, .vk = p->vk, .dry = true, .err = err };
+	weir_status s = WEIR_OK;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !s; i++) {
+		struct weir_vk_bucket b = { .tokens = sizes[i], .out = sizes[i], .pieces = 1 };
+
+		b.tokens = b.tokens < p->max_tokens ? b.tokens : p->max_tokens;
+		b.out = b.out < p->max_out ? b.out : p->max_out;
+		r.bucket = &b;
+		for (b.chunks = 0; b.chunks <= (p->n_caches && i == 0 ? 2u : 0u) && !s;
+		     b.chunks += 2)
+			s = record_steps(&r, 0, p->n_steps);
+		/* Those of one row and of the most: with their errors, now. */
+		if (!s && i == 1)
+			s = weir_vk_pipelines_settle(p->vk, err);
+	}
+	return s;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run.c - one step: the batch to the device's memory, the bucket's command buffer to the queue, and
- * the wait for it. On the step thread, but for interrupt().
+ * run.c - one step: the batch to the device's memory, the bucket's command buffers to the queue,
+ * and the wait for them. On the step thread, but for interrupt().
  */
 #include "program.h"
 
@@ -277,18 +277,59 @@ static weir_status split_chunks(weir_program *p, struct weir_vk_bucket *bucket,
 	return WEIR_OK;
 }
 
+/* Segments that the device has in advance: it does one while the next waits. */
+enum { AHEAD = 2 };
+
+static weir_status submit_next(weir_program *p, struct weir_error *err)
+{
+	struct weir_vk_bucket *b = p->bucket;
+	weir_status s = WEIR_OK;
+
+	if (p->n_submitted == b->n_recorded)
+		s = weir_vk_record(p, b, err);
+	if (!s)
+		s = weir_vk_submit(p->vk, &b->commands[p->n_submitted], 1, err);
+	if (!s)
+		p->done_at[p->n_submitted++] = p->vk->submitted;
+	return s;
+}
+
+/* The rest of a step, one segment whenever one is done; none after interrupt(). What was submitted
+ * is over in any case. */
+static weir_status finish(weir_program *p, struct weir_error *err)
+{
+	struct weir_vk *vk = p->vk;
+	weir_status s = WEIR_OK, drained;
+
+	while (!s && p->n_submitted < p->bucket->n_segments && !atomic_load(&vk->interrupted)) {
+		VkSemaphoreWaitInfo info = { .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+					     .semaphoreCount = 1,
+					     .pSemaphores = &vk->timeline,
+					     .pValues = &p->done_at[p->n_submitted - AHEAD] };
+
+		s = weir_vk_result(vk, vk->api.WaitSemaphores(vk->device, &info, UINT64_MAX),
+				   "vkWaitSemaphores", err);
+		if (!s && !atomic_load(&vk->interrupted))
+			s = submit_next(p, err);
+	}
+	vk->last_dispatches = p->bucket->n_dispatches;
+	drained = weir_vk_drain(vk, s ? NULL : err);
+	return s ? s : drained;
+}
+
 weir_status weir_vk_run(struct weir_instance *instance, weir_program *p,
 			const struct weir_device_batch *batch, struct weir_error *err)
 {
 	struct weir_vk *vk = weir_vk_of(instance);
-	struct weir_vk_bucket want = { 0 }, *bucket;
+	struct weir_vk_bucket want = { 0 };
 	weir_status s = weir_vk_alive(vk, err);
 
 	if (s || (s = check_batch(p, batch, err)))
 		return s;
 	atomic_store(&vk->interrupted, 0);
-	if (p->running && (s = weir_vk_drain(vk, err)))
+	if (p->running && (s = finish(p, err)))
 		return s;
+	p->running = false;
 	if (batch->n_copies && (s = copy_blocks(p, batch, err)))
 		return s;
 	if (!batch->n_tokens)
@@ -299,20 +340,25 @@ weir_status weir_vk_run(struct weir_instance *instance, weir_program *p,
 	want.tokens = round_up(batch->n_tokens, p->max_tokens);
 	want.out = round_up(batch->n_out, p->max_out);
 	want.pieces = round_up(p->header->n_pieces, p->max_tokens);
-	if ((s = split_chunks(p, &want, batch, err)) ||
-	    (s = weir_vk_record(p, &want, &bucket, err)))
+	if ((s = split_chunks(p, &want, batch, err)))
 		return s;
-	bucket->last_used = ++p->n_runs;
-	vk->last_dispatches = bucket->n_dispatches;
-	s = weir_vk_submit(vk, &bucket->commands, 1, err);
-	p->running = s == WEIR_OK;
+	p->bucket = weir_vk_bucket_of(p, &want);
+	p->bucket->last_used = ++p->n_runs;
+	p->n_submitted = 0;
+	while (!s && p->n_submitted < AHEAD && p->n_submitted < p->bucket->n_segments)
+		s = submit_next(p, err);
+	p->running = p->n_submitted > 0;
+	if (s && p->running) {
+		weir_vk_drain(vk, NULL);
+		p->running = false;
+	}
 	return s;
 }
 
 weir_status weir_vk_wait(struct weir_instance *instance, weir_program *p, struct weir_error *err)
 {
 	struct weir_vk *vk = weir_vk_of(instance);
-	weir_status s = weir_vk_drain(vk, err);
+	weir_status s = p->running ? finish(p, err) : weir_vk_drain(vk, err);
 
 	p->running = false;
 	if (s)

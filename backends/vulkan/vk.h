@@ -3,12 +3,13 @@
  * vk.h - what the files of the Vulkan device share: the device, its memory, buffers, pipelines.
  *
  * One VkDevice, one queue and one timeline semaphore an instance. Nothing here is called by two
- * threads at once (load, then steps, then the end), but for interrupt(). Shaders get memory by
- * address; nothing has a descriptor.
+ * threads at once (load, then steps, then the end), but for interrupt() and the thread that
+ * compiles pipelines (pipeline.c). Shaders get memory by address; nothing has a descriptor.
  */
 #ifndef WEIR_VULKAN_VK_H
 #define WEIR_VULKAN_VK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <weir/draft/device.h>
@@ -24,6 +25,7 @@ enum weir_vk_without {
 	WEIR_VK_WITHOUT_DOT = 1u << 3,       /* integer dot product */
 	WEIR_VK_WITH_DOT = 1u << 4,          /* the latter even where it is not fast */
 	WEIR_VK_WITHOUT_IMPORT = 1u << 5,    /* host memory as device memory */
+	WEIR_VK_WITHOUT_AHEAD = 1u << 6,     /* pipelines compiled while a model loads */
 };
 
 struct weir_vk_config {
@@ -97,11 +99,20 @@ enum weir_vk_shader {
 
 enum { WEIR_VK_MAX_SPEC = 14, WEIR_VK_MAX_PUSH = 128 };
 
+enum weir_vk_pipeline_state {
+	WEIR_VK_PIPELINE_WANTED,
+	WEIR_VK_PIPELINE_BUSY, /* some thread compiles it */
+	WEIR_VK_PIPELINE_DONE,
+	WEIR_VK_PIPELINE_FAILED,
+};
+
 /* A pipeline is found by its shader and specialisation constants. */
 struct weir_vk_pipeline {
-	uint32_t shader, n_spec;
+	struct weir_vk_pipeline *next;
+	uint32_t shader, n_spec, state; /* weir_vk_pipeline_state */
 	uint32_t spec[WEIR_VK_MAX_SPEC];
 	VkPipeline pipeline;
+	VkResult result;
 };
 
 struct weir_vk {
@@ -120,8 +131,11 @@ struct weir_vk {
 	char *cache_path;
 	size_t cache_bytes; /* as loaded */
 	VkShaderModule modules[WEIR_VK_N_SHADERS];
-	struct weir_vk_pipeline *pipelines;
-	uint32_t n_pipelines, max_pipelines;
+	struct weir_vk_pipeline *pipelines; /* under pipeline_lock, as the four below */
+	pthread_mutex_t pipeline_lock;
+	pthread_cond_t pipeline_changed;
+	pthread_t compiler;
+	bool compiler_runs, compiler_ends;
 	VkPhysicalDeviceMemoryProperties memory;
 	int32_t memory_type[WEIR_VK_N_PLACES];
 	struct weir_vk_slab *slabs;
@@ -138,8 +152,9 @@ struct weir_vk {
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
 	uint32_t tile_width, tile_rows;         /* of LINEAR's tiles: lanes, rows of each */
 	uint32_t tile_cols;                     /* and columns */
-	uint32_t run;  /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
-	uint32_t busy; /* so many sequences' attention needs no split to fill the device */
+	uint32_t run; /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
+	uint64_t segment_work; /* multiplications of a submit, about */
+	uint32_t busy;         /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */
 	char title[192];
 };
@@ -235,7 +250,13 @@ uint64_t weir_vk_memory_left(const struct weir_vk *vk);
 /* pipeline.c */
 weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err);
 void weir_vk_pipelines_close(struct weir_vk *vk);
-/* spec[0] the workgroup's width, spec[1] the subgroup's; the rest as the shader says. */
+/* Asks for a pipeline that will be needed: a thread of the device's own compiles what is wanted,
+ * one after the other. settle() helps, and returns when all are done: the first error. [worker] */
+weir_status weir_vk_pipeline_want(struct weir_vk *vk, enum weir_vk_shader shader,
+				  const uint32_t *spec, uint32_t n_spec, struct weir_error *err);
+weir_status weir_vk_pipelines_settle(struct weir_vk *vk, struct weir_error *err);
+/* The pipeline; one that is not done is compiled now, or waited for. [step]
+ * spec[0] the workgroup's width, spec[1] the subgroup's; the rest as the shader says. */
 weir_status weir_vk_pipeline_get(struct weir_vk *vk, enum weir_vk_shader shader,
 				 const uint32_t *spec, uint32_t n_spec, VkPipeline *ret,
 				 struct weir_error *err);

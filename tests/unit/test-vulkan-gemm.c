@@ -3,6 +3,7 @@
  * CPU device, and bit by bit against the matrix-vector shaders, which take up to eight rows.
  */
 #include "vulkan-fixture.h"
+#include "layout.h"
 
 #include <string.h>
 
@@ -216,6 +217,8 @@ static void test_types(gconstpointer data)
 				       .rows = 19,
 				       .scale = 1 };
 
+		if (!weir_vk_type(reference_types[i]))
+			continue;
 		check_case(&vk, &c, 1);
 	}
 	desk_close(&vk);
@@ -268,6 +271,150 @@ static void test_large_tile(void)
 	desk_close(&vk);
 }
 
+/* Matrices one after the other; the last result is the output. */
+static void chain(struct recipe *r, const float *x, const uint8_t *matrix, uint32_t *ret)
+{
+	uint32_t t = recipe_input(r, x, MAX_ROWS, 64);
+	uint32_t w = recipe_weight(r, WEIR_DTYPE_Q8_0, 64, 64, WEIR_WEIGHT_MATRIX, matrix);
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct weir_op *op = recipe_op(r, WEIR_OP_LINEAR);
+
+		op->src[0] = t;
+		op->src[1] = w;
+		t = recipe_temp(r, i == 7 ? WEIR_TENSOR_OUTPUT : WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS,
+				64);
+		op->dst[0] = t;
+		op->i[0] = 1;
+		op->f[0] = 1;
+	}
+	r->max_tokens = r->max_out = MAX_ROWS;
+	*ret = t;
+}
+
+/* A step in many submits gives what it gives in one; an interrupted one ends before its last, and
+ * leaves the program as it was. */
+static void test_segments(void)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(4);
+	g_autofree uint8_t *matrix = reference_weights(rand, WEIR_DTYPE_Q8_0, 64, 64);
+	float x[MAX_ROWS * 64], whole[20 * 64];
+	struct weir_device_batch *batch = plain_batch(20, 1);
+	struct weir_error err = { 0 };
+	struct recipe r = { .n_parts = 0 };
+	struct dish dish;
+	struct desk vk;
+	uint32_t y;
+
+	if (!desk_open(&vk, 0))
+		return;
+	reference_random(rand, x, G_N_ELEMENTS(x));
+	chain(&r, x, matrix, &y);
+	dish_make(&dish, &vk, &r);
+	dish_step(&dish, batch);
+	g_assert_cmpuint(dish.program->bucket->n_segments, ==, 1);
+	memcpy(whole, dish_output(&dish, y), sizeof(whole));
+	weir_vk_forget(dish.program);
+	vk.data.vk->segment_work = 1;
+	for (int i = 0; i < 3; i++) {
+		weir_status want = i == 1 ? WEIR_E_CANCELLED : WEIR_OK;
+
+		g_assert_cmpint(vk.device->run(&vk.instance, dish.program, batch, &err), ==,
+				WEIR_OK);
+		if (i == 1)
+			vk.device->interrupt(&vk.instance);
+		g_assert_cmpint(vk.device->wait(&vk.instance, dish.program, &err), ==, want);
+		g_assert_cmpuint(dish.program->bucket->n_segments, >=, 4);
+		if (i == 1)
+			g_assert_cmpuint(dish.program->n_submitted, <,
+					 dish.program->bucket->n_segments);
+		else
+			g_assert_cmpmem(dish_output(&dish, y), sizeof(whole), whole, sizeof(whole));
+	}
+	/* One that nobody waited for is brought to its end by the next. */
+	g_assert_cmpint(vk.device->run(&vk.instance, dish.program, batch, &err), ==, WEIR_OK);
+	dish_step(&dish, batch);
+	g_assert_cmpmem(dish_output(&dish, y), sizeof(whole), whole, sizeof(whole));
+	dish_free(&dish);
+	plain_batch_free(batch);
+	desk_close(&vk);
+}
+
+static unsigned n_pipelines(struct weir_vk *vk)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&vk->pipeline_lock);
+	for (const struct weir_vk_pipeline *p = vk->pipelines; p; p = p->next)
+		n++;
+	pthread_mutex_unlock(&vk->pipeline_lock);
+	return n;
+}
+
+static VkResult fail_pipeline(VkDevice device, VkPipelineCache cache, uint32_t n,
+			      const VkComputePipelineCreateInfo *infos,
+			      const VkAllocationCallbacks *allocator, VkPipeline *ret)
+{
+	*ret = VK_NULL_HANDLE;
+	return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+}
+
+/* Steps need no pipeline that was not asked for at load; a failure is the load's. */
+static void test_ahead(void)
+{
+	static const unsigned counts[] = { 1, 2, 3, 8, 9, 40 };
+	g_autoptr(GRand) rand = g_rand_new_with_seed(4);
+	g_autofree uint8_t *matrix = reference_weights(rand, WEIR_DTYPE_Q8_0, 64, 64);
+	float x[MAX_ROWS * 64] = { 1 };
+	struct recipe r = { .n_parts = 0 };
+	struct weir_error err = { 0 };
+	PFN_vkCreateComputePipelines create;
+	weir_program *program = NULL;
+	struct weir_tensor tensors[64];
+	struct dish dish;
+	struct desk vk;
+	unsigned n;
+	uint32_t y;
+
+	if (!desk_open(&vk, 0))
+		return;
+	vk.data.vk->config.without &= ~(uint32_t)WEIR_VK_WITHOUT_AHEAD;
+	chain(&r, x, matrix, &y);
+	dish_make(&dish, &vk, &r);
+	n = n_pipelines(vk.data.vk);
+	for (size_t i = 0; i < G_N_ELEMENTS(counts); i++)
+		step(&dish, 0, counts[i]);
+	g_assert_cmpuint(n_pipelines(vk.data.vk), ==, n);
+	for (uint32_t i = 0; i < r.n_parts; i++) {
+		tensors[i] = r.parts[i].tensor;
+		tensors[i].buffer = dish.buffers[i];
+	}
+	struct weir_program_desc desc = { .size = sizeof(desc),
+					  .n_tensors = r.n_parts,
+					  .n_ops = r.n_ops,
+					  .max_tokens = 4,
+					  .max_rows = 4,
+					  .max_out = 4,
+					  .tensors = tensors,
+					  .ops = r.ops };
+	/* Another activation: pipelines that are not there yet. */
+	r.ops[3].flags = WEIR_ACT_SILU;
+	g_assert_cmpint(weir_vk_pipelines_settle(vk.data.vk, &err), ==, WEIR_OK);
+	create = vk.data.vk->api.CreateComputePipelines;
+	vk.data.vk->api.CreateComputePipelines = fail_pipeline;
+	g_assert_cmpint(vk.device->program_new(&vk.instance, &desc, &program, &err), ==,
+			WEIR_E_EXHAUSTED);
+	g_assert_null(program);
+	while (weir_vk_pipelines_settle(vk.data.vk, &err) != WEIR_OK)
+		;
+	vk.data.vk->api.CreateComputePipelines = create;
+	err.text[0] = '\0';
+	g_assert_cmpint(vk.device->program_new(&vk.instance, &desc, &program, &err), ==, WEIR_OK);
+	vk.device->program_free(&vk.instance, program);
+	dish_free(&dish);
+	desk_close(&vk);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
@@ -283,6 +430,8 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/vulkan/gemm/same-by-dot", test_same_by_dot);
 	g_test_add_func("/vulkan/gemm/large-tile", test_large_tile);
+	g_test_add_func("/vulkan/gemm/segments", test_segments);
+	g_test_add_func("/vulkan/gemm/ahead", test_ahead);
 	status = g_test_run();
 	desk_close_reference(&cpu);
 	return status;

@@ -16,7 +16,7 @@ gboolean desk_open(struct desk *d, uint32_t without)
 {
 	struct weir_vk_config config = { .device = g_getenv("WEIR_VULKAN_DEVICE"),
 					 .validate = !g_getenv("WEIR_VULKAN_NO_VALIDATION"),
-					 .without = without,
+					 .without = without | WEIR_VK_WITHOUT_AHEAD,
 					 .log = on_log };
 	struct weir_error err = { 0 };
 	weir_status s;

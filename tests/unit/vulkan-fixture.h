@@ -18,7 +18,8 @@ struct desk {
 	struct weir_vk_instance data; /* of the Vulkan ones */
 };
 
-/* The device that WEIR_VULKAN_DEVICE names, or the best; with the validation layer where it is
+/* Pipelines are compiled when they are needed, since most tests need few of them.
+ * The device that WEIR_VULKAN_DEVICE names, or the best; with the validation layer where it is
  * installed. False, and the test is skipped with the reason, where there is none. */
 gboolean desk_open(struct desk *d, uint32_t without);
 /* Fails the test if the validation layer said anything. */
