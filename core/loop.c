@@ -13,6 +13,7 @@
 
 #define KEEP_BYTES   (4u << 20) /* more than this is given back after a burst */
 #define KEEP_ENTRIES 65536u
+#define AHEAD        4u /* entries: thousands of streams do not fit into a cache */
 
 struct entry {
 	const struct weir_loop_calls *calls;
@@ -287,6 +288,8 @@ size_t weir_loop_dispatch(weir_loop *loop)
 	/* A sink may free the loop with its last stream. */
 	weir_loop_ref(loop);
 	for (size_t i = 0; i < side->n; i++) {
+		if (i + AHEAD < side->n && side->entries[i + AHEAD].calls->soon)
+			side->entries[i + AHEAD].calls->soon(side->entries[i + AHEAD].target);
 		if (side->entries[i].is_end)
 			deliver_end(&side->entries[i], side->bytes);
 		else

@@ -13,6 +13,7 @@
 
 /* What the loop calls for an entry, on the loop's thread. The end is the last entry of a target. */
 struct weir_loop_calls {
+	void (*soon)(void *target); /* an entry of it is a few away: fetch what it needs */
 	void (*event)(void *target, const struct weir_event *);
 	void (*end)(void *target, const struct weir_end *);
 };

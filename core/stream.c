@@ -192,7 +192,12 @@ static void on_end(void *target, const struct weir_end *end)
 	weir_channel_unref(c);
 }
 
-static const struct weir_loop_calls loop_calls = { on_event, on_end };
+static void on_soon(void *target)
+{
+	__builtin_prefetch(((struct weir_channel *)target)->sink_data);
+}
+
+static const struct weir_loop_calls loop_calls = { on_soon, on_event, on_end };
 
 weir_status weir_channel_deliver_event(struct weir_channel *c, const struct weir_event *event)
 {

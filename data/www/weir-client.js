@@ -281,11 +281,15 @@ export class WeirClient extends EventTarget {
 		this.#heard = Date.now();
 		this.#alive = setInterval(() => this.#watch(), this.#options.keepAlive / 2);
 		this.#alive.unref?.();
+		// First what is resumed: a socket with requests of its own may be on another thread.
+		for (const answer of this.#answers.values())
+			if (answer.token && !answer.ended)
+				this.#resume(answer);
 		for (const answer of [...this.#answers.values()]) {
 			if (answer.ended)
 				this.#answers.delete(answer.id); // cancelled before it began
 			else if (answer.token)
-				this.#resume(answer);
+				continue;
 			else if (!answer.accepted)
 				this.#create(answer);
 			else

@@ -189,7 +189,8 @@ static void dispatch(struct conn *c)
 static size_t consume(struct conn *c, char *data, size_t len)
 {
 	size_t used = 0;
-	while (used < len && c->state == CONN_STATE_UPGRADED && conn_unsent(c) < MAX_UNSENT)
+	while (used < len && c->state == CONN_STATE_UPGRADED && !c->move_to &&
+	       conn_unsent(c) < MAX_UNSENT)
 		used += c->protocol->input(c->protocol_data, data + used, len - used);
 	while (used < len && c->state == CONN_STATE_READING && conn_unsent(c) < MAX_UNSENT) {
 		if (!c->framer) {
@@ -219,7 +220,7 @@ static size_t consume(struct conn *c, char *data, size_t len)
 
 static bool takes_input(const struct conn *c)
 {
-	return (c->state == CONN_STATE_READING || c->state == CONN_STATE_UPGRADED) &&
+	return (c->state == CONN_STATE_READING || c->state == CONN_STATE_UPGRADED) && !c->move_to &&
 	       conn_unsent(c) < MAX_UNSENT;
 }
 
@@ -375,7 +376,15 @@ static void conn_arrive(struct plane *p, void *data)
 	struct conn *c = data;
 	c->move_to = NULL;
 	c->plane = p;
-	if (p->stopping || !join_plane(c, p)) {
+	bool upgraded = c->state == CONN_STATE_UPGRADED;
+	bool stays = !p->stopping && join_plane(c, p);
+	if (stays)
+		plane_mark_dirty(p, c);
+	if (upgraded)
+		c->protocol->moved(c->protocol_data, stays);
+	if (!stays) {
+		if (upgraded)
+			c->protocol->gone(c->protocol_data);
 		close(c->fd);
 		g_atomic_int_add(&p->http->n_connections, -1);
 		http_count(p->http, p->http->m_connections, -1);
@@ -384,8 +393,8 @@ static void conn_arrive(struct plane *p, void *data)
 		conn_free(c);
 		return;
 	}
-	plane_mark_dirty(p, c);
-	routes_dispatch(c);
+	if (!upgraded)
+		routes_dispatch(c);
 }
 
 void conn_move(struct conn *c, struct plane *to)
@@ -418,7 +427,9 @@ void conn_settle(struct conn *c)
 		conn_close(c);
 	if (c->state == CONN_STATE_DEAD)
 		return;
-	if (c->move_to) {
+	if (c->move_to && (c->state == CONN_STATE_BUSY || c->state == CONN_STATE_UPGRADED)) {
+		if (c->dirty) /* its protocol has written: this plane is not done with it */
+			return;
 		leave_plane(c);
 		plane_post(c->move_to, conn_arrive, c);
 		return;

@@ -43,6 +43,9 @@ struct conn_protocol {
 	void (*settle)(void *data);
 	uint64_t (*due)(void *data); /* when timeout() wants to be called; 0: not */
 	void (*timeout)(void *data);
+	/* conn_move() is done: this is its new thread. stays: false: it could not be taken in
+	 * there, gone() comes next, and nothing may be written. */
+	void (*moved)(void *data, bool stays);
 	void (*gone)(void *data); /* the connection is no longer its. The last call */
 };
 
@@ -68,7 +71,7 @@ struct conn {
 	void *waiter_data;
 	const struct conn_protocol *protocol; /* UPGRADED */
 	void *protocol_data;
-	struct plane *move_to; /* its thread takes the connection over, and its request */
+	struct plane *move_to; /* its thread takes the connection over */
 	struct buf in, out;    /* in: bytes behind the current request */
 	size_t sent;           /* of out */
 	size_t charged;        /* bytes of request body, in http->bodies */
@@ -119,7 +122,8 @@ void conn_upgrade(struct conn *, const struct conn_protocol *, void *data);
 void conn_shut(struct conn *);
 /* Output is being added: call it before. */
 void conn_queued(struct conn *);
-/* BUSY: the request is dispatched again by the thread of that plane. Returns at once. */
+/* To the thread of that plane once the dispatch is over. BUSY: the request is dispatched again
+ * there. UPGRADED: its protocol is told there; until then it gets no input. */
 void conn_move(struct conn *, struct plane *);
 /* Raw output of the lender. */
 void conn_write_raw(struct conn *, const void *data, size_t len);

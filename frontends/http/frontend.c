@@ -154,6 +154,7 @@ static void destroy(struct weir_instance *i)
 	struct frontend *f = i->data;
 	settings_clear(&f->http.config, &f->http.websocket);
 	kept_ids_clear(&f->http.kept);
+	ws_shared_clear(&f->http.websockets);
 	response_store_free(f->http.api.config.responses);
 	g_free(f);
 }
@@ -189,6 +190,7 @@ weir_status http_frontend_create(const struct weir_host *host, const char *topic
 	f->http.websocket = websocket;
 	f->http.replays.max = websocket.replay_budget;
 	kept_ids_init(&f->http.kept);
+	ws_shared_init(&f->http.websockets);
 	if (settings->responses_memory)
 		f->http.api.config.responses =
 			response_store_new(settings->responses_memory, settings->responses_ttl_ms);

@@ -54,6 +54,7 @@ struct http {
 	struct ws_config websocket;
 	struct replay_budget replays; /* of all planes */
 	struct kept_ids kept;
+	struct ws_shared websockets;
 	struct plane **planes; /* config.n_threads */
 	struct pool *pool;     /* runs struct plane_job */
 	char *openapi;         /* the document, constant; NULL: not served */

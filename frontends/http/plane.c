@@ -125,6 +125,8 @@ static void settle_all(struct plane *p)
 	while (p->dirty) {
 		struct conn *c = p->dirty;
 		p->dirty = c->next_dirty;
+		if (p->dirty) /* cold, unlike the connections: their events were just written */
+			__builtin_prefetch(p->dirty->protocol_data);
 		if (c->state != CONN_STATE_DEAD) {
 			c->dirty = false;
 			conn_settle(c);
@@ -368,7 +370,7 @@ struct plane *plane_new(struct http *http)
 	p->rbuf = g_malloc(PLANE_READ_SIZE);
 	p->metrics = routes_metrics_new();
 	api_loop_init(&p->api, &http->api);
-	ws_hub_init(&p->websockets, &p->api, &http->websocket, &http->replays);
+	ws_hub_init(&p->websockets, &p->api, &http->websocket, &http->replays, &http->websockets);
 	return p;
 }
 

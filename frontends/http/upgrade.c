@@ -2,8 +2,8 @@
  * frontends/http/upgrade.c - GET /v1/ws: from a request to a WebSocket that lives on the plane as
  * any connection does. [loop]
  *
- * All WebSockets of an instance live on its first I/O thread: a client that comes back for an
- * answer must meet the thread on which that answer's streams are.
+ * A WebSocket lives on the thread that has accepted it. A client that comes back for an answer must
+ * meet the thread on which that answer's streams are: its connection moves there.
  */
 #include <string.h>
 
@@ -29,7 +29,30 @@ static void on_wake(void *data)
 	plane_mark_dirty(c->plane, c);
 }
 
-static const struct ws_carrier carrier = { .touch = on_touch, .wake = on_wake };
+static struct plane *plane_of(struct ws_hub *hub)
+{
+	return (struct plane *)(void *)((char *)hub - offsetof(struct plane, websockets));
+}
+
+static void on_move(void *data, struct ws_hub *to)
+{
+	conn_move(data, plane_of(to));
+}
+
+static void cancel_there(struct plane *p, void *token)
+{
+	ws_hub_cancel(&p->websockets, token);
+	g_free(token);
+}
+
+static void on_cancel(void *data, struct ws_hub *to, const char *token)
+{
+	plane_post(plane_of(to), cancel_there, g_strdup(token));
+}
+
+static const struct ws_carrier carrier = {
+	.touch = on_touch, .wake = on_wake, .move = on_move, .cancel = on_cancel
+};
 
 /* ---- from the connection; data is the upgrade ---- */
 
@@ -69,6 +92,12 @@ static void on_timeout(void *data)
 	ws_session_tick(((struct upgrade *)data)->session);
 }
 
+static void on_moved(void *data, bool stays)
+{
+	struct upgrade *u = data;
+	ws_session_moved(u->session, &u->conn->plane->websockets, stays);
+}
+
 static void on_gone(void *data)
 {
 	struct upgrade *u = data;
@@ -82,6 +111,7 @@ static const struct conn_protocol protocol = { .input = on_input,
 					       .settle = on_settle,
 					       .due = on_due,
 					       .timeout = on_timeout,
+					       .moved = on_moved,
 					       .gone = on_gone };
 
 /* ---- the handshake ---- */
@@ -119,10 +149,6 @@ void handle_websocket(struct conn *c)
 	struct http *http = c->plane->http;
 	struct ws_handshake h;
 	g_autofree struct weir_kv *headers = g_new(struct weir_kv, c->req->n_headers);
-	if (c->plane != http->planes[0] && !c->plane->draining) {
-		conn_move(c, http->planes[0]);
-		return;
-	}
 	for (uint32_t i = 0; i < c->req->n_headers; i++)
 		headers[i] = (struct weir_kv){ c->req->headers[i].name, c->req->headers[i].value };
 	struct ws_handshake_config config = http->websocket.handshake;

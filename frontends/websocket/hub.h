@@ -1,9 +1,15 @@
 /*
  * frontends/websocket/hub.h - what the WebSockets of one I/O thread share: the configuration and
- * the answers that wait for a client to come back. [loop] throughout.
+ * the answers that wait for a client to come back. [loop] throughout, but for struct ws_shared.
+ *
+ * A request stays on the thread that began it. The table of all threads says which one has the
+ * answer of a token, so that a socket that resumes can move there.
  */
 #ifndef WEBSOCKET_HUB_H
 #define WEBSOCKET_HUB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include <glib.h>
 
@@ -33,26 +39,42 @@ struct ws_config {
 };
 
 struct ws_request;
+struct ws_hub;
+
+struct ws_shared { /* of all hubs of an instance. [any] */
+	pthread_mutex_t lock;
+	GHashTable *tokens; /* of resumable requests -> struct ws_hub */
+	atomic_uint n_compressed;
+};
 
 struct ws_hub {
 	struct api_loop *api;
 	const struct ws_config *config;
 	struct replay_budget *budget;
+	struct ws_shared *shared;
 	GHashTable *resumable; /* token -> struct ws_request, which owns it */
 	GQueue leaving;        /* those with an expires_ms, earliest first */
-	uint32_t n_compressed;
-	struct buf json; /* the message that is being written */
+	struct buf json;       /* the message that is being written */
 	uint64_t now_ms;
 	bool draining;
 };
 
 void ws_hub_init(struct ws_hub *, struct api_loop *, const struct ws_config *,
-		 struct replay_budget *);
+		 struct replay_budget *, struct ws_shared *);
+void ws_shared_init(struct ws_shared *);
+void ws_shared_clear(struct ws_shared *); /* all hubs have been cleared */
+/* Whose answer a token means; NULL: nobody's. */
+struct ws_hub *ws_shared_find(struct ws_shared *, const char *token);
+/* The hub's own table and the shared one. */
+void ws_hub_add(struct ws_hub *, struct ws_request *);
+void ws_hub_remove(struct ws_hub *, struct ws_request *);
 /* All sessions are gone, all streams have ended. */
 void ws_hub_clear(struct ws_hub *);
 /* When to call ws_hub_tick(); 0: nothing waits. */
 uint64_t ws_hub_due(const struct ws_hub *);
 void ws_hub_tick(struct ws_hub *, uint64_t now_ms);
+/* Cancels the request of that token, if it is still there. */
+void ws_hub_cancel(struct ws_hub *, const char *token);
 /* The server ends: nobody can come back any more. Sessions are told by ws_session_drain(). */
 void ws_hub_drain(struct ws_hub *);
 

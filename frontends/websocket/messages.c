@@ -22,6 +22,8 @@ struct message {
 	struct ws_session *session;
 	JsonObject *object;
 	const char *type, *id; /* id NULL: none */
+	const char *text;      /* all of it, n bytes */
+	size_t n;
 };
 
 static JsonNode *member(JsonObject *o, const char *name)
@@ -151,12 +153,23 @@ static void create(const struct message *m, const struct api_endpoint *endpoint)
 	ws_request_create(m->session, parsed, &what);
 }
 
+/* The thread that has the answer of the token, when it is another one. */
+static struct ws_hub *elsewhere(const struct message *m, const char *token)
+{
+	struct ws_hub *here = m->session->hub;
+	struct ws_hub *there = token ? ws_shared_find(here->shared, token) : NULL;
+	return there != here ? there : NULL;
+}
+
 static void cancel(const struct message *m)
 {
+	struct ws_session *s = m->session;
 	const char *token = text_member(m->object, "token");
-	struct ws_request *r =
-		token ? g_hash_table_lookup(m->session->hub->resumable, token) : find(m);
-	if (r && r->call)
+	struct ws_hub *there = elsewhere(m, token);
+	struct ws_request *r = token ? g_hash_table_lookup(s->hub->resumable, token) : find(m);
+	if (there)
+		s->carrier->cancel(s->data, there, token);
+	else if (r && r->call)
 		ws_request_cancel(r);
 	else
 		refuse(m, 404, "request_not_found", "id", "no such request is under way");
@@ -179,6 +192,7 @@ static void resume(const struct message *m)
 	const char *token = text_member(m->object, "token");
 	struct ws_request *r = token ? g_hash_table_lookup(s->hub->resumable, token) : NULL;
 	JsonNode *after = member(m->object, "after");
+	struct ws_hub *there = elsewhere(m, token);
 	int64_t from = 0, n;
 	if (after && (!holds(after, G_TYPE_INT64) || json_node_get_int(after) < -1 ||
 		      json_node_get_int(after) == G_MAXINT64)) {
@@ -190,7 +204,15 @@ static void resume(const struct message *m)
 		return;
 	if (after)
 		from = json_node_get_int(after) + 1;
-	if (!r || (m->id && strcmp(m->id, r->id) != 0)) {
+	if (there && g_hash_table_size(s->requests)) {
+		refuse(m, 409, "resume_elsewhere", "token",
+		       "this socket has requests under way, on another thread than this answer: "
+		       "resume it on a socket of its own");
+	} else if (there) { /* comes again there */
+		s->held = g_memdup2(m->text, m->n);
+		s->n_held = m->n;
+		s->carrier->move(s->data, there);
+	} else if (!r || (m->id && strcmp(m->id, r->id) != 0)) {
 		refuse(m, 404, "resume_not_found", "token",
 		       "nothing can be resumed by this token: it is wrong, or its time is over");
 	} else if ((uint64_t)from > r->seq) {
@@ -264,7 +286,7 @@ static void dispatch(const struct message *m)
 
 void ws_message_take(struct ws_session *s, const char *text, size_t n)
 {
-	struct message m = { .session = s };
+	struct message m = { .session = s, .text = text, .n = n };
 	struct json_fault fault;
 	g_autoptr(JsonNode) root = json_tree_parse(text, n, false, &fault);
 	if (!root) {

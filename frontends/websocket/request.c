@@ -25,7 +25,7 @@ void ws_request_free(struct ws_request *r)
 	g_assert(!r->session && !r->call);
 	stay(r);
 	if (r->token[0])
-		g_hash_table_remove(r->hub->resumable, r->token);
+		ws_hub_remove(r->hub, r);
 	replay_free(r->replay);
 	buf_free(&r->json_id);
 	g_free(r);
@@ -255,7 +255,7 @@ static void make_resumable(struct ws_request *r)
 		return;
 	}
 	r->replay = replay_new(r->hub->budget, c->replay_events, c->replay_bytes);
-	g_hash_table_insert(r->hub->resumable, r->token, r);
+	ws_hub_add(r->hub, r);
 }
 
 static void accept(struct ws_request *r)

@@ -63,7 +63,7 @@ static void copy_headers(struct ws_session *s, const struct weir_kv *headers, si
 bool ws_hub_may_compress(const struct ws_hub *h, bool loopback)
 {
 	if (h->config->compression == WS_COMPRESSION_OFF ||
-	    h->n_compressed >= h->config->max_compressed)
+	    atomic_load(&h->shared->n_compressed) >= h->config->max_compressed)
 		return false;
 	return h->config->compression == WS_COMPRESSION_ON || !loopback;
 }
@@ -81,7 +81,7 @@ struct ws_session *ws_session_new(struct ws_hub *hub, const struct ws_carrier *c
 	s->text = g_string_chunk_new(256);
 	s->trace = g_strdup(trace);
 	s->compressed = h->deflate.on;
-	hub->n_compressed += s->compressed;
+	atomic_fetch_add(&hub->shared->n_compressed, s->compressed);
 	copy_headers(s, headers, n, h->authorization);
 	g_clear_pointer(&h->authorization, g_free);
 	ws_socket_init(&s->socket, &hub->config->limits, out,
@@ -110,13 +110,23 @@ void ws_session_free(struct ws_session *s)
 		forget(s, request);
 		ws_request_leave(request);
 	}
-	s->hub->n_compressed -= s->compressed;
+	atomic_fetch_sub(&s->hub->shared->n_compressed, s->compressed);
 	g_hash_table_unref(s->requests);
 	ws_socket_clear(&s->socket);
 	g_array_unref(s->fields);
 	g_string_chunk_free(s->text);
 	g_free(s->trace);
+	g_free(s->held);
 	g_free(s);
+}
+
+void ws_session_moved(struct ws_session *s, struct ws_hub *hub, bool stays)
+{
+	g_autofree char *held = g_steal_pointer(&s->held);
+	g_assert(g_hash_table_size(s->requests) == 0);
+	s->hub = hub;
+	if (held && stays)
+		ws_message_take(s, held, s->n_held);
 }
 
 /* ---- output ---- */
@@ -164,12 +174,11 @@ void ws_session_remove(struct ws_session *s, struct ws_request *r)
 
 void ws_session_drained(struct ws_session *s)
 {
-	guint n = g_hash_table_size(s->requests);
-	uint32_t window = CLAMP(EVENTS_UNDER_WAY / MAX(n, 1), MIN_WINDOW, MAX_WINDOW);
 	while (s->socket.state == WS_STATE_OPEN && s->hungry.head) {
 		struct ws_request *r = s->hungry.head->data;
+		guint n = g_hash_table_size(s->requests);
 		forget(s, r);
-		ws_request_refill(r, window);
+		ws_request_refill(r, CLAMP(EVENTS_UNDER_WAY / MAX(n, 1), MIN_WINDOW, MAX_WINDOW));
 	}
 }
 

@@ -21,6 +21,10 @@ struct ws_carrier {
 	void (*touch)(void *data);
 	/* Look at the session soon: ws_session_drained() if the output is empty. */
 	void (*wake)(void *data);
+	/* To the thread of that hub, where ws_session_moved() is called; no input comes before. */
+	void (*move)(void *data, struct ws_hub *to);
+	/* ws_hub_cancel(to, token), on its thread. */
+	void (*cancel)(void *data, struct ws_hub *to, const char *token);
 };
 
 struct ws_session {
@@ -34,7 +38,9 @@ struct ws_session {
 	GArray *fields;            /* struct weir_kv: header.* of the handshake, for each request */
 	GStringChunk *text;        /* of fields */
 	char *trace;
-	bool compressed; /* counted in hub->n_compressed */
+	char *held; /* a message of n_held bytes that is taken when it has moved; or NULL */
+	size_t n_held;
+	bool compressed; /* counted in hub->shared->n_compressed */
 	bool cut;        /* too much output: close at once */
 };
 
@@ -45,6 +51,8 @@ struct ws_session *ws_session_new(struct ws_hub *, const struct ws_carrier *, vo
 				  const struct weir_kv *headers, size_t n, const char *trace);
 /* The connection has gone. */
 void ws_session_free(struct ws_session *);
+/* It belongs to the thread of that hub from now on. stays: it will not be freed at once. */
+void ws_session_moved(struct ws_session *, struct ws_hub *, bool stays);
 /* May data be compressed for such a client? For ws_handshake_config. */
 bool ws_hub_may_compress(const struct ws_hub *, bool loopback);
 
@@ -67,7 +75,7 @@ void ws_session_add(struct ws_session *, struct ws_request *);
 void ws_session_remove(struct ws_session *, struct ws_request *);
 /* An error that belongs to no request, or to one that did not come to be (id NULL: unknown). */
 void ws_session_error(struct ws_session *, const char *id, const struct api_error *);
-/* messages.c: what a client says. */
+/* messages.c: what a client says. text is not changed. */
 void ws_message_take(struct ws_session *, const char *text, size_t n);
 
 #endif

@@ -3,13 +3,15 @@
  * epoll descriptor, nothing parsed but the head's end and its Content-Length. A POST whose body
  * holds
  * `"stream":true` becomes a stream of chunks like ours, `rate` a second, each with the time at
- * which it was due; any other gets a fixed answer. Never leaves the loop; ended by a signal.
+ * which it was due; any other gets a fixed answer. A head that asks for a WebSocket makes one, each
+ * of whose frames begins a stream of messages like ours. Never leaves the loop; ended by a signal.
  *
  *     bench-http-limit PORT RATE
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +25,21 @@
 
 #define GROUPS 64 /* streams are spread over the ticks of one interval */
 
+struct stream {
+	struct conn *conn;
+	struct stream *next, **prev; /* of its group; prev NULL: there is none */
+	struct stream *others;       /* of the connection */
+};
+
 struct conn {
 	int fd;
+	bool websocket;
 	size_t have;
-	struct conn *next, **prev; /* of its group; prev NULL: no stream */
+	struct stream first;
 	char in[4096];
 };
 
-static struct conn *groups[GROUPS];
+static struct stream *groups[GROUPS];
 static unsigned n_streams;
 
 static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
@@ -41,6 +50,9 @@ static const char chunk[] =
 	"\"choices\":"
 	"[{\"index\":0,\"delta\":{\"content\":\"%lld "
 	"\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+static const char upgrade[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+			      "Connection: Upgrade\r\n" /* for RFC 6455's example key */
+			      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 static const char answer[] =
 	"{\"id\":\"chatcmpl-0123456789abcdef01234567\",\"object\":\"chat.completion\",\"created\":"
 	"1700000000,\"model\":\"echo\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
@@ -58,10 +70,15 @@ static int64_t now_ns(void)
 
 static void drop(struct conn *c)
 {
-	if (c->prev) {
-		*c->prev = c->next;
-		if (c->next)
-			c->next->prev = c->prev;
+	for (struct stream *s = &c->first, *others; s; s = others) {
+		others = s->others;
+		if (s->prev) {
+			*s->prev = s->next;
+			if (s->next)
+				s->next->prev = s->prev;
+		}
+		if (s != &c->first)
+			free(s);
 	}
 	close(c->fd);
 	free(c);
@@ -82,20 +99,60 @@ static size_t make_chunk(char *out, size_t cap, int64_t due)
 	return (size_t)snprintf(out, cap, "%x\r\n%s\r\n", (unsigned)n, body);
 }
 
+/* The same as a WebSocket's message. */
+static size_t make_frame(char *out, int64_t due)
+{
+	char *json = out + 4;
+	int n = sprintf(json, "{\"type\":\"chunk\",\"id\":\"stream-0\",\"seq\":1000,\"data\":");
+
+	n += sprintf(json + n, chunk + sizeof("data: ") - 1, (long long)due) - 2;
+	json[n++] = '}';
+	out[0] = (char)0x81;
+	out[1] = 126;
+	out[2] = (char)(n >> 8);
+	out[3] = (char)n;
+	return (size_t)n + 4;
+}
+
 static void begin_stream(struct conn *c)
 {
-	struct conn **at = &groups[n_streams++ % GROUPS];
+	struct stream **at = &groups[n_streams++ % GROUPS], *s = &c->first;
 	char out[1024];
-	size_t n;
+	size_t n = 0;
 
-	memcpy(out, head, sizeof(head) - 1);
-	n = sizeof(head) - 1 + make_chunk(out + sizeof(head) - 1, 600, now_ns());
+	if (s->prev) {
+		s = calloc(1, sizeof(*s));
+		s->others = c->first.others;
+		c->first.others = s;
+	}
+	if (c->websocket) {
+		n = make_frame(out, now_ns());
+	} else {
+		memcpy(out, head, sizeof(head) - 1);
+		n = sizeof(head) - 1 + make_chunk(out + sizeof(head) - 1, 600, now_ns());
+	}
 	put(c, out, n);
-	c->next = *at;
-	c->prev = at;
-	if (c->next)
-		c->next->prev = &c->next;
-	*at = c;
+	s->conn = c;
+	s->next = *at;
+	s->prev = at;
+	if (s->next)
+		s->next->prev = &s->next;
+	*at = s;
+}
+
+/* Whole frames are taken, whatever is in them; those of bench-http have two bytes of length. */
+static bool read_frames(struct conn *c)
+{
+	for (;;) {
+		const unsigned char *in = (const unsigned char *)c->in;
+		size_t all = c->have < 4 ? 4 : 8u + ((size_t)in[2] << 8 | in[3]);
+
+		if (c->have < all)
+			return all < sizeof(c->in);
+		begin_stream(c);
+		memmove(c->in, c->in + all, c->have - all);
+		c->have -= all;
+	}
 }
 
 /* False: the connection is over. */
@@ -107,7 +164,7 @@ static int read_requests(struct conn *c)
 	if (got <= 0)
 		return got < 0 && errno == EAGAIN;
 	c->have += (size_t)got;
-	for (;;) {
+	while (!c->websocket) {
 		char *end = memmem(c->in, c->have, "\r\n\r\n", 4), *length;
 		size_t all;
 
@@ -121,6 +178,9 @@ static int read_requests(struct conn *c)
 			return all < sizeof(c->in);
 		if (strstr(c->in, "\"stream\":true")) {
 			begin_stream(c);
+		} else if (strcasestr(c->in, "upgrade: websocket")) {
+			put(c, upgrade, sizeof(upgrade) - 1);
+			c->websocket = true;
 		} else {
 			int n = snprintf(out, sizeof(out),
 					 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -131,6 +191,7 @@ static int read_requests(struct conn *c)
 		memmove(c->in, c->in + all, c->have - all);
 		c->have -= all;
 	}
+	return read_frames(c);
 }
 
 static void accept_all(int epoll, int listener)
@@ -151,15 +212,19 @@ static void tick(int timer, int64_t start, int64_t gap)
 {
 	static int64_t n;
 	uint64_t ignored;
-	char out[600];
+	char out[600], frame[600];
 
 	if (read(timer, &ignored, sizeof(ignored)) < 0)
 		return;
 	for (; start + n * gap <= now_ns(); n++) {
 		size_t len = make_chunk(out, sizeof(out), start + n * gap);
+		size_t frame_len = make_frame(frame, start + n * gap);
 
-		for (struct conn *c = groups[n % GROUPS]; c; c = c->next)
-			put(c, out, len);
+		for (struct stream *s = groups[n % GROUPS]; s; s = s->next)
+			if (s->conn->websocket)
+				put(s->conn, frame, frame_len);
+			else
+				put(s->conn, out, len);
 	}
 }
 

@@ -4,6 +4,8 @@
  * and against the bare limit in turns.
  *
  *     bench-http streams PORT N SECONDS    N streams at once; each content is a due time (ns)
+ *     bench-http websocket PORT N SECONDS PER
+ *                                          the same over WebSockets, PER streams on each
  *     bench-http ttft PORT N               N requests in a row: head sent to first content
  *     bench-http posts PORT N SECONDS      N connections, 1 KB each, answers a second
  */
@@ -135,6 +137,11 @@ static double percentile(const struct samples *s, double p)
 	return s->n ? (double)s->us[at] : 0;
 }
 
+static size_t end_of(const struct conn *c, const char *from)
+{
+	return from < c->in + c->have ? (size_t)(c->in + c->have - from) : 0;
+}
+
 /* Frames in the buffer: their number; due times become samples when wanted. */
 static size_t take_frames(struct conn *c, int64_t now, struct samples *s)
 {
@@ -142,7 +149,9 @@ static size_t take_frames(struct conn *c, int64_t now, struct samples *s)
 	char *at = c->in, *p, *last = c->in;
 	size_t n = 0;
 
-	while ((p = strstr(at, mark)) != NULL && strchr(p + sizeof(mark), '"')) {
+	/* The heads of frames may hold any byte. */
+	while ((p = memmem(at, end_of(c, at), mark, sizeof(mark) - 1)) != NULL &&
+	       memchr(p + sizeof(mark), '"', end_of(c, p + sizeof(mark)))) {
 		int64_t due = strtoll(p + sizeof(mark) - 1, NULL, 10);
 
 		if (due > 0) {
@@ -161,8 +170,39 @@ static size_t take_frames(struct conn *c, int64_t now, struct samples *s)
 	return n;
 }
 
-static int run_streams(int epoll, int port, int n, double seconds)
+static void open_websocket(struct conn *c, int port)
 {
+	char head[300];
+
+	snprintf(head, sizeof(head),
+		 "GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\n"
+		 "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		 port);
+	ask(c, head);
+}
+
+/* One more stream: a masked frame; a mask of zeros changes nothing. */
+static void ask_websocket(struct conn *c, int number)
+{
+	char frame[2048];
+	size_t n = (size_t)snprintf(frame + 8, sizeof(frame) - 8,
+				    "{\"type\":\"chat.create\",\"id\":\"stream-%d\",\"body\":%s}",
+				    number, strstr(streaming, "\r\n\r\n") + 4);
+
+	frame[0] = (char)0x81;
+	frame[1] = (char)(0x80 | 126);
+	frame[2] = (char)(n >> 8);
+	frame[3] = (char)n;
+	memset(frame + 4, 0, 4);
+	if (send(c->fd, frame, n + 8, MSG_NOSIGNAL) != (ssize_t)n + 8)
+		die("send");
+}
+
+/* per 0: each stream is a request of its own connection; else so many share a WebSocket. */
+static int run_streams(int epoll, int port, int n, double seconds, int per)
+{
+	struct conn *shared = NULL;
 	struct samples s = { calloc(MAX_SAMPLES, sizeof(float)), 0 };
 	int64_t begin, from, until;
 	uint64_t frames = 0;
@@ -179,8 +219,16 @@ static int run_streams(int epoll, int port, int n, double seconds)
 		int64_t now = now_ns();
 		int k;
 
-		while (n_open < n && (double)n_open < (double)(now - begin) / opening * n)
-			n_open++, ask(dial(epoll, port), streaming);
+		while (n_open < n && (double)n_open < (double)(now - begin) / opening * n) {
+			if (per == 0) {
+				ask(dial(epoll, port), streaming);
+			} else {
+				if (n_open % per == 0)
+					open_websocket(shared = dial(epoll, port), port);
+				ask_websocket(shared, n_open);
+			}
+			n_open++;
+		}
 		k = epoll_wait(epoll, events, 256, 1);
 		now = now_ns();
 		for (int i = 0; i < k; i++) {
@@ -290,12 +338,17 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	make_requests(port);
 	if (argc == 5 && strcmp(argv[1], "streams") == 0 && n > 0 && seconds > 0)
-		return run_streams(epoll, port, n, seconds);
+		return run_streams(epoll, port, n, seconds, 0);
+	if (argc == 6 && strcmp(argv[1], "websocket") == 0 && n > 0 && seconds > 0 &&
+	    atoi(argv[5]) > 0)
+		return run_streams(epoll, port, n, seconds, atoi(argv[5]));
 	if (argc == 4 && strcmp(argv[1], "ttft") == 0 && n > 0)
 		return run_ttft(epoll, port, n);
 	if (argc == 5 && strcmp(argv[1], "posts") == 0 && n > 0 && seconds > 0)
 		return run_posts(epoll, port, n, seconds);
-	fprintf(stderr, "usage: %s streams PORT N SECONDS | ttft PORT N | posts PORT N SECONDS\n",
+	fprintf(stderr,
+		"usage: %s streams PORT N SECONDS | websocket PORT N SECONDS PER | ttft PORT N |\n"
+		"       posts PORT N SECONDS\n",
 		argv[0]);
 	return 2;
 }

@@ -2,16 +2,20 @@
 """The HTTP frontend beside the bare epoll limit, in turns, in one run: the server on one core, the
 client on another. Prints a table and, with --json, everything.
 
-    tests/bench/serving.py BUILD [--rounds 3] [--seconds 8] [--streams 1000,5000] [--json]
+    tests/bench/serving.py BUILD [--rounds 3] [--seconds 8] [--cases ttft,posts,...] [--json]
+
+A case is ttft, posts, sse-N@R (N streams of R tokens a second, each on a connection) or ws-N@RxP (the
+same over WebSockets, P streams on each).
 
 The reach (docs/performance.md): time to first token at most 150 us more at p50 and 1 ms at p99;
-streams at most 1.3 times the limit's processor time a token, delivered within 10 ms at p99; at least
-20,000 chats of 1 KB a second on one core.
+streams at most 1.3 times the limit's processor time a token (WebSockets 1.5), delivered within 10 ms
+at p99; at least 20,000 chats of 1 KB a second on one core.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import statistics
@@ -32,8 +36,7 @@ def pinned(core):
 
 
 def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def resident(pid):
@@ -83,20 +86,35 @@ def measure(server, build, core, *args):
     before, memory = cpu_seconds(server.process.pid), resident(server.process.pid)
     client = subprocess.Popen([build / "tests/bench/bench-http", args[0], str(server.port), *map(str, args[1:])],
                               stdout=subprocess.PIPE, text=True, preexec_fn=pinned(core))
-    if args[0] == "streams":  # what the opening costs is left out
-        time.sleep(3)
+    streams = args[0] in ("streams", "websocket")
+    if streams:  # what the opening costs is left out
+        time.sleep(1.1 + max(2, args[1] / 2500))
         before = cpu_seconds(server.process.pid)
-        time.sleep(args[2] - 0.2)
+        took = time.monotonic()
+        time.sleep(args[2] - 0.3)
         spent = cpu_seconds(server.process.pid) - before
+        took = time.monotonic() - took
         grown = resident(server.process.pid) - memory
     out = client.communicate(timeout=120)[0]
     if client.returncode:
         raise RuntimeError(f"the client failed: {args}")
     result = json.loads(out)
-    if args[0] == "streams":
-        result["cpu_us_per_token"] = spent / (args[2] - 0.2) / max(result["tokens_per_s"], 1) * 1e6
+    if streams:
+        result["cpu_us_per_token"] = spent / took / max(result["tokens_per_s"], 1) * 1e6
         result["bytes_per_stream"] = grown / args[1]
     return result
+
+
+def case(name, seconds):
+    """(name, tokens a second of a stream, arguments of bench-http)"""
+    if name == "ttft":
+        return name, 0.5, ("ttft", 1000)
+    if name == "posts":
+        return name, 0, ("posts", 64, seconds)
+    kind, n, rate, per = re.fullmatch(r"(sse|ws)-(\d+)@([\d.]+)(?:x(\d+))?", name).groups()
+    if kind == "sse":
+        return name, float(rate), ("streams", int(n), seconds)
+    return name, float(rate), ("websocket", int(n), seconds, int(per or 1))
 
 
 def main():
@@ -104,14 +122,13 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--streams", default="1000,5000")
+    parser.add_argument("--cases", default="ttft,posts,sse-1000@20,sse-5000@20,sse-10000@10,ws-5000@20x1,ws-5000@20x50")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     build = options.build.resolve()
     cores = sorted(os.sched_getaffinity(0))
     server_core, client_core = cores[0], cores[-1]
-    cases = [("ttft", 0.5, ("ttft", 1000)), ("posts", 0, ("posts", 64, options.seconds))]
-    cases += [(f"streams {n}", 20, ("streams", int(n), options.seconds)) for n in options.streams.split(",")]
+    cases = [case(name, options.seconds) for name in options.cases.split(",")]
     results = {}
     for name, rate, args in cases:
         for _ in range(options.rounds):

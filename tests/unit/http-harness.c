@@ -125,10 +125,10 @@ const char *harness_body(const char *answer)
 char *harness_sse(const char *answer)
 {
 	GString *out = g_string_new(NULL);
-	g_auto(GStrv) lines = g_strsplit(harness_body(answer), "\n", -1);
-	for (char **l = lines; *l; l++)
-		if (g_str_has_prefix(*l, "data: "))
-			g_string_append_printf(out, "%s\n", *l + 6);
+	const char *end;
+	for (const char *l = harness_body(answer); (end = strchr(l, '\n')); l = end + 1)
+		if (strncmp(l, "data: ", 6) == 0)
+			g_string_append_len(out, l + 6, end - l - 5);
 	return g_string_free(out, FALSE);
 }
 

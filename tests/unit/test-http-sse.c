@@ -504,8 +504,10 @@ static void test_stalled(void)
 	g_autofree char *all = harness_read_until(fd, "[DONE]");
 	close(fd);
 	g_autofree char *events = harness_sse(all);
-	g_auto(GStrv) lines = g_strsplit(events, "\n", -1);
-	g_assert_cmpuint(g_strv_length(lines), ==, 20000 + 4);
+	int n_lines = 0;
+	for (const char *l = events; (l = strchr(l, '\n')); l++)
+		n_lines++;
+	g_assert_cmpint(n_lines, ==, 20000 + 3);
 	harness_stop(&h);
 }
 

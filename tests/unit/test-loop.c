@@ -53,7 +53,7 @@ static void on_end(void *target, const struct weir_end *e)
 	g_string_append_c(got->log, ')');
 }
 
-static const struct weir_loop_calls calls = { on_event, on_end };
+static const struct weir_loop_calls calls = { .event = on_event, .end = on_end };
 
 #define STR(s)                                                                                     \
 	{                                                                                          \

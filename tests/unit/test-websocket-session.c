@@ -9,165 +9,10 @@
 #include <glib.h>
 #include <sys/socket.h>
 
-#include "frame.h"
-#include "http-harness.h"
+#include "ws-client.h"
 
 #define BODY             "\"body\":{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
 #define CREATE(id, more) "{\"type\":\"chat.create\",\"id\":\"" id "\"" more "," BODY "}"
-
-struct client {
-	int fd;
-	struct buf in;
-};
-
-static void recv_more(struct client *c)
-{
-	char part[16384];
-	ssize_t n = recv(c->fd, part, sizeof(part), 0);
-	if (n <= 0)
-		g_error("the server closed, or said nothing: %.*s", (int)c->in.len, c->in.data);
-	buf_append(&c->in, part, (size_t)n);
-}
-
-static char *handshake(struct harness *h, struct client *c, const char *more)
-{
-	g_autofree char *request =
-		g_strdup_printf("GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-				"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-				more);
-	*c = (struct client){ .fd = harness_connect(h) };
-	harness_send(c->fd, request, strlen(request));
-	char *end = NULL;
-	while (!end) {
-		recv_more(c);
-		end = strstr(buf_terminate(&c->in), "\r\n\r\n");
-	}
-	size_t n = (size_t)(end + 4 - c->in.data);
-	char *head = g_strndup(c->in.data, n);
-	buf_consume(&c->in, n);
-	return head;
-}
-
-static struct client client_open(struct harness *h)
-{
-	struct client c;
-	g_autofree char *head = handshake(h, &c, "");
-	g_assert_true(g_str_has_prefix(head, "HTTP/1.1 101 Switching Protocols\r\n"));
-	return c;
-}
-
-static void client_close(struct client *c)
-{
-	close(c->fd);
-	buf_free(&c->in);
-}
-
-static void client_frame(struct client *c, uint8_t opcode, const char *text, size_t n)
-{
-	struct buf b = { NULL, 0, 0 };
-	buf_putc(&b, (char)(0x80 | opcode));
-	g_assert_cmpuint(n, <, 65536);
-	if (n < 126) {
-		buf_putc(&b, (char)(0x80 | n));
-	} else {
-		buf_putc(&b, (char)(0x80 | 126));
-		buf_putc(&b, (char)(n >> 8));
-		buf_putc(&b, (char)n);
-	}
-	buf_append(&b, "\0\0\0\0", 4); /* a mask that changes nothing */
-	buf_append(&b, text, n);
-	harness_send(c->fd, b.data, b.len);
-	buf_free(&b);
-}
-
-static void say(struct client *c, const char *text)
-{
-	client_frame(c, WS_OPCODE_TEXT, text, strlen(text));
-}
-
-/* A frame, if one is there; NULL: none. */
-static char *take_frame(struct client *c, uint8_t *ret_opcode)
-{
-	const uint8_t *p = (const uint8_t *)c->in.data;
-	if (c->in.len < 2)
-		return NULL;
-	size_t n = p[1], head = 2;
-	g_assert_cmpuint(n, <, 127);
-	if (n == 126) {
-		if (c->in.len < 4)
-			return NULL;
-		n = (size_t)p[2] << 8 | p[3];
-		head = 4;
-	}
-	if (c->in.len < head + n)
-		return NULL;
-	*ret_opcode = p[0] & 15;
-	char *text = g_strndup(c->in.data + head, n);
-	buf_consume(&c->in, head + n);
-	return text;
-}
-
-/* The next message. */
-static char *hear(struct client *c)
-{
-	uint8_t opcode;
-	char *text;
-	while (!(text = take_frame(c, &opcode)))
-		recv_more(c);
-	g_assert_cmpint(opcode, ==, WS_OPCODE_TEXT);
-	return text;
-}
-
-static void hears(struct client *c, const char *part)
-{
-	g_autofree char *text = hear(c);
-	if (!strstr(text, part))
-		g_error("%s is not in %s", part, text);
-}
-
-/* Until a close frame, and then the end; its code. */
-static unsigned hears_close(struct client *c)
-{
-	for (;;) {
-		uint8_t opcode;
-		g_autofree char *text = take_frame(c, &opcode);
-		if (!text)
-			recv_more(c);
-		else if (opcode == WS_OPCODE_CLOSE)
-			return (unsigned)(uint8_t)text[0] << 8 | (uint8_t)text[1];
-	}
-}
-
-static bool is_silent(struct client *c)
-{
-	char byte;
-	g_usleep(60000);
-	return c->in.len == 0 && recv(c->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
-}
-
-static void end_with(struct fake_stream *s, weir_status status)
-{
-	struct weir_end end = { .size = sizeof(end),
-				.status = status,
-				.finish = WEIR_FINISH_STOP,
-				.n_prompt = 5,
-				.n_output = 3 };
-	fake_end(s, &end);
-}
-
-/* As many tokens "t<i>" as max_tokens says; an empty one after each. */
-static void count_up(struct fake_gateway *g, struct fake_stream *s)
-{
-	fake_started(s, 5);
-	bool on = true;
-	for (uint32_t i = 0; on && i < fake_limits(s)->max_tokens; i++) {
-		char text[16];
-		g_snprintf(text, sizeof(text), "t%u", i);
-		on = fake_token(s, 0, text) && fake_token(s, 0, "");
-	}
-	end_with(s, on ? WEIR_OK : WEIR_E_CANCELLED);
-}
 
 static void start(struct harness *h)
 {
@@ -175,10 +20,6 @@ static void start(struct harness *h)
 	h->gateway.script = count_up;
 	harness_start(h, NULL);
 }
-
-#define COUNT(id, n, more)                                                                         \
-	"{\"type\":\"chat.create\",\"id\":\"" id "\"" more ",\"body\":{\"model\":\"m\","           \
-	"\"max_tokens\":" n ",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}}"
 
 static void test_shapes(void)
 {
@@ -493,38 +334,6 @@ static void test_gone(void)
 	harness_stop(&h);
 }
 
-static char *token_of(const char *accepted)
-{
-	const char *at = strstr(accepted, "\"resume\":\"");
-	g_assert_nonnull(at);
-	return g_strndup(at + strlen("\"resume\":\""), 32);
-}
-
-static gint64 seq_of(const char *message)
-{
-	const char *at = strstr(message, "\"seq\":");
-	return at ? g_ascii_strtoll(at + 6, NULL, 10) : -1;
-}
-
-/* Reads messages from..to of a count; each once, in order. */
-static void hears_count(struct client *c, gint64 from, gint64 to)
-{
-	for (gint64 i = from; i <= to; i++) {
-		g_autofree char *text = hear(c);
-		g_autofree char *token = g_strdup_printf("\"t%d\"", (int)i - 1);
-		g_assert_cmpint(seq_of(text), ==, i);
-		if (i && !strstr(text, token))
-			g_error("%s is not in %s", token, text);
-	}
-}
-
-static void resume(struct client *c, const char *token, int after)
-{
-	g_autofree char *text = g_strdup_printf(
-		"{\"type\":\"resume\",\"token\":\"%s\",\"after\":%d}", token, after);
-	say(c, text);
-}
-
 /* Lost in the middle, several times, at last after the end: every token comes once. */
 static void test_resume(void)
 {
@@ -731,35 +540,6 @@ static void test_drain(void)
 	harness_stop(&h);
 }
 
-/* With several I/O threads every socket moves to the first, with what it sent ahead. */
-static void test_io_threads(void)
-{
-	struct harness h;
-	fake_gateway_init(&h.gateway);
-	h.gateway.script = count_up;
-	harness_start(&h, "io_threads", "4", NULL);
-	struct client c[16];
-	for (int i = 0; i < 16; i++) {
-		c[i] = client_open(&h);
-		say(&c[i], COUNT("a", "300", ",\"resume\":true"));
-	}
-	for (int i = 0; i < 16; i++) {
-		g_autofree char *accepted = hear(&c[i]);
-		g_autofree char *token = token_of(accepted);
-		hears_count(&c[i], 0, 20);
-		client_close(&c[i]);
-		c[i] = client_open(&h);
-		resume(&c[i], token, 20);
-		hears(&c[i], "resumed");
-		hears_count(&c[i], 21, 300);
-	}
-	for (int i = 0; i < 8; i++)
-		client_close(&c[i]);
-	harness_stop(&h);
-	for (int i = 8; i < 16; i++)
-		client_close(&c[i]);
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -778,6 +558,5 @@ int main(int argc, char **argv)
 	g_test_add_func("/websocket/session/socket-rules", test_socket_rules);
 	g_test_add_func("/websocket/session/refused-upgrades", test_refused_upgrades);
 	g_test_add_func("/websocket/session/drain", test_drain);
-	g_test_add_func("/websocket/session/io-threads", test_io_threads);
 	return g_test_run();
 }
