@@ -388,6 +388,8 @@ static weir_status detokenize(const struct weir_scheduler *s, struct weir_job *j
 				     WEIR_PIECE_SPECIAL | (i == 0 ? WEIR_PIECE_FIRST : 0u), text);
 	out = g_string_new("{\"prompt\":");
 	weir_text_append_json(out, (struct weir_str){ text->str, text->len });
+	g_string_append(out, ",\"content\":"); /* as llama-server names it */
+	weir_text_append_json(out, (struct weir_str){ text->str, text->len });
 	g_string_append_c(out, '}');
 	job->reply = g_string_free(out, FALSE);
 	return WEIR_OK;

@@ -151,6 +151,14 @@ static void read_prompts(struct api_body *b, JsonObject *o, struct api_error_lis
 		}
 }
 
+static bool is_true(JsonObject *o, const char *name, bool otherwise)
+{
+	JsonNode *node = body_member(o, name);
+	bool given = node && JSON_NODE_HOLDS_VALUE(node) &&
+		     json_node_get_value_type(node) == G_TYPE_BOOLEAN;
+	return given ? json_node_get_boolean(node) : otherwise;
+}
+
 static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
 			  struct api_error_list *errors)
 {
@@ -159,6 +167,11 @@ static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_co
 		api_error_field(errors, "unsupported_value", "messages",
 				"messages cannot be tokenized here: give prompt");
 		return;
+	}
+	/* llama-server's name for it, with that server's defaults. */
+	if (!node && (node = body_member(o, "content"))) {
+		b->params.add_special = is_true(o, "add_special", false);
+		b->params.parse_special = is_true(o, "parse_special", true);
 	}
 	b->n_prompts = 1;
 	b->prompts = g_new0(struct api_prompt, 1);

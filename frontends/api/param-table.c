@@ -141,7 +141,8 @@ static const struct param_rule table[] = {
 	  "answer at once with a response that is queued; needs store", NULL, 0 },
 	{ "prompt", PARAM_TYPE_OTHER, PARAM_KIND_COMPLETION, 0, 0, false, false, 0,
 	  "text, or token ids; several give several choices", PROMPT, PARAM_KIND_COMPLETION },
-	{ "prompt", PARAM_TYPE_OTHER, PARAM_KIND_TOKENIZE, 0, 0, false, false, 0, "the text",
+	{ "prompt", PARAM_TYPE_OTHER, PARAM_KIND_TOKENIZE, 0, 0, false, false, 0,
+	  "the text; or, as llama-server has it, in content, add_special, parse_special",
 	  "{\"type\":\"string\"}", PARAM_KIND_TOKENIZE },
 	{ "tokens", PARAM_TYPE_OTHER, PARAM_KIND_DETOKENIZE, 0, 0, false, false, 0, "token ids",
 	  "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":"

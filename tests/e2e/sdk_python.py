@@ -145,6 +145,15 @@ def test_suffix_needs_a_model_for_it():
     assert client.completions.create(model="weir-demo", prompt="The sea", suffix="", max_tokens=1).choices[0].text
 
 
+def test_tokens_as_llama_server_has_them():
+    ids = server.post("/tokenize", {"content": "The sea <|im_end|>"})[1]["tokens"]
+    assert ids == server.post("/tokenize", {"prompt": "The sea <|im_end|>", "add_special_tokens": False,
+                                            "parse_special_tokens": True})[1]["tokens"]
+    plain = server.post("/tokenize", {"content": "The sea <|im_end|>", "parse_special": False})[1]["tokens"]
+    assert len(plain) > len(ids)
+    assert server.post("/detokenize", {"tokens": plain})[1]["content"] == "The sea <|im_end|>"
+
+
 def test_stop_reason():
     """vLLM's member: which of the stop strings it was."""
     ask = dict(model="weir-demo", messages=POEM, max_tokens=200, temperature=0)

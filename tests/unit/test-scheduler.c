@@ -388,8 +388,8 @@ static void test_replies(void)
 		  "{\"tokens\":[99,197,166],\"count\":3,\"max_model_len\":60,"
 		  "\"token_strs\":[\"a\",[195],[164]]}" },
 		{ { "kind", "detokenize", "tokens", "[99, 197,166 ,1]" },
-		  "{\"prompt\":\"a\xc3\xa4\"}" },
-		{ { "kind", "detokenize", "tokens", "[]" }, "{\"prompt\":\"\"}" },
+		  "{\"prompt\":\"a\xc3\xa4\",\"content\":\"a\xc3\xa4\"}" },
+		{ { "kind", "detokenize", "tokens", "[]" }, "{\"prompt\":\"\",\"content\":\"\"}" },
 	};
 	struct fixture f;
 
