@@ -385,6 +385,18 @@ static void read_chat(struct api_body *b, JsonObject *o, const struct api_config
 	if (b->params.sampling.top_logprobs && !b->params.sampling.logprobs)
 		api_error_field(errors, NULL, "top_logprobs",
 				"top_logprobs is allowed only when logprobs is true");
+	JsonNode *modalities = body_member(o, "modalities");
+	JsonArray *forms = modalities && JSON_NODE_HOLDS_ARRAY(modalities)
+				   ? json_node_get_array(modalities)
+				   : NULL;
+	for (guint i = 0; forms && i < json_array_get_length(forms); i++) {
+		JsonNode *form = json_array_get_element(forms, i);
+		if (body_is_string(form) && strcmp(json_node_get_string(form), "text") != 0)
+			api_error_field(
+				errors, "unsupported_value", "modalities",
+				"modalities can be text only: this server writes no '%.40s'",
+				json_node_get_string(form));
+	}
 	read_generate(b, o, errors);
 	if (errors->n)
 		return;

@@ -154,6 +154,19 @@ def test_tokens_as_llama_server_has_them():
     assert server.post("/detokenize", {"tokens": plain})[1]["content"] == "The sea <|im_end|>"
 
 
+def test_what_others_have():
+    """Members without a meaning here are taken; a form that cannot be written is refused."""
+    ask = dict(model="weir-demo", messages=POEM, max_tokens=1)
+    answer = client.chat.completions.create(
+        **ask, user="u", store=False, metadata={"a": "b"}, service_tier="auto", verbosity="low", safety_identifier="s",
+        prompt_cache_key="k", modalities=["text"], reasoning_effort="low", parallel_tool_calls=True,
+        prediction={"type": "content", "content": "x"})
+    assert answer.choices[0].finish_reason == "length"
+    list(client.chat.completions.create(**ask, stream=True, stream_options={"include_obfuscation": False}))
+    raises(openai.BadRequestError, "modalities can be text only", lambda: client.chat.completions.create(
+        **ask, modalities=["text", "audio"], audio={"voice": "alloy", "format": "wav"}))
+
+
 def test_stop_reason():
     """vLLM's member: which of the stop strings it was."""
     ask = dict(model="weir-demo", messages=POEM, max_tokens=200, temperature=0)
