@@ -59,7 +59,7 @@ static weir_status make_matrix(struct weir_cpu *cpu, weir_buffer *b, struct weir
 	if (!b->group_bytes || __builtin_mul_overflow(b->group_bytes, b->n_groups, &b->data_bytes))
 		return weir_cpu_fail(err, WEIR_E_INVALID, "a matrix of %llu x %llu is too large",
 				     (unsigned long long)b->n_out, (unsigned long long)b->n_in);
-	b->data = weir_cpu_map(b->data_bytes, cpu->huge_pages);
+	b->data = weir_cpu_slab_take(cpu->slabs, b->data_bytes);
 	if (!b->data)
 		return weir_cpu_fail(err, WEIR_E_EXHAUSTED,
 				     "no memory for a matrix of %zu bytes; use a smaller model or "
@@ -195,7 +195,10 @@ void weir_cpu_buffer_free(struct weir_instance *instance, weir_buffer *buffer)
 {
 	if (!buffer)
 		return;
-	weir_cpu_unmap(buffer->data, buffer->data_bytes);
+	if (buffer->use) /* a weight */
+		weir_cpu_slab_return(weir_cpu_of(instance)->slabs, buffer->data);
+	else
+		weir_cpu_unmap(buffer->data, buffer->data_bytes);
 	free(buffer->vector);
 	free(buffer);
 }

@@ -23,6 +23,7 @@
 #include <weir/draft/device.h>
 
 #include "pool.h"
+#include "slab.h"
 
 #define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
 #define WEIR_CPU_RECORD 56u /* bytes of one block of one row in Q8 form */
@@ -164,6 +165,7 @@ struct weir_buffer {
 
 struct weir_cpu {
 	const struct weir_cpu_kernels *kernels;
+	struct weir_cpu_slabs *slabs; /* where matrices lie */
 	struct weir_pool *pool;
 	atomic_int interrupted; /* set by interrupt(), cleared when a run begins */
 	size_t alone_below;     /* bytes: a step that reads less runs on its caller alone */

@@ -99,6 +99,11 @@ weir_status weir_cpu_new(uint32_t n_threads, bool huge_pages, struct weir_cpu **
 		goto fail;
 	if (!n_threads)
 		n_threads = weir_pool_default_threads();
+	cpu->slabs = weir_cpu_slabs_new(huge_pages);
+	if (!cpu->slabs) {
+		status = weir_cpu_fail(err, WEIR_E_EXHAUSTED, "no memory for the cpu device");
+		goto fail;
+	}
 	cpu->pool = weir_pool_new(n_threads);
 	if (!cpu->pool) {
 		status = weir_cpu_fail(err, WEIR_E_EXHAUSTED, "could not start %u threads",
@@ -123,5 +128,6 @@ void weir_cpu_free(struct weir_cpu *cpu)
 	if (!cpu)
 		return;
 	weir_pool_free(cpu->pool);
+	weir_cpu_slabs_free(cpu->slabs);
 	free(cpu);
 }

@@ -52,12 +52,12 @@ static void multiply(const weir_program *p, const struct weir_cpu_temp *src, con
 }
 
 /* Groups g .. end of matrix k, for every row. */
-static void run_unit(weir_program *p, const struct weir_cpu_step *step, unsigned k, size_t g,
-		     size_t end)
+static void run_unit(weir_program *p, const struct weir_cpu_step *step,
+		     const struct weir_cpu_temp *src, unsigned k, size_t g, size_t end)
 {
 	_Alignas(64) float y0[GROUPS * WEIR_CPU_TILE * 16], y1[GROUPS * WEIR_CPU_TILE * 16];
 	const struct weir_op *op = &step->op;
-	const struct weir_cpu_temp *src = &p->temps[op->src[0]], *dst = &p->temps[op->dst[k]];
+	const struct weir_cpu_temp *dst = &p->temps[op->dst[k]];
 	const weir_buffer *w = p->temps[op->src[1 + k]].buffer, *up = NULL;
 	const float *bias[2] = { NULL, NULL };
 	uint32_t n = weir_cpu_rows(p, src);
@@ -98,12 +98,34 @@ static void run_unit(weir_program *p, const struct weir_cpu_step *step, unsigned
 			weir_cpu_emit(p, step, k, t, from, to - from);
 }
 
-void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
-			  uint32_t thread, uint32_t n_threads)
+/* This thread's share of a matrix when there are few rows: groups g .. end. */
+static void share(const weir_buffer *w, uint32_t thread, uint32_t n_threads, size_t *ret_g,
+		  size_t *ret_end)
+{
+	size_t pairs = (w->n_groups + 1) / 2, end = pairs * (thread + 1) / n_threads * 2;
+
+	*ret_g = pairs * thread / n_threads * 2;
+	*ret_end = end < w->n_groups ? end : w->n_groups;
+}
+
+const uint8_t *weir_cpu_linear_first(const weir_program *p, const struct weir_cpu_step *step,
+				     uint32_t thread, uint32_t n_threads, size_t *ret_bytes)
+{
+	const weir_buffer *w = p->temps[step->op.src[1]].buffer;
+	size_t g, end;
+
+	share(w, thread, n_threads, &g, &end);
+	*ret_bytes = g < end ? (end - g) * w->group_bytes : 0;
+	return w->data + g * w->group_bytes;
+}
+
+void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step,
+			  const struct weir_cpu_temp *src, atomic_uint *next, uint32_t thread,
+			  uint32_t n_threads)
 {
 	const struct weir_op *op = &step->op;
 	unsigned n_matrices = op->flags & WEIR_LINEAR_GLU ? 1 : (unsigned)op->i[0], k;
-	uint32_t n = weir_cpu_rows(p, &p->temps[op->src[0]]);
+	uint32_t n = weir_cpu_rows(p, src);
 	size_t each[3], units[3], total = 0;
 
 	if (!n)
@@ -113,13 +135,11 @@ void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, ato
 		size_t pairs = (w->n_groups + 1) / 2, fit = UNIT_BYTES / 2 / w->group_bytes;
 
 		if (n <= WEIR_CPU_TILE) {
-			size_t g = pairs * thread / n_threads * 2;
-			size_t end = pairs * (thread + 1) / n_threads * 2;
+			size_t g, end;
 
-			if (end > w->n_groups)
-				end = w->n_groups;
+			share(w, thread, n_threads, &g, &end);
 			if (g < end && !weir_cpu_interrupted(p))
-				run_unit(p, step, k, g, end);
+				run_unit(p, step, src, k, g, end);
 			continue;
 		}
 		/* at least eight units a thread, or of one pair */
@@ -142,6 +162,6 @@ void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, ato
 		end = g + each[k] * 2;
 		if (end > p->temps[op->src[1 + k]].buffer->n_groups)
 			end = p->temps[op->src[1 + k]].buffer->n_groups;
-		run_unit(p, step, k, g, end);
+		run_unit(p, step, src, k, g, end);
 	}
 }

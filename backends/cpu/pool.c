@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPINS = 4000 };
+enum { SPINS = 4000, LINE = 64 };
 
 struct gate {
 	_Alignas(64) atomic_uint value;
@@ -51,13 +51,20 @@ static inline void relax(void)
 #endif
 }
 
-/* Until the gate's value differs from `old`. */
-static void gate_wait(struct gate *gate, unsigned old)
+/* Until the gate's value differs from `old`; a line of ahead[bytes] for each look. */
+static void gate_wait(struct gate *gate, unsigned old, const uint8_t *ahead, size_t bytes)
 {
+	size_t fetched = 0;
+
 	for (int i = 0; i < SPINS; i++) {
 		if (atomic_load_explicit(&gate->value, memory_order_acquire) != old)
 			return;
-		relax();
+		if (fetched < bytes) {
+			__builtin_prefetch(ahead + fetched, 0, 2);
+			fetched += LINE;
+		} else {
+			relax();
+		}
 	}
 	atomic_fetch_add(&gate->sleepers, 1);
 	while (atomic_load(&gate->value) == old)
@@ -74,6 +81,11 @@ static void gate_advance(struct gate *gate)
 
 void weir_pool_barrier(struct weir_pool *pool)
 {
+	weir_pool_barrier_ahead(pool, NULL, 0);
+}
+
+void weir_pool_barrier_ahead(struct weir_pool *pool, const void *ahead, size_t bytes)
+{
 	unsigned phase;
 
 	if (pool->n_threads == 1)
@@ -83,7 +95,7 @@ void weir_pool_barrier(struct weir_pool *pool)
 		atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
 		gate_advance(&pool->phase);
 	} else {
-		gate_wait(&pool->phase, phase);
+		gate_wait(&pool->phase, phase, ahead, bytes);
 	}
 }
 
@@ -93,7 +105,7 @@ static void *work(void *data)
 	struct weir_pool *pool = worker->pool;
 
 	for (unsigned job = 0;; job++) {
-		gate_wait(&pool->job, job);
+		gate_wait(&pool->job, job, NULL, 0);
 		if (pool->stopping)
 			return NULL;
 		pool->fn(pool->data, worker->index, pool->n_threads);

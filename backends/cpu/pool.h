@@ -30,6 +30,10 @@ void weir_pool_run(struct weir_pool *pool, void (*fn)(void *data, uint32_t threa
  * all after it. */
 void weir_pool_barrier(struct weir_pool *pool);
 
+/* The same; who waits asks meanwhile for the lines of ahead[bytes], which it reads next. They are
+ * not read here, and need not be memory of the caller's. */
+void weir_pool_barrier_ahead(struct weir_pool *pool, const void *ahead, size_t bytes);
+
 /* fn(data, i) once for each i < n, shared out among the threads as they come. [step] */
 void weir_pool_each(struct weir_pool *pool, uint32_t n, void (*fn)(void *data, uint32_t i),
 		    void *data);

@@ -332,6 +332,77 @@ static void find_lives(weir_program *p)
 		for (unsigned k = 1; op->code == WEIR_OP_ROPE_KV && k < 3; k++)
 			if (op->src[k] != WEIR_NO_TENSOR)
 				touch(&p->temps[op->src[k]], s + 1);
+		if (step->joins) /* nor where x is */
+			touch(&p->temps[op->src[0]], s + 1);
+	}
+}
+
+static bool reads(const struct weir_op *op, uint32_t t)
+{
+	for (unsigned k = 0; k < 8; k++)
+		if (op->src[k] == t)
+			return true;
+	return false;
+}
+
+/* Does the op need what its dst was before? */
+static bool adds(const struct weir_op *op)
+{
+	switch (op->code) {
+	case WEIR_OP_EMBED:
+		return op->flags & WEIR_EMBED_ADD;
+	case WEIR_OP_NORM:
+		return op->flags & WEIR_NORM_ADD;
+	case WEIR_OP_LINEAR:
+		return op->flags & WEIR_LINEAR_ADD;
+	default:
+		return op->code == WEIR_OP_MOE || op->code == WEIR_OP_LORA;
+	}
+}
+
+/* May each thread do this NORM for itself? Only if none but the LINEAR after it reads the result,
+ * and that one writes neither what is normed nor what it reads. */
+static bool may_join(const weir_program *p, uint32_t s)
+{
+	const struct weir_cpu_step *norm = &p->steps[s], *linear = norm + 1;
+	uint32_t y = norm->op.dst[0];
+
+	if (norm->code != WEIR_OP_NORM || norm->op.flags & WEIR_NORM_ADD || s + 1 >= p->n_steps ||
+	    linear->code != WEIR_OP_LINEAR || linear->op.src[0] != y || norm->op.src[0] == y ||
+	    p->temps[y].kind != WEIR_TENSOR_TEMP || op_writes(&linear->op, norm->op.src[0]) >= 0 ||
+	    op_writes(&linear->op, y) >= 0)
+		return false;
+	for (uint32_t later = s + 2; later < p->n_steps; later++) {
+		const struct weir_cpu_step *step = &p->steps[later];
+
+		if (step->code == WEIR_CPU_STEP_MEET)
+			continue;
+		if (reads(&step->op, y) || (op_writes(&step->op, y) >= 0 && adds(&step->op)))
+			return false;
+		if (op_writes(&step->op, y) >= 0)
+			break;
+	}
+	return true;
+}
+
+static void find_neighbours(weir_program *p)
+{
+	uint32_t big = p->n_steps;
+
+	for (uint32_t s = p->n_steps; s-- > 0;) {
+		struct weir_cpu_step *step = &p->steps[s];
+		uint64_t width;
+
+		step->big = big;
+		if (step->code == WEIR_OP_LINEAR)
+			big = s;
+		step->joins = may_join(p, s);
+		if (!step->joins)
+			continue;
+		width = p->temps[step->op.dst[0]].width;
+		width = WEIR_CPU_OWN_ROWS * width * (2 * sizeof(float) + 2) + 4 * 64;
+		if (width > p->own_bytes)
+			p->own_bytes = (size_t)width & ~(size_t)63;
 	}
 }
 
@@ -380,6 +451,9 @@ static weir_status lay_out(weir_program *p, struct weir_error *err)
 		tables += 2 * p->angles[a].half;
 	p->scratch = at;
 	if (!add_size(&at, p->scratch_bytes, n_threads))
+		goto too_large;
+	p->own = at;
+	if (!add_size(&at, p->own_bytes, n_threads))
 		goto too_large;
 	p->split = at;
 	if (!add_size(&at, p->split_bytes, p->split_units))
@@ -607,6 +681,7 @@ weir_status weir_cpu_program_new(struct weir_instance *instance,
 		goto fail;
 	if (allocate_tables(p))
 		goto no_memory;
+	find_neighbours(p);
 	find_lives(p);
 	status = lay_out(p, err);
 	if (status)

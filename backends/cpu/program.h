@@ -44,6 +44,8 @@ struct weir_cpu_step {
 	uint32_t low;                    /* LORA: where in a row of the ranks' vectors */
 	uint64_t adapters;               /* LORA, MEET: idle unless a row has one of these */
 	bool emit_q8[3], emit_packed[3]; /* after writing dst[k], also write these forms of it */
+	bool joins;                      /* NORM: only the LINEAR after it reads what it writes */
+	uint32_t big;                    /* the next LINEAR from here on, or n_steps */
 	struct weir_op op;
 };
 
@@ -79,6 +81,7 @@ struct weir_program {
 	size_t arena_bytes;
 	atomic_uint *next;                      /* [n_steps] work handed out */
 	size_t scratch, scratch_bytes;          /* of thread t: at scratch + t * scratch_bytes */
+	size_t own, own_bytes;                  /* of thread t: what it normed for itself */
 	size_t split, split_bytes;              /* partial results of split attention */
 	uint32_t split_units;                   /* how many units may be split */
 	uint32_t chunk;                         /* positions of one partial result */
@@ -116,6 +119,21 @@ static inline void weir_cpu_barrier(const weir_program *p)
 		weir_pool_barrier(p->cpu->pool);
 }
 
+/* Rows of activations that a thread norms for itself, at most. */
+#define WEIR_CPU_OWN_ROWS 4u
+
+/* Where a thread keeps what it normed for itself: as temps[t], but in its own memory. */
+static inline struct weir_cpu_temp weir_cpu_own(const weir_program *p, uint32_t t, uint32_t thread)
+{
+	struct weir_cpu_temp own = p->temps[t];
+	size_t floats = WEIR_CPU_OWN_ROWS * (size_t)own.width * sizeof(float);
+
+	own.values = p->own + thread * p->own_bytes;
+	own.packed = own.values + ((floats + 63) & ~(size_t)63);
+	own.q8 = own.packed + ((floats + 63) & ~(size_t)63);
+	return own;
+}
+
 /* Columns of one attention tile: the heads of one KV head (at most 16 at a time) by tokens. */
 static inline uint32_t weir_cpu_attention_heads(const struct weir_op *op)
 {
@@ -129,8 +147,17 @@ static inline uint32_t weir_cpu_attention_heads(const struct weir_op *op)
 void weir_cpu_emit(weir_program *p, const struct weir_cpu_step *step, unsigned k, uint32_t t,
 		   uint64_t from, uint64_t n);
 
-void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
-			  uint32_t thread, uint32_t n_threads);
+/* The same for what is not in the program's temporaries: q8 and packed say which forms. */
+void weir_cpu_form(const weir_program *p, const struct weir_cpu_temp *temp, bool q8, bool packed,
+		   uint32_t t, uint64_t from, uint64_t n);
+
+/* src: where the step's rows are, temps[op.src[0]] or a copy of it. */
+void weir_cpu_step_linear(weir_program *p, const struct weir_cpu_step *step,
+			  const struct weir_cpu_temp *src, atomic_uint *next, uint32_t thread,
+			  uint32_t n_threads);
+/* What this thread reads first of a LINEAR's matrices, for a few rows. */
+const uint8_t *weir_cpu_linear_first(const weir_program *p, const struct weir_cpu_step *step,
+				     uint32_t thread, uint32_t n_threads, size_t *ret_bytes);
 void weir_cpu_step_rope_kv(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
 			   uint32_t n_threads);
 /* Does the ATTENTION after this ROPE_KV do its work too, for each KV head just before it looks at

@@ -22,18 +22,24 @@ static void share(uint32_t n, uint32_t thread, uint32_t n_threads, uint32_t *ret
 void weir_cpu_emit(weir_program *p, const struct weir_cpu_step *step, unsigned k, uint32_t t,
 		   uint64_t from, uint64_t n)
 {
-	const struct weir_cpu_temp *temp = &p->temps[step->op.dst[k]];
+	weir_cpu_form(p, &p->temps[step->op.dst[k]], step->emit_q8[k], step->emit_packed[k], t,
+		      from, n);
+}
+
+void weir_cpu_form(const weir_program *p, const struct weir_cpu_temp *temp, bool q8, bool packed,
+		   uint32_t t, uint64_t from, uint64_t n)
+{
 	uint32_t n_rows = weir_cpu_rows(p, temp), tile = t & ~(WEIR_CPU_TILE - 1);
 	unsigned nc = n_rows - tile < WEIR_CPU_TILE ? n_rows - tile : WEIR_CPU_TILE, c = t - tile;
 	const float *x = weir_cpu_values(p, temp) + t * temp->width + from;
 
-	if (step->emit_q8[k])
+	if (q8)
 		p->cpu->kernels->quantize(x, n / 32,
 					  p->arena + temp->q8 +
 						  tile * (temp->width / 32) * WEIR_CPU_RECORD +
 						  from / 32 * nc * WEIR_CPU_RECORD,
 					  nc, c);
-	if (step->emit_packed[k] && n_rows > 1) {
+	if (packed && n_rows > 1) {
 		float *y = (float *)(p->arena + temp->packed) + tile * temp->width + from * nc + c;
 
 		for (uint64_t i = 0; i < n; i++)
@@ -75,6 +81,8 @@ static void step_angles(weir_program *p, uint32_t thread, uint32_t n_threads)
 	}
 }
 
+enum { AHEAD = 4096 };      /* bytes of weights: from there on the kernel asks */
+enum { OWN_MORE = 1024 };   /* elements that a thread norms beyond its share, at most */
 enum { EMBED_PART = 1024 }; /* elements at once: a multiple of every block */
 
 static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
@@ -120,18 +128,17 @@ static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32
 	}
 }
 
-static void step_norm(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
-		      uint32_t n_threads)
+/* Rows first .. end of a NORM, to dst. */
+static void norm_rows(weir_program *p, const struct weir_cpu_step *step,
+		      const struct weir_cpu_temp *dst, uint32_t first, uint32_t end)
 {
 	const struct weir_op *op = &step->op;
-	const struct weir_cpu_temp *src = &p->temps[op->src[0]], *dst = &p->temps[op->dst[0]];
+	const struct weir_cpu_temp *src = &p->temps[op->src[0]];
 	const weir_buffer *w = p->temps[op->src[1]].buffer;
 	const float *b = op->src[2] == WEIR_NO_TENSOR ? NULL : p->temps[op->src[2]].buffer->vector;
 	uint64_t group = op->i[0] ? (uint64_t)op->i[0] : src->width;
 	uint64_t stride = w->n_in * w->n_out == group ? 0 : group; /* weight: per group, or row */
-	uint32_t first, end;
 
-	share(weir_cpu_rows(p, src), thread, n_threads, &first, &end);
 	for (uint32_t t = first; t < end; t++) {
 		const float *x = weir_cpu_values(p, src) + t * src->width;
 		float *y = weir_cpu_values(p, dst) + t * dst->width;
@@ -141,8 +148,47 @@ static void step_norm(weir_program *p, const struct weir_cpu_step *step, uint32_
 					      b ? b + g * stride : NULL, group, op->f[0],
 					      op->flags & WEIR_NORM_LAYER,
 					      op->flags & WEIR_NORM_ADD, y + g * group);
-		weir_cpu_emit(p, step, 0, t, 0, dst->width);
+		weir_cpu_form(p, dst, step->emit_q8[0], step->emit_packed[0], t, 0, dst->width);
 	}
+}
+
+static void step_norm(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		      uint32_t n_threads)
+{
+	const struct weir_cpu_temp *dst = &p->temps[step->op.dst[0]];
+	uint32_t first, end;
+
+	share(weir_cpu_rows(p, dst), thread, n_threads, &first, &end);
+	norm_rows(p, step, dst, first, end);
+}
+
+/* Does each thread norm all rows for itself, just before the LINEAR that reads them? Where what it
+ * then does of the others' share costs less than waiting for them. */
+static bool norm_joins(const weir_program *p, const struct weir_cpu_step *step, uint32_t n_threads)
+{
+	const struct weir_cpu_temp *dst;
+	uint32_t n;
+
+	if (!step->joins || n_threads < 2)
+		return false;
+	dst = &p->temps[step->op.dst[0]];
+	n = weir_cpu_rows(p, dst);
+	return n <= WEIR_CPU_OWN_ROWS &&
+	       (n - (n + n_threads - 1) / n_threads) * dst->width <= OWN_MORE;
+}
+
+static void step_linear(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
+			uint32_t thread, uint32_t n_threads)
+{
+	struct weir_cpu_temp own;
+
+	if (step == p->steps || !norm_joins(p, step - 1, n_threads)) {
+		weir_cpu_step_linear(p, step, &p->temps[step->op.src[0]], next, thread, n_threads);
+		return;
+	}
+	own = weir_cpu_own(p, step->op.src[0], thread);
+	norm_rows(p, step - 1, &own, 0, weir_cpu_rows(p, &own));
+	weir_cpu_step_linear(p, step, &own, next, thread, n_threads);
 }
 
 static void step_gather(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
@@ -188,6 +234,20 @@ static bool flows_on(const weir_program *p, const struct weir_cpu_step *step)
 	}
 }
 
+/* The barrier. With few rows the weights come from memory, and waiting is time to ask for them. */
+static void meet(const weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
+		 uint32_t n_threads)
+{
+	const uint8_t *ahead = NULL;
+	size_t bytes = 0;
+
+	if (p->alone)
+		return;
+	if (step->big < p->n_steps && p->batch->n_tokens <= WEIR_CPU_TILE)
+		ahead = weir_cpu_linear_first(p, &p->steps[step->big], thread, n_threads, &bytes);
+	weir_pool_barrier_ahead(p->cpu->pool, ahead, bytes < AHEAD ? bytes : AHEAD);
+}
+
 static void walk(void *data, uint32_t thread, uint32_t n_threads)
 {
 	weir_program *p = data;
@@ -200,6 +260,8 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		if (step->adapters && !(step->adapters & p->adapters))
 			continue;
 		if (i + 1 < p->n_steps && weir_cpu_rope_joins(p, step))
+			continue;
+		if (norm_joins(p, step, n_threads))
 			continue;
 		switch (step->code) {
 		case WEIR_CPU_STEP_COPY:
@@ -218,7 +280,7 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 			step_norm(p, step, thread, n_threads);
 			break;
 		case WEIR_OP_LINEAR:
-			weir_cpu_step_linear(p, step, &p->next[i], thread, n_threads);
+			step_linear(p, step, &p->next[i], thread, n_threads);
 			break;
 		case WEIR_OP_ROPE_KV:
 			weir_cpu_step_rope_kv(p, step, thread, n_threads);
@@ -255,7 +317,7 @@ static void walk(void *data, uint32_t thread, uint32_t n_threads)
 		turn ^= 1;
 		if (thread == 0)
 			p->stop[turn] = weir_cpu_interrupted(p);
-		weir_cpu_barrier(p);
+		meet(p, step, thread, n_threads);
 		if (p->stop[turn])
 			return;
 	}
