@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Compares two histories of bench-cpu (--json), or makes them: for each figure the ratio new / old.
+"""Compares two histories of bench-cpu or `weir bench model` (--json), or makes them: the ratio of each figure.
 
     compare.py OLD.json NEW.json
     compare.py --run 'OLD COMMAND' 'NEW COMMAND' [-n ROUNDS] OLD.json NEW.json
 
 A history has one line of JSON a run. The n-th run of one is compared with the n-th of the other, so
-record them in turns, which --run does (each command gets --json FILE appended): what a shared
-machine does in a minute then meets both. Shown are the median of those ratios and their spread, and
-the ratio of each side's best. Decides nothing and asserts nothing: speed is for people to judge.
+record them in turns, which --run does (each command gets --json FILE appended, `weir bench model`
+--json alone, whose output is the line): what a shared machine does in a minute then meets both.
+Shown are the median of those ratios and their spread, and the ratio of each side's best. Decides nothing and asserts nothing: speed is for people to judge.
 """
 import argparse
 import json
@@ -17,15 +17,24 @@ import subprocess
 import sys
 
 
+def as_run(run):
+    """A line of `weir bench model` in the form of bench-cpu's: its medians, which say more than its best."""
+    if "cases" not in run:
+        return run
+    figures = {f"{run['model']}: {case['name']}": {"best": case["median"], "unit": case["unit"]}
+               for case in run["cases"]}
+    return {"machine": run["machine"], "ceilings": run["ceilings"], "figures": figures}
+
+
 def read_history(path):
     runs = []
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                run = json.loads(line)
+                run = as_run(json.loads(line))
                 run["figures"].items()
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                sys.exit(f"{path}:{number}: not a run of bench-cpu: {error}")
+                sys.exit(f"{path}:{number}: not a run of bench-cpu or weir bench model: {error}")
             runs.append(run)
     if not runs:
         sys.exit(f"{path}: no runs")
@@ -58,6 +67,16 @@ def show_ceilings(title, runs):
     print(f"{title}: {runs[0]['machine']}, {len(runs)} runs; ceilings in 1e9/s: {', '.join(parts)}")
 
 
+def record(command, path):
+    words = shlex.split(command)
+    if ("bench", "model") not in zip(words, words[1:]):
+        subprocess.run(words + ["--json", path], check=True, stdout=subprocess.DEVNULL)
+        return
+    line = subprocess.run(words + ["--json"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(line)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("old")
@@ -68,8 +87,7 @@ def main():
     if args.run:
         for _ in range(args.n):
             for command, path in zip(args.run, (args.old, args.new)):
-                subprocess.run(shlex.split(command) + ["--json", path], check=True,
-                               stdout=subprocess.DEVNULL)
+                record(command, path)
     old, new = read_history(args.old), read_history(args.new)
     show_ceilings("old", old)
     show_ceilings("new", new)
@@ -77,8 +95,8 @@ def main():
         print("these are different machines: the ratios say little")
     print(f"{'figure':42} {'pairs':>5} {'low':>6} {'median':>6} {'high':>6} {'bests':>6}  new best")
     for name, n, low, median, high, bests, value, unit in compare(old, new):
-        print(f"{name:42} {n:5} {low:6.2f} {median:6.2f} {high:6.2f} {bests:6.2f}  "
-              f"{value * 1e-9:.1f} G{unit}")
+        shown = f"{value:.1f} {unit}" if unit == "tok/s" else f"{value * 1e-9:.1f} G{unit}"
+        print(f"{name:42} {n:5} {low:6.2f} {median:6.2f} {high:6.2f} {bests:6.2f}  {shown}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 
     peers.py [--rounds N] [--threads N] [--peer-python PYTHON] MODEL.gguf...
 
-Prints, for each file, tokens a second of a prompt and of an answer for both, as the median of the
-rounds with the least and the most, and the median of the rounds' ratios. On a machine that others
+Prints, for each file, tokens a second of a prompt, of an answer and of 8 answers together for both,
+as the median of the rounds with the least and the most, and the median of the rounds' ratios. On a machine that others
 use too only the ratios mean something: within a round both run one right after the other, and who
 begins changes from round to round. Skips, with the reason, where the package is not installed.
 
@@ -19,26 +19,46 @@ import subprocess
 import sys
 import time
 
+TOGETHER = 8
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def serve_peer(path, threads, prompt, answer):
     """The child: loads once, then measures one round for each line of standard input."""
-    import llama_cpp
-    model = llama_cpp.Llama(path, n_ctx=prompt + answer + 8, n_batch=prompt, n_ubatch=prompt, n_threads=threads,
-                            n_threads_batch=threads, verbose=False)
-    n = model.n_vocab()
-    tokens = [(i * 7919 + 13) % n for i in range(prompt + answer)]
-    print(json.dumps({"version": llama_cpp.__version__}), flush=True)
+    import llama_cpp as lib
+    quiet = lib.llama_log_callback(lambda level, text, data: None)
+    lib.llama_log_set(quiet, None)
+    lib.llama_backend_init()
+    model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
+    params = lib.llama_context_default_params()
+    params.n_seq_max = TOGETHER
+    params.n_ctx = TOGETHER * ((max(prompt, answer) + 256) // 256 * 256)  # each sequence has its part
+    params.n_batch = params.n_ubatch = max(prompt, TOGETHER)
+    params.n_threads = params.n_threads_batch = threads
+    context = lib.llama_init_from_model(model, params)
+    batch = lib.llama_batch_init(max(prompt, TOGETHER), 0, 1)
+    n = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
+
+    def step(first, count, n_sequences):
+        """count tokens from position `first` on, of each sequence; logits of each one's last."""
+        batch.n_tokens = count * n_sequences
+        for i in range(batch.n_tokens):
+            batch.token[i], batch.pos[i] = (first + i) * 7919 % n, first + i % count
+            batch.n_seq_id[i], batch.seq_id[i][0] = 1, i // count
+            batch.logits[i] = i % count == count - 1
+        if lib.llama_decode(context, batch):
+            sys.exit("llama_decode failed")
+        lib.llama_synchronize(context)
+
+    print(json.dumps({"version": lib.__version__}), flush=True)
     for _ in sys.stdin:
         rates = []
-        for steps in ([tokens[:prompt]], [[t] for t in tokens[:answer]]):
-            model.reset()
-            model._ctx.kv_cache_clear()
+        for count, steps, n_sequences in ((prompt, 1, 1), (1, answer, 1), (1, answer, TOGETHER)):
+            lib.llama_memory_clear(lib.llama_get_memory(context), True)
             start = time.perf_counter()
-            for step in steps:
-                model.eval(step)
-            rates.append(sum(map(len, steps)) / (time.perf_counter() - start))
+            for i in range(steps):
+                step(i, count, n_sequences)
+            rates.append(count * steps * n_sequences / (time.perf_counter() - start))
         print(json.dumps(rates), flush=True)
 
 
@@ -59,8 +79,8 @@ class Peer:
 
 
 def measure_weir(weir, path, threads, prompt, answer):
-    out = subprocess.run([weir, "bench", "model", path, "-p", str(prompt), "-n", str(answer), "-b", "1", "-r", "1",
-                          "-t", str(threads), "--json"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([weir, "bench", "model", path, "-p", str(prompt), "-n", str(answer), "-b", f"1,{TOGETHER}",
+                          "-r", "1", "-t", str(threads), "--json"], check=True, capture_output=True, text=True).stdout
     facts = json.loads(out)
     return [case["median"] for case in facts["cases"]], facts
 
@@ -80,7 +100,7 @@ def compare(args, path):
     finally:
         peer.close()
     print(f"{path.name}: {facts['machine']}; Weir {facts['version']}, llama-cpp-python {peer.version}")
-    for column, name in enumerate([f"prompt of {args.prompt}", f"answer of {args.answer}"]):
+    for column, name in enumerate([f"prompt of {args.prompt}", f"answer of {args.answer}", f"{TOGETHER} together"]):
         mine, other = [r[column] for r in ours], [r[column] for r in theirs]
         ratios = [a / b for a, b in zip(mine, other)]
         print(f"  {name:16s} Weir {statistics.median(mine):8.1f} ({min(mine):.1f}-{max(mine):.1f})   llama.cpp "

@@ -246,9 +246,9 @@ static void print_json(struct bench *b, struct session *s)
 	tool_json_text(stdout, session_cpu(s)->name);
 	printf(", \"threads\": %u, \"kernels\": ", weir_pool_n_threads(session_cpu(s)->pool));
 	tool_json_text(stdout, session_cpu(s)->kernels->name);
-	printf(", \"version\": \"%s\", \"load_seconds\": %.6f, \"bytes_weights\": %llu,\n"
+	printf(", \"version\": \"%s\", \"load_seconds\": %.6f, \"bytes_weights\": %llu,"
 	       " \"ceilings\": {\"read\": %.6g, \"read_one\": %.6g, \"read_between\": %.6g, "
-	       "\"int8\": %.6g, \"bf16\": %.6g, \"f32\": %.6g},\n \"cases\": [",
+	       "\"int8\": %.6g, \"bf16\": %.6g, \"f32\": %.6g}, \"cases\": [",
 	       WEIR_VERSION, b->load_seconds, (unsigned long long)m->bytes_weights, k->read,
 	       k->read_one, median(b->reads, b->n_reads), k->int8, k->bf16, k->f32);
 	for (uint32_t i = 0; i < b->n_cases; i++) {
@@ -256,10 +256,10 @@ static void print_json(struct bench *b, struct session *s)
 		struct summary sum = sum_up(c, b->repeats);
 
 		name_case(c, name, sizeof(name));
-		printf("%s\n  {\"name\": \"%s\", \"kind\": \"%s\", \"sequences\": %u, \"depth\": "
+		printf("%s{\"name\": \"%s\", \"kind\": \"%s\", \"sequences\": %u, \"depth\": "
 		       "%u, \"tokens\": %u, \"unit\": \"tok/s\", \"median\": %.6g, \"min\": %.6g, "
 		       "\"max\": %.6g, \"limited_by\": \"%s\", \"share\": ",
-		       i ? "," : "", name, c->prefill ? "prefill" : "decode", c->n_rows, c->depth,
+		       i ? ", " : "", name, c->prefill ? "prefill" : "decode", c->n_rows, c->depth,
 		       c->n_tokens, sum.rate, sum.low, sum.high,
 		       c->by_memory ? "memory" : "arithmetic");
 		printf(sum.share > 0 ? "%.4f, \"all\": [" : "null, \"all\": [", sum.share);
