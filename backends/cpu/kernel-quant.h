@@ -437,17 +437,13 @@ INLINE void store_columns(const hf *acc, unsigned cols, unsigned groups, size_t 
 		hf_store(out + (i / cols * nc + i % cols) * 16, acc[i]);
 }
 
-/* Where the kernel computes for long enough, memory is idle unless it is asked for what comes next:
- * with more than one column, or few bits to unpack. With one column and more bits the processor
- * fetches ahead better by itself. */
-INLINE bool fetches(enum quant_kind kind, unsigned cols)
+/* How far ahead memory is asked for: what the next pass over `bytes` of groups reads, if that fits
+ * into a second cache. Units that wait for data fill up with what depends on it, so that loads
+ * alone do not run far enough ahead. Only Q8_0 has so few operations a byte that they nearly do. */
+INLINE size_t distance(enum quant_kind kind, unsigned cols, size_t bytes)
 {
-	return cols > 1 || kind_codes(kind) <= 192;
-}
-
-/* What the next pass over `bytes` of groups reads, if that fits into a second cache. */
-INLINE size_t distance(size_t bytes)
-{
+	if (kind == QUANT_Q8_0 && cols == 1)
+		return 1024;
 	return bytes <= 256 * 1024 ? bytes : 4096;
 }
 
@@ -467,7 +463,7 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 {
 	const uint8_t *plane = group + n_blocks * kind_codes(kind);
 	const uint8_t *book = plane + n_blocks / kind_super(kind) * kind_scales(kind);
-	size_t per = kind_super(kind), ahead = fetches(kind, cols) ? distance(stride * groups) : 0;
+	size_t per = kind_super(kind), ahead = distance(kind, cols, stride * groups);
 	hf acc[MAX_SUMS];
 
 	UNROLL(16)
@@ -480,7 +476,7 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 		for (unsigned g = 0; g < groups; g++)
 			super_of(kind, plane + g * stride, row, &super[g]);
 		UNROLL(4)
-		for (unsigned g = 0; ahead && g < groups; g++)
+		for (unsigned g = 0; g < groups; g++)
 			fetch(plane + g * stride + ahead, kind_scales(kind));
 		for (unsigned j = 0; j < per; j++, columns_next(&t)) {
 			UNROLL(4)
@@ -489,10 +485,8 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 					factors_of(kind, plane + g * stride, row, &super[g], j);
 				hi w[8];
 
-				if (ahead)
-					fetch(group + g * stride + (b + j) * kind_codes(kind) +
-						      ahead,
-					      kind_codes(kind));
+				fetch(group + g * stride + (b + j) * kind_codes(kind) + ahead,
+				      kind_codes(kind));
 				load_codes(kind,
 					   group + g * stride + (b + j) * kind_codes(kind) +
 						   4 * row,
