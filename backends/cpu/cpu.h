@@ -10,9 +10,9 @@
  * load feeds 16 rows, and sums stay in 16 lanes.
  *
  * Layout of activations ("forms"): tiles of up to 16 rows (nc of them in the last tile).
- * Q8: per block of 32 one record of nc * WEIR_CPU_RECORD bytes: int8 [nc][32], then six arrays of
- * nc words: scale d (f32), d * sum (f32), -8 * sum, -128 * sum, -32 * sum of the first and of the
- * second half (int32). PACKED: float [k][nc].
+ * Q8: per block of 32 one record of nc * WEIR_CPU_RECORD bytes: int8 [nc][32], then seven arrays
+ * of nc words: scale d (f32), d * sum (f32), -8 * sum, -128 * sum, -32 * sum of the first and of
+ * the second half (int32), the sums of both halves (two int16). PACKED: float [k][nc].
  */
 #ifndef WEIR_CPU_H
 #define WEIR_CPU_H
@@ -26,7 +26,7 @@
 #include "slab.h"
 
 #define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
-#define WEIR_CPU_RECORD 56u /* bytes of one block of one row in Q8 form */
+#define WEIR_CPU_RECORD 60u /* bytes of one block of one row in Q8 form */
 
 #define WEIR_CPU_N_TYPES 40 /* past the last weir_dtype of a weight */
 

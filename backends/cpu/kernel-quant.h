@@ -32,7 +32,7 @@ INLINE void columns_next(struct columns *t)
 }
 
 enum { MAX_SUMS = 16 };
-enum { WORD_SCALE, WORD_SUM, WORD_8, WORD_128, WORD_32_LOW, WORD_32_HIGH };
+enum { WORD_SCALE, WORD_SUM, WORD_8, WORD_128, WORD_32_LOW, WORD_32_HIGH, WORD_HALVES };
 
 INLINE hf word_f32(const struct columns *t, int word, unsigned c)
 {
@@ -173,10 +173,6 @@ INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, const uint8_t
 		for (int s = 0; s < 8; s++)
 			w[s] = hi_load(codes + 64 * s);
 		return;
-	case QUANT_Q2_K:
-	case QUANT_TQ2_0:
-		load_pairs(codes, w);
-		return;
 	case QUANT_Q3_K:
 		load_pairs(codes, w);
 		high = hi_load(codes + 128);
@@ -274,11 +270,6 @@ INLINE void super_of(enum quant_kind kind, const uint8_t *scales, unsigned row, 
 		s->dmin = hf_load_f16(scales + 32 + 2 * row);
 		split_pairs(scales + 64, s->split, s->split + 128);
 		break;
-	case QUANT_Q2_K:
-		s->d = hf_load_f16(scales + 256 + 2 * row);
-		/* of sums that fold() has times -32 */
-		s->dmin = hf_mul(hf_load_f16(scales + 288 + 2 * row), hf_set1(0.03125f));
-		break;
 	case QUANT_Q3_K:
 		s->d = hf_load_f16(scales + 192 + 2 * row);
 		split_signed(scales, s->split);
@@ -290,9 +281,6 @@ INLINE void super_of(enum quant_kind kind, const uint8_t *scales, unsigned row, 
 		s->d = hf_load_f16(scales + 2 * row);
 		split_xs(scales + 32, s->split);
 		break;
-	case QUANT_TQ2_0:
-		s->d = hf_load_f16(scales + 2 * row);
-		break;
 	case QUANT_BOOK:
 		s->d = hf_load((const float *)(const void *)(scales + 256) + row);
 		break;
@@ -301,9 +289,9 @@ INLINE void super_of(enum quant_kind kind, const uint8_t *scales, unsigned row, 
 	}
 }
 
-/* The factors of 32 weights: d alone; and a minimum; or d, and scales of two halves; and minima. */
+/* The factors of 32 weights: d alone; and a minimum; or d, and scales of two halves. */
 struct factors {
-	hf d, min, low, high, min_high;
+	hf d, min, low, high;
 };
 
 /* scales: of the block that b (0..7, of a super-block) is in */
@@ -312,7 +300,7 @@ INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, un
 {
 	struct factors f;
 
-	f.d = f.min = f.low = f.high = f.min_high = hf_zero();
+	f.d = f.min = f.low = f.high = hf_zero();
 	switch (kind) {
 	case QUANT_Q4_1:
 	case QUANT_Q5_1:
@@ -323,13 +311,6 @@ INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, un
 	case QUANT_Q5_K:
 		f.d = hf_mul(s->d, hf_load_u8(s->split + 16 * b + row));
 		f.min = hf_mul(s->dmin, hf_load_u8(s->split + 128 + 16 * b + row));
-		break;
-	case QUANT_Q2_K:
-		f.d = s->d;
-		f.low = hf_load_u4(scales + 32 * b + row, 0);
-		f.high = hf_load_u4(scales + 32 * b + 16 + row, 0);
-		f.min = hf_mul(s->dmin, hf_load_u4(scales + 32 * b + row, 4));
-		f.min_high = hf_mul(s->dmin, hf_load_u4(scales + 32 * b + 16 + row, 4));
 		break;
 	case QUANT_Q3_K:
 		f.d = s->d;
@@ -344,9 +325,6 @@ INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, un
 		break;
 	case QUANT_IQ4_XS:
 		f.d = hf_mul(s->d, hf_load_i8(s->split + 16 * b + row));
-		break;
-	case QUANT_TQ2_0:
-		f.d = s->d;
 		break;
 	case QUANT_MXFP4:
 		f.d = hf_load_e8m0(scales + row);
@@ -378,9 +356,6 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 	case QUANT_Q5_0: /* -16 */
 		dot = dot_codes(hi_left(word_i32(t, WORD_8, c), 1), w, a, 8, 31);
 		break;
-	case QUANT_TQ2_0: /* -1 */
-		dot = dot_codes(hi_right(word_i32(t, WORD_8, c), 3), w, a, 8, 3);
-		break;
 	case QUANT_Q4_1:
 	case QUANT_Q4_K:
 		dot = dot_codes(hi_set1(0), w, a, 8, 15);
@@ -389,37 +364,26 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 	case QUANT_Q5_K:
 		dot = dot_codes(hi_set1(0), w, a, 8, 31);
 		break;
-	case QUANT_Q2_K:
 	case QUANT_Q3_K:
 	case QUANT_Q6_K:
 	case QUANT_BOOK:
+		dot = word_i32(t, WORD_32_LOW, c);
+		high = word_i32(t, WORD_32_HIGH, c);
 		if (kind == QUANT_BOOK) {
-			dot = hi_left(word_i32(t, WORD_32_LOW, c), 2);
-			high = hi_left(word_i32(t, WORD_32_HIGH, c), 2);
-			dot = dot_byte(dot, w, a, 4);
-			high = dot_byte(high, w + 4, a + 16, 4);
-		} else if (kind == QUANT_Q2_K) {
-			dot = dot_codes(hi_set1(0), w, a, 4, 3);
-			high = dot_codes(hi_set1(0), w + 4, a + 16, 4, 3);
+			dot = dot_byte(hi_left(dot, 2), w, a, 4);
+			high = dot_byte(hi_left(high, 2), w + 4, a + 16, 4);
 		} else if (kind == QUANT_Q3_K) { /* -4 */
-			dot = hi_right(word_i32(t, WORD_32_LOW, c), 3);
-			high = hi_right(word_i32(t, WORD_32_HIGH, c), 3);
-			dot = dot_codes(dot, w, a, 4, 7);
-			high = dot_codes(high, w + 4, a + 16, 4, 7);
+			dot = dot_codes(hi_right(dot, 3), w, a, 4, 7);
+			high = dot_codes(hi_right(high, 3), w + 4, a + 16, 4, 7);
 		} else {
-			dot = dot_codes(word_i32(t, WORD_32_LOW, c), w, a, 4, 63);
-			high = dot_codes(word_i32(t, WORD_32_HIGH, c), w + 4, a + 16, 4, 63);
+			dot = dot_codes(dot, w, a, 4, 63);
+			high = dot_codes(high, w + 4, a + 16, 4, 63);
 		}
 		/* below 2^24, so exact: 16 * 32 * 127 * 128 twice */
 		x = hf_fma(hf_from_int(high), f->high, hf_mul(hf_from_int(dot), f->low));
-		sum = hf_fma(hf_mul(x, scale), f->d, sum);
-		if (kind == QUANT_Q2_K) {
-			x = hf_mul(hf_from_int(word_i32(t, WORD_32_LOW, c)), scale);
-			sum = hf_fma(x, f->min, sum);
-			x = hf_mul(hf_from_int(word_i32(t, WORD_32_HIGH, c)), scale);
-			sum = hf_fma(x, f->min_high, sum);
-		}
-		return sum;
+		return hf_fma(hf_mul(x, scale), f->d, sum);
+	default: /* kernel-twos.h */
+		break;
 	}
 	sum = hf_fma(hf_mul(hf_from_int(dot), scale), f->d, sum);
 	if (kind == QUANT_Q4_K || kind == QUANT_Q5_K)
@@ -485,8 +449,12 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 					factors_of(kind, plane + g * stride, row, &super[g], j);
 				hi w[8];
 
-				fetch(group + g * stride + (b + j) * kind_codes(kind) + ahead,
-				      kind_codes(kind));
+				/* always true; but without a branch between groups compilers mix
+				 * them up until registers run out (0.7 to 0.9 x at 2, 3 columns) */
+				if (ahead)
+					fetch(group + g * stride + (b + j) * kind_codes(kind) +
+						      ahead,
+					      kind_codes(kind));
 				load_codes(kind,
 					   group + g * stride + (b + j) * kind_codes(kind) +
 						   4 * row,
@@ -518,6 +486,15 @@ INLINE void cols_quant(enum quant_kind kind, const uint8_t *group, size_t stride
 	switch ((left) >= 4 ? 4 : (left)) {                                                        \
 		CASE(4) CASE(3) CASE(2) CASE(1)                                                    \
 	}
+#endif
+
+#if MAX_COLS == 16 && !defined(WEIR_CPU_FEW_KERNELS)
+#define COLS_SWITCH_8(left)                                                                        \
+	switch ((left) >= 8 ? 8 : (left)) {                                                        \
+		CASE(8) CASE(7) CASE(6) CASE(5) CASE(4) CASE(3) CASE(2) CASE(1)                    \
+	}
+#else
+#define COLS_SWITCH_8(left) COLS_SWITCH(left)
 #endif
 
 /* Groups at once for n columns. With one column the kernel waits for memory: several groups are
@@ -552,6 +529,8 @@ INLINE void tile_quant(enum quant_kind kind, const uint8_t *group, size_t n_grou
 		}
 }
 
+#include "kernel-twos.h"
+
 #define QUANT(NAME, KIND)                                                                          \
 	static void NAME(const uint8_t *group, size_t n_groups, size_t stride, size_t n_blocks,    \
 			 const uint8_t *tile, unsigned nc, float *out)                             \
@@ -564,7 +543,7 @@ QUANT(quant_q4_0, QUANT_Q4_0)
 QUANT(quant_q4_1, QUANT_Q4_1)
 QUANT(quant_q5_0, QUANT_Q5_0)
 QUANT(quant_q5_1, QUANT_Q5_1)
-QUANT(quant_q2_k, QUANT_Q2_K)
+TWOS(quant_q2_k, QUANT_Q2_K)
 QUANT(quant_q3_k, QUANT_Q3_K)
 QUANT(quant_q4_k, QUANT_Q4_K)
 QUANT(quant_q5_k, QUANT_Q5_K)
@@ -573,7 +552,7 @@ QUANT(quant_iq4_nl, QUANT_IQ4_NL)
 QUANT(quant_iq4_xs, QUANT_IQ4_XS)
 QUANT(quant_mxfp4, QUANT_MXFP4)
 QUANT(quant_book, QUANT_BOOK)
-QUANT(quant_tq2_0, QUANT_TQ2_0)
+TWOS(quant_tq2_0, QUANT_TQ2_0)
 
 /* For struct weir_cpu_kernels */
 #define QUANT_KERNELS                                                                              \

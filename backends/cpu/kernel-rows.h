@@ -94,7 +94,8 @@ static void rows_quantize(const float *x, size_t n_blocks, uint8_t *tile, unsign
 		float amax = weir_bits_float(top), scale = amax / 127.0f;
 		int8_t *q = (int8_t *)tile + (size_t)c * 32;
 		uint8_t *word = tile + (size_t)nc * 32 + (size_t)c * 4;
-		int32_t sum_low, sum_high, words[6];
+		int32_t sum_low, sum_high, words[7];
+		int16_t halves[2];
 		float sum_scaled;
 
 		if (top >= 0x7f800000 || amax < 1e-30f) {
@@ -114,7 +115,10 @@ static void rows_quantize(const float *x, size_t n_blocks, uint8_t *tile, unsign
 		words[3] = -128 * (sum_low + sum_high);
 		words[4] = -32 * sum_low;
 		words[5] = -32 * sum_high;
-		for (size_t i = 0; i < 6; i++)
+		halves[0] = (int16_t)sum_low;
+		halves[1] = (int16_t)sum_high;
+		memcpy(&words[6], halves, 4);
+		for (size_t i = 0; i < 7; i++)
 			memcpy(word + i * nc * 4, &words[i], 4);
 	}
 }

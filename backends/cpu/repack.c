@@ -96,6 +96,19 @@ static void unpack_twos(const uint8_t *plane, unsigned shift, uint8_t *q)
 		q[i] |= (uint8_t)((bytes[i / 16 * 4 + i % 4] >> (i % 16 / 4 * 2) & 3) << shift);
 }
 
+/* Block p of a unit of four; the unit was zeros, or has the blocks before. */
+static void pack_quarter(const uint8_t *q, unsigned p, uint8_t *plane)
+{
+	for (int i = 0; i < 32; i++)
+		plane[64 * (i / 4) + i % 4] |= (uint8_t)((q[i] & 3) << (2 * p));
+}
+
+static void unpack_quarter(const uint8_t *plane, unsigned p, uint8_t *q)
+{
+	for (int i = 0; i < 32; i++)
+		q[i] |= plane[64 * (i / 4) + i % 4] >> (2 * p) & 3;
+}
+
 static void pack_ones(const uint8_t *q, unsigned shift, uint8_t *plane)
 {
 	uint8_t bytes[4] = { 0 };
@@ -114,12 +127,15 @@ static void unpack_ones(const uint8_t *plane, unsigned shift, uint8_t *q)
 		q[i] |= (uint8_t)((bytes[i % 4] >> (i / 4) & 1) << shift);
 }
 
-/* plane: 32 weights of 16 rows, at the row's first byte */
-static void pack_codes(unsigned bits, const uint8_t *q, uint8_t *plane)
+/* Codes i .. i + 31 of a block of one row, and its codes at that row. 2 and 3 bits: units of 128.
+ */
+static void pack_codes(unsigned bits, unsigned i, const uint8_t *q, uint8_t *codes)
 {
+	uint8_t *plane = codes + (size_t)i * bits * 2;
+
 	switch (bits) {
 	case 2:
-		pack_twos(q, 0, plane);
+		pack_quarter(q, i / 32 % 4, codes + (size_t)i / 128 * 512);
 		break;
 	case 3:
 		pack_twos(q, 0, plane);
@@ -141,12 +157,14 @@ static void pack_codes(unsigned bits, const uint8_t *q, uint8_t *plane)
 	}
 }
 
-static void unpack_codes(unsigned bits, const uint8_t *plane, uint8_t *q)
+static void unpack_codes(unsigned bits, unsigned i, const uint8_t *codes, uint8_t *q)
 {
+	const uint8_t *plane = codes + (size_t)i * bits * 2;
+
 	memset(q, 0, 32);
 	switch (bits) {
 	case 2:
-		unpack_twos(plane, 0, q);
+		unpack_quarter(codes + (size_t)i / 128 * 512, i / 32 % 4, q);
 		break;
 	case 3:
 		unpack_twos(plane, 0, q);
@@ -186,7 +204,7 @@ static void pack_block(uint32_t type, const struct weir_cpu_codes *layout, unsig
 		weir_cpu_codes_get(type, src, q);
 	}
 	for (unsigned i = 0; i < block; i += 32)
-		pack_codes(layout->bits, q + i, codes + (size_t)i * layout->bits * 2 + row * 4);
+		pack_codes(layout->bits, i, q + i, codes + row * 4);
 	for (int f = 0; f < 2; f++) {
 		struct weir_cpu_field field = layout->field[f];
 
@@ -202,7 +220,7 @@ static void unpack_block(uint32_t type, const struct weir_cpu_codes *layout, uns
 	uint8_t q[WEIR_CPU_MAX_BLOCK];
 
 	for (unsigned i = 0; i < block; i += 32)
-		unpack_codes(layout->bits, codes + (size_t)i * layout->bits * 2 + row * 4, q + i);
+		unpack_codes(layout->bits, i, codes + row * 4, q + i);
 	weir_cpu_codes_put(type, q, dst);
 	for (int f = 0; f < 2; f++) {
 		struct weir_cpu_field field = layout->field[f];

@@ -8,14 +8,14 @@
  * byte 4 r + i is weight 4 s + i of row r.
  *   8  slices s = 0..7.
  *   4  s = 0..3: slice s in the low nibbles, slice s + 4 in the high ones.
- *   2  h = 0..1: slice 4 h + j in bits 2 j, 2 j + 1.
+ *   2  128 weights together: slice s of their block p = 0..3 in bits 2 p, 2 p + 1.
  *   5  the low four bits as 4; then 64 bytes: bit s is the fifth bit of slice s.
- *   6  the low four bits as 4; then the high two as 2.
- *   3  the low two bits as 2; then 64 bytes: bit s is the third bit of slice s.
+ *   6  the low four bits as 4; then the high two: h = 0..1: slice 4 h + j in bits 2 j, 2 j + 1.
+ *   3  the low two bits as the high two of 6; then 64 bytes: bit s is the third bit of slice s.
  * Scales, per block of the format: the fields that codes.c lists, each number [16 rows]: Q4_K 16
  * f16 d, 16 f16 dmin, then the 12 bytes of packed scales as [byte][row]; Q6_K [16][row] int8, 16
- * f16 d; IQ1, IQ2, IQ3 [16][16] int8, 16 float d, and at the end of the group the 16 values that
- * codes stand for, plus 128.
+ * f16 d; Q2_K two bytes of scales at a time: [8][row][2]; IQ1, IQ2, IQ3 [16][16] int8, 16 float d,
+ * and at the end of the group the 16 values that codes stand for, plus 128.
  *
  * No bit is added to the format's own, so decode reads what the file holds; but for TQ1_0, which is
  * kept in 2 bits as TQ2_0 is: to divide by 3 costs more than to read; and for IQ1, IQ2 and IQ3,

@@ -146,6 +146,26 @@ INLINE hi hi_two(hi x, int j)
 	return _mm256_and_si256(_mm256_srli_epi16(x, 2 * j), _mm256_set1_epi8(3));
 }
 
+INLINE hi hi_pick(hi x, int mask)
+{
+	return _mm256_and_si256(x, _mm256_set1_epi8((char)mask));
+}
+
+INLINE hi hi_load_pairs_u8(const uint8_t *p)
+{
+	return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+
+INLINE hi hi_pairs_u4(hi x, int shift)
+{
+	return _mm256_and_si256(_mm256_srli_epi16(x, shift), _mm256_set1_epi16(15));
+}
+
+INLINE hi hi_pair(hi low, hi high)
+{
+	return _mm256_blend_epi16(high, low, 0x55);
+}
+
 INLINE hi hi_with_bit(hi low, hi bits, int j, int to)
 {
 	bits = j < to ? _mm256_slli_epi16(bits, to - j) : _mm256_srli_epi16(bits, j - to);
@@ -179,6 +199,13 @@ INLINE hi four(const uint8_t *a)
 
 #if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
 
+#define ANY_CODES 1
+
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	return _mm256_dpwssd_epi32(init, a, b);
+}
+
 INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 {
 	(void)top;
@@ -194,6 +221,13 @@ INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 }
 
 #else
+
+#define ANY_CODES 0
+
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	return _mm256_add_epi32(init, _mm256_madd_epi16(a, b));
+}
 
 /* Sums of two products in 16 bits: as many slices as fit there are added before they are widened */
 INLINE int slices_in_16_bits(int top)

@@ -144,6 +144,26 @@ INLINE hi hi_two(hi x, int j)
 	return _mm512_and_si512(j ? _mm512_srli_epi16(x, 2 * (unsigned)j) : x, _mm512_set1_epi8(3));
 }
 
+INLINE hi hi_pick(hi x, int mask)
+{
+	return _mm512_and_si512(x, _mm512_set1_epi8((char)mask));
+}
+
+INLINE hi hi_load_pairs_u8(const uint8_t *p)
+{
+	return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE hi hi_pairs_u4(hi x, int shift)
+{
+	return _mm512_and_si512(_mm512_srli_epi16(x, (unsigned)shift), _mm512_set1_epi16(15));
+}
+
+INLINE hi hi_pair(hi low, hi high)
+{
+	return _mm512_mask_mov_epi16(high, 0x55555555, low);
+}
+
 INLINE hi hi_with_bit(hi low, hi bits, int j, int to)
 {
 	if (j < to)
@@ -182,6 +202,13 @@ INLINE hi four(const uint8_t *a)
 
 #ifdef __AVX512VNNI__
 
+#define ANY_CODES 1
+
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	return _mm512_dpwssd_epi32(init, a, b);
+}
+
 INLINE hi dot_codes(hi init, const hi *w, const uint8_t *a, int n, int top)
 {
 	(void)top;
@@ -197,6 +224,13 @@ INLINE hi dot_byte(hi init, const hi *w, const uint8_t *a, int n)
 }
 
 #else
+
+#define ANY_CODES 0
+
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	return _mm512_add_epi32(init, _mm512_madd_epi16(a, b));
+}
 
 /* Sums of two products in 16 bits: as many slices as fit there are added before they are widened */
 INLINE int slices_in_16_bits(int top)

@@ -20,8 +20,9 @@
 #define PRAGMA(x) _Pragma(#x)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #endif
-#define LANES    4
-#define MAX_COLS 16
+#define LANES     4
+#define MAX_COLS  16
+#define ANY_CODES 0
 
 typedef float32x4_t hf;
 typedef int32x4_t hi;
@@ -168,6 +169,36 @@ INLINE hi hi_two(hi x, int j)
 	uint8x16_t y = vshlq_u8(bytes_of(x), vdupq_n_s8((int8_t)(-2 * j)));
 
 	return vreinterpretq_s32_u8(vandq_u8(y, vdupq_n_u8(3)));
+}
+
+INLINE hi hi_pick(hi x, int mask)
+{
+	return vreinterpretq_s32_u8(vandq_u8(bytes_of(x), vdupq_n_u8((uint8_t)mask)));
+}
+
+INLINE hi hi_load_pairs_u8(const uint8_t *p)
+{
+	return vreinterpretq_s32_u16(vmovl_u8(vld1_u8(p)));
+}
+
+INLINE hi hi_pairs_u4(hi x, int shift)
+{
+	uint16x8_t y = vshlq_u16(vreinterpretq_u16_s32(x), vdupq_n_s16((int16_t)-shift));
+
+	return vreinterpretq_s32_u16(vandq_u16(y, vdupq_n_u16(15)));
+}
+
+INLINE hi hi_pair(hi low, hi high)
+{
+	return vbslq_s32(vdupq_n_u32(0xffff), low, high);
+}
+
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+
+	return vaddq_s32(init, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)),
+					  vmull_high_s16(x, y)));
 }
 
 INLINE hi hi_with_bits(hi low, hi bits, int j)

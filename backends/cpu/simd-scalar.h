@@ -17,8 +17,9 @@
 
 #define INLINE static inline
 #define UNROLL(n)
-#define LANES    16
-#define MAX_COLS 4
+#define LANES     16
+#define MAX_COLS  4
+#define ANY_CODES 0 /* dot_codes() takes codes up to 255 */
 
 typedef struct {
 	float x[16];
@@ -194,6 +195,45 @@ INLINE hi hi_two(hi x, int j)
 	for (int i = 0; i < 64; i++)
 		x.b[i] = x.b[i] >> (2 * j) & 3;
 	return x;
+}
+
+/* Each byte & mask */
+INLINE hi hi_pick(hi x, int mask)
+{
+	for (int i = 0; i < 64; i++)
+		x.b[i] &= (uint8_t)mask;
+	return x;
+}
+
+/* Pairs of int16 in each lane: LANES pairs of bytes; bits shift .. shift + 3 of those; the lower
+ * half of `low` and the upper one of `high` */
+INLINE hi hi_load_pairs_u8(const uint8_t *p)
+{
+	hi r;
+
+	EACH r.i[i] = p[2 * i] | p[2 * i + 1] << 16;
+	return r;
+}
+
+INLINE hi hi_pairs_u4(hi x, int shift)
+{
+	EACH x.i[i] = x.i[i] >> shift & 0x000f000f;
+	return x;
+}
+
+INLINE hi hi_pair(hi low, hi high)
+{
+	EACH low.i[i] =
+		(int32_t)(((uint32_t)low.i[i] & 0xffff) | ((uint32_t)high.i[i] & 0xffff0000));
+	return low;
+}
+
+/* init + both products of pairs */
+INLINE hi dot_pairs(hi init, hi a, hi b)
+{
+	EACH init.i[i] += (int16_t)(a.i[i] & 0xffff) * (int16_t)(b.i[i] & 0xffff) +
+			  (a.i[i] >> 16) * (b.i[i] >> 16);
+	return init;
 }
 
 /* Each byte of `low` with bits 2 j, 2 j + 1 of `bits` as its bits 4, 5 */
