@@ -1,13 +1,15 @@
 /*
  * frontends/http/answer.c - see answer.h.
  *
- * A frame is "data: <JSON>" and a blank line; JSON has no raw line ends, so one data line always
- * does (WHATWG HTML 9.2.6). It is written into the connection's buffer; what one dispatch appends
- * leaves in one send.
+ * A frame is "id: <answer>:<number>", "data: <JSON>" and a blank line; JSON has no raw line ends,
+ * so one data line always does (WHATWG HTML 9.2.6). Only kept answers can be resumed by an id
+ * (kept.h). It is written into the connection's buffer; what one dispatch appends leaves in one
+ * send.
  */
 #include <string.h>
 
 #include <api/format.h>
+#include <api/json-write.h>
 
 #include "answer.h"
 #include "kept.h"
@@ -19,12 +21,26 @@
 
 static void begin(void *data)
 {
-	conn_stream_begin(data, "text/event-stream; charset=utf-8", NULL);
+	struct conn *c = data;
+	c->n_events = 0;
+	conn_stream_begin(c, "text/event-stream; charset=utf-8", NULL);
+}
+
+static struct buf *put_id(struct conn *c)
+{
+	struct buf *out = conn_stream(c);
+	const struct api_call *k = c->waiter_data;
+	buf_append(out, "id: ", 4);
+	buf_puts(out, k->id);
+	buf_putc(out, ':');
+	json_put_uint(out, c->n_events++);
+	buf_putc(out, '\n');
+	return out;
 }
 
 static struct buf *frame(void *data, const char *event, uint64_t seq)
 {
-	struct buf *out = conn_stream(data);
+	struct buf *out = put_id(data);
 	if (event) {
 		buf_puts(out, "event: ");
 		buf_puts(out, event);
@@ -60,7 +76,7 @@ static void end(void *data)
 	struct conn *c = data;
 	const struct api_call *k = c->waiter_data;
 	if (k->format->done_mark)
-		buf_puts(conn_stream(c), "data: [DONE]\n\n");
+		buf_puts(put_id(c), "data: [DONE]\n\n");
 	conn_end(c);
 }
 

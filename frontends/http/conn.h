@@ -64,6 +64,7 @@ struct conn {
 	uint64_t t_progress; /* when output was last taken by the kernel, or first queued */
 	uint64_t t_request;  /* microseconds; when the request was complete */
 	uint64_t lingered;   /* bytes thrown away */
+	uint64_t n_events;   /* of the stream that is being sent (answer.c) */
 	struct framer *framer;
 	struct http_request *req; /* BUSY; headers and path stay until the answer is complete */
 	const struct route *route;

@@ -14,7 +14,8 @@
 #include "kept.h"
 #include "routes.h"
 
-#define SECRET 32 /* hexadecimal digits at the end of an id (api/replay.h) */
+#define DIGITS                                                                                     \
+	24 /* hexadecimal ones at the end of an id, at least: an answer's that is kept has 32 */
 #define MAX_ID 48
 
 char *resume_query(const struct http_request *r, const char *name)
@@ -48,9 +49,9 @@ static bool event_id(const char *text, char id[MAX_ID], uint64_t *ret_from)
 {
 	const char *colon = text ? strrchr(text, ':') : NULL;
 	size_t n = colon ? (size_t)(colon - text) : 0;
-	if (n < SECRET || n >= MAX_ID || !colon[1] || !resume_number(colon + 1, ret_from))
+	if (n < DIGITS || n >= MAX_ID || !colon[1] || !resume_number(colon + 1, ret_from))
 		return false;
-	for (size_t i = n - SECRET; i < n; i++)
+	for (size_t i = n - DIGITS; i < n; i++)
 		if (!g_ascii_isxdigit(text[i]))
 			return false;
 	memcpy(id, text, n);
@@ -72,9 +73,11 @@ void resume_answer(struct conn *c, const char *id, uint64_t from)
 	if (strcmp(c->req->method, "HEAD") == 0 && kept_streams(c->plane, id))
 		conn_respond(c, 200, "text/event-stream; charset=utf-8", NULL, 0, NULL);
 	else if (!kept_resume(c, id, from))
-		conn_respond_error(c, 404, "stream_not_found",
-				   "there is no such stream, or it is not kept any more: send the "
-				   "request again without Last-Event-ID");
+		conn_respond_error(
+			c, 404, "stream_not_found",
+			"there is no such stream, or it is not kept any more, or was not "
+			"to be kept (X-Weir-Resume: true): send the request again without "
+			"Last-Event-ID");
 }
 
 bool resume_again(struct conn *c, const struct api_endpoint *endpoint)

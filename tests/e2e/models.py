@@ -54,7 +54,7 @@ def stream_of(server, n=400):
         "max_tokens": n, "temperature": 0, "stream": True})
     if status != 200:
         return status, "", 0
-    lines = [line[6:] for line in raw.decode().split("\n\n") if line.startswith("data: ")]
+    lines = [line[6:] for line in raw.decode().splitlines() if line.startswith("data: ")]
     parts = [json.loads(line)["choices"][0]["delta"].get("content") or "" for line in lines if line != "[DONE]"]
     return status, "".join(parts), lines.count("[DONE]")
 

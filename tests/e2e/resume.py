@@ -125,8 +125,19 @@ def test_post_again():
     got += rest(server, "/v1/chat/completions", {"Last-Event-ID": got[-1][0]}, "POST", CHAT)
     check_whole(stream, got)
     assert rest(server, f"/v1/stream/{stream}?starting_after=3") == got[4:]
-    assert [n for n, _ in rest(server, "/v1/chat/completions", {"Last-Event-ID": "of-somebody-else"}, "POST",
-                               CHAT)][0] is None
+    other = rest(server, "/v1/chat/completions", {"Last-Event-ID": "of-somebody-else"}, "POST", CHAT)
+    assert texts(other) == TEXT and other[0][0].endswith(":0")  # a new answer
+
+
+def test_not_kept():
+    """Who did not ask for it gets ids too, but cannot come back by them, and is told so instead of a new answer."""
+    for path, body in PATHS.items():
+        got = rest(server, path, method="POST", body=body)
+        stream = got[0][0].split(":")[0]
+        assert [n for n, _ in got] == [f"{stream}:{i}" for i in range(len(got))], (path, got)
+        again = Stream(server, "POST", path, body, {"Last-Event-ID": got[2][0]})
+        assert again.answer.status == 404 and b"X-Weir-Resume" in again.answer.read()
+        assert server.get(f"/v1/stream/{stream}")[0] == 404
 
 
 def test_taken_over():
