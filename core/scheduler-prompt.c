@@ -278,6 +278,28 @@ static weir_status read_prompt(const struct weir_scheduler *s, const weir_reques
 	return status;
 }
 
+/* The answer's readers; what tool_choice demands is put behind the prompt. */
+static weir_status begin_answer(struct weir_scheduler *s, struct weir_job *job,
+				struct weir_str context, struct weir_error *err)
+{
+	char *prefix = NULL;
+	int32_t *more = NULL;
+	uint32_t n = 0;
+	weir_status status = weir_scheduler_open_answers(s, job, context, &prefix, err);
+
+	if (status == WEIR_OK && prefix)
+		status = encode(s, encode_text, (struct weir_str){ prefix, strlen(prefix) },
+				WEIR_ENCODE_PARSE_SPECIAL, &more, &n, err);
+	if (n > 0) {
+		job->prompt = g_renew(int32_t, job->prompt, (gsize)job->n_prompt + n);
+		memcpy(job->prompt + job->n_prompt, more, n * sizeof(*more));
+		job->n_prompt += n;
+	}
+	g_free(more);
+	free(prefix);
+	return status;
+}
+
 /* --- tokenize, detokenize ------------------------------------------------------------------ */
 
 struct tokenize_options {
@@ -329,13 +351,11 @@ static void append_piece(const struct weir_scheduler *s, int32_t token, GString 
 	g_string_append_c(out, ']');
 }
 
-static weir_status tokenize(const struct weir_scheduler *s, struct weir_job *job,
-			    struct weir_error *err)
+static weir_status tokenize(struct weir_scheduler *s, struct weir_job *job, struct weir_error *err)
 {
 	g_autoptr(GString) context = g_string_new(NULL);
 	struct tokenize_options options;
-	g_autofree int32_t *ids = NULL;
-	uint32_t n = 0, flags;
+	uint32_t flags;
 	weir_status status;
 	GString *out;
 
@@ -344,24 +364,27 @@ static weir_status tokenize(const struct weir_scheduler *s, struct weir_job *job
 		return status;
 	flags = (options.add_special ? WEIR_ENCODE_ADD_SPECIAL : 0u) |
 		(options.parse_special ? WEIR_ENCODE_PARSE_SPECIAL : 0u);
-	status = read_prompt(s, job->request, flags, context, &ids, &n, err);
+	status = read_prompt(s, job->request, flags, context, &job->prompt, &job->n_prompt, err);
+	/* A chat is as long as it would be for its answer. */
+	if (status == WEIR_OK && context->len > 0)
+		status = begin_answer(s, job, (struct weir_str){ context->str, context->len }, err);
 	if (status < 0)
 		return status;
 	out = g_string_new("{\"tokens\":[");
-	for (uint32_t i = 0; i < n; i++)
-		g_string_append_printf(out, "%s%d", i ? "," : "", ids[i]);
-	g_string_append_printf(out, "],\"count\":%u,\"max_model_len\":%u", n, s->model.n_ctx);
+	for (uint32_t i = 0; i < job->n_prompt; i++)
+		g_string_append_printf(out, "%s%d", i ? "," : "", job->prompt[i]);
+	g_string_append_printf(out, "],\"count\":%u,\"max_model_len\":%u", job->n_prompt,
+			       s->model.n_ctx);
 	if (options.with_pieces) {
 		g_string_append(out, ",\"token_strs\":[");
-		for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t i = 0; i < job->n_prompt; i++) {
 			if (i > 0)
 				g_string_append_c(out, ',');
-			append_piece(s, ids[i], out);
+			append_piece(s, job->prompt[i], out);
 		}
 		g_string_append_c(out, ']');
 	}
 	g_string_append_c(out, '}');
-	job->n_prompt = n;
 	job->reply = g_string_free(out, FALSE);
 	return WEIR_OK;
 }
@@ -417,28 +440,6 @@ static weir_status check_length(const struct weir_scheduler *s, struct weir_job 
 	if (wanted > 0)
 		job->max_output = MIN(job->max_output, wanted);
 	return WEIR_OK;
-}
-
-/* The answer's readers; what tool_choice demands is put behind the prompt. */
-static weir_status begin_answer(struct weir_scheduler *s, struct weir_job *job,
-				struct weir_str context, struct weir_error *err)
-{
-	char *prefix = NULL;
-	int32_t *more = NULL;
-	uint32_t n = 0;
-	weir_status status = weir_scheduler_open_answers(s, job, context, &prefix, err);
-
-	if (status == WEIR_OK && prefix)
-		status = encode(s, encode_text, (struct weir_str){ prefix, strlen(prefix) },
-				WEIR_ENCODE_PARSE_SPECIAL, &more, &n, err);
-	if (n > 0) {
-		job->prompt = g_renew(int32_t, job->prompt, (gsize)job->n_prompt + n);
-		memcpy(job->prompt + job->n_prompt, more, n * sizeof(*more));
-		job->n_prompt += n;
-	}
-	g_free(more);
-	free(prefix);
-	return status;
 }
 
 weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *job,

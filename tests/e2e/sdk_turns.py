@@ -214,6 +214,13 @@ def test_demo_model():
         m = client.messages.create(model="weir-demo", max_tokens=20, messages=ask, extra_body={"temperature": 0})
         assert m.usage.input_tokens + m.usage.cache_read_input_tokens == count
         assert client.messages.count_tokens(model="weir-demo", messages=ask, system="x").input_tokens > count
+        # A call that is demanded is begun in the prompt: it counts, there as here.
+        tools = [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
+        for choice in {"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "f"}, {"type": "none"}:
+            called = dict(model="weir-demo", messages=ask, tools=tools, tool_choice=choice)
+            count = client.messages.count_tokens(**called).input_tokens
+            m = client.messages.create(max_tokens=4, **called)
+            assert m.usage.input_tokens + m.usage.cache_read_input_tokens == count, (choice, m.usage, count)
         stop = dict(model="weir-demo", max_tokens=100, messages=ask, extra_body={"temperature": 0},
                     stop_sequences=["zzz", "Ada"])
         m = client.messages.create(**stop)
