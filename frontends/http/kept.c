@@ -22,7 +22,8 @@ struct kept {
 	struct conn *conn;     /* NULL: nobody is there */
 	struct replay *replay; /* NULL: not streamed, nothing to resume */
 	bool background, begun;
-	bool failed; /* before its first frame: `failure` is the answer */
+	bool forgotten; /* deleted: nobody comes back to it */
+	bool failed;    /* before its first frame: `failure` is the answer */
 	struct api_error failure;
 	uint64_t sent;       /* number of the next frame for conn */
 	uint64_t left_at;    /* number of the next frame when the client went */
@@ -88,7 +89,7 @@ static void leave(struct kept *k)
 		api_call_drained(k->call);
 		return;
 	}
-	if (!k->replay || k->plane->draining || !conf->resume_grace_ms) {
+	if (!k->replay || k->forgotten || k->plane->draining || !conf->resume_grace_ms) {
 		kept_free(k);
 		return;
 	}
@@ -359,7 +360,7 @@ static struct kept *find_here(struct plane *p, const char *id)
 	struct http *h = p->http;
 	pthread_mutex_lock(&h->kept.lock);
 	struct kept *k = g_hash_table_lookup(h->kept.table, id);
-	if (k && k->plane != p)
+	if (k && (k->plane != p || k->forgotten))
 		k = NULL;
 	pthread_mutex_unlock(&h->kept.lock);
 	return k;
@@ -425,6 +426,18 @@ bool kept_cancel(struct plane *p, const char *id)
 		api_response_cancelled(k->call);
 	api_call_cancel(k->call);
 	return true;
+}
+
+void kept_forget(struct plane *p, const char *id)
+{
+	struct kept *k = find_here(p, id);
+	if (!k)
+		return;
+	if (k->background)
+		kept_cancel(p, id);
+	k->forgotten = true;
+	if (!k->call && !k->conn) /* else whoever reads it has its end first */
+		kept_free(k);
 }
 
 /* ---- time ---- */

@@ -35,6 +35,9 @@ struct plane *kept_plane(struct http *, const char *id);
 /* Answers the connection with the frames from number `from` on, or with an error. */
 bool kept_resume(struct conn *, const char *id, uint64_t from);
 bool kept_cancel(struct plane *, const char *id);
+/* Nobody comes back to it any more; one in the background is cancelled. What is read just now may
+ * be read to its end. */
+void kept_forget(struct plane *, const char *id);
 /* Has it frames, in the sense of kept_resume()? */
 bool kept_streams(struct plane *, const char *id);
 

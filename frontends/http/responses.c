@@ -122,9 +122,8 @@ static void delete (struct conn *c, const char *id)
 		not_found(c, id);
 		return;
 	}
-	if (r.background && !r.done)
-		kept_cancel(c->plane, id);
 	stored_response_clear(&r);
+	kept_forget(c->plane, id);
 	response_store_remove(store_of(c), id);
 	struct buf b = { NULL, 0, 0 };
 	buf_puts(&b, "{\"id\":");

@@ -241,6 +241,31 @@ static void test_background(void)
 	harness_stop(&h);
 }
 
+/* What was deleted cannot be read by its events either. */
+static void test_forget(void)
+{
+	struct harness h;
+	int turn = 2;
+	start(&h, say_letters, &turn);
+	harness_start(&h, "io_threads", "3", NULL);
+	g_autofree char *done =
+		harness_post(&h, "/v1/responses", RESPONSE(",\"background\":true,\"stream\":true"));
+	g_autofree char *id = between(done, "\"response\":{\"id\":\"", '"');
+	g_autofree char *path = g_strdup_printf("/v1/responses/%s", id);
+	g_autofree char *events = g_strdup_printf("%s?stream=true", path);
+	g_autofree char *stream = g_strdup_printf("/v1/stream/%s", id);
+	g_autofree char *again = call(&h, "GET", events);
+	g_assert_nonnull(strstr(again, "\"response.completed\""));
+	g_autofree char *gone = call(&h, "DELETE", path);
+	g_assert_nonnull(strstr(gone, "\"deleted\":true"));
+	const char *const paths[] = { path, events, stream };
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		g_autofree char *none = call(&h, "GET", paths[i]);
+		g_assert_cmpint(harness_status(none), ==, 404);
+	}
+	harness_stop(&h);
+}
+
 static void say_turn(struct fake_gateway *g, struct fake_stream *s)
 {
 	static const char *const calls[] = {
@@ -396,6 +421,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/http-kept/nobody", test_nobody);
 	g_test_add_func("/http-kept/stop", test_stop);
 	g_test_add_func("/http-kept/delete", test_delete);
+	g_test_add_func("/http-kept/forget", test_forget);
 	g_test_add_func("/http-kept/background", test_background);
 	g_test_add_func("/http-kept/formats", test_formats);
 	g_test_add_func("/http-kept/refusals", test_refusals);
