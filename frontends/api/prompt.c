@@ -53,7 +53,7 @@ static bool shown_before(const struct weir_event *e, uint32_t n, struct weir_str
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (e->top[i].text.len == text.len &&
-		    memcmp(e->top[i].text.data, text.data, text.len) == 0)
+		    (text.len == 0 || memcmp(e->top[i].text.data, text.data, text.len) == 0))
 			return true;
 	return false;
 }
@@ -88,6 +88,16 @@ void api_put_alternatives(struct buf *b, const struct weir_event *e, uint32_t n_
 	json_put_logprob(b, e->logprob);
 }
 
+/* The runes of an event before those of its token: what was held until it was clear that no more of
+ * a rune, or of a stop string, was coming. */
+static uint32_t runes_before(const struct weir_event *e)
+{
+	struct weir_str before = { e->text.data, e->text.len - MIN(e->raw.len, e->text.len) };
+	bool own = e->raw.len && before.len && ((unsigned char)e->raw.data[0] & 0xc0) != 0x80 &&
+		   memcmp(e->text.data + before.len, e->raw.data, e->raw.len) == 0;
+	return own ? api_count_runes(before) : 0;
+}
+
 void api_lp_add(struct buf lp[4], const struct weir_event *e, uint32_t n_top, uint32_t offset)
 {
 	for (int i = 0; lp[API_LP_TOKENS].len && i < 4; i++)
@@ -101,7 +111,7 @@ void api_lp_add(struct buf lp[4], const struct weir_event *e, uint32_t n_top, ui
 		api_put_alternatives(&lp[API_LP_TOP], e, n_top);
 		buf_putc(&lp[API_LP_TOP], '}');
 	}
-	json_put_uint(&lp[API_LP_OFFSETS], offset);
+	json_put_uint(&lp[API_LP_OFFSETS], offset + runes_before(e));
 }
 
 void api_lp_put(struct buf *out, const struct buf *before, const struct buf lp[4])

@@ -93,6 +93,16 @@ def test_echo_with_logprobs():
     assert none.choices[0].finish_reason == "length"
 
 
+def test_offsets_behind_broken_runes():
+    """Bytes that no rune follows become U+FFFD with the next token, which begins behind it."""
+    answer = client.completions.create(model="weir-demo", prompt="\u4e2d\u6587", seed=3, n=16, max_tokens=40,
+                                       temperature=2, logprobs=0, extra_body={"ignore_eos": True})
+    assert any("\ufffd" in c.text for c in answer.choices)
+    for choice in answer.choices:
+        for token, offset in zip(choice.logprobs.tokens, choice.logprobs.text_offset):
+            assert token.startswith("bytes:") or choice.text[offset:].startswith(token), (token, offset, choice.text)
+
+
 def test_echo_of_tokens_and_streams():
     ids = server.post("/tokenize", {"model": "weir-demo", "prompt": "The sea is"})[1]["tokens"]
     ask = dict(model="weir-demo", temperature=0, echo=True, max_tokens=3)

@@ -182,7 +182,12 @@ static void say_logprobs(struct fake_gateway *g, struct fake_stream *s)
 	e.raw = (struct weir_str){ "\xe2\x82", 2 }; /* a part of a rune */
 	e.n_top = 0;
 	fake_emit(s, &e);
-	end_with(s, 2);
+	e.raw = (struct weir_str){ NULL, 0 }; /* an end token: it has no text, nor has its like */
+	e.logprob = -1;
+	top[0] = (struct weir_top_logprob){ 3, -0.5f, { NULL, 0 } };
+	e.n_top = MIN(fake_sampling(s)->top_logprobs, 1);
+	fake_emit(s, &e);
+	end_with(s, 3);
 }
 
 static void test_logprobs(void)
@@ -199,18 +204,21 @@ static void test_logprobs(void)
 	g_assert_nonnull(strstr(whole, content));
 	g_assert_nonnull(strstr(
 		whole, ",{\"token\":\"\\\\xe2\\\\x82\",\"logprob\":-9999,\"bytes\":[226,130],"
-		       "\"top_logprobs\":[]}],\"refusal\":null}"));
+		       "\"top_logprobs\":[]},{\"token\":\"\",\"logprob\":-1,\"bytes\":[],"
+		       "\"top_logprobs\":[{\"token\":\"\",\"logprob\":-0.5,\"bytes\":[]}]}],"
+		       "\"refusal\":null}"));
 	g_autofree char *stream =
 		harness_post(&h, "/v1/chat/completions",
 			     CHAT(",\"logprobs\":true,\"top_logprobs\":2,\"stream\":true"));
 	g_assert_nonnull(strstr(stream, content));
 	g_autofree char *text = harness_post(&h, "/v1/completions",
 					     "{\"model\":\"m\",\"prompt\":\"p\",\"logprobs\":2}");
-	g_assert_nonnull(strstr(text, "\"logprobs\":{\"tokens\":[\"A\",\"bytes:\\\\xe2\\\\x82\"],"
-				      "\"token_logprobs\":[-0.25,-9999],"
-				      "\"top_logprobs\":[{\"A\":-0.25,\"B\":-2},"
-				      "{\"bytes:\\\\xe2\\\\x82\":-9999}],"
-				      "\"text_offset\":[0,1]}"));
+	g_assert_nonnull(strstr(text,
+				"\"logprobs\":{\"tokens\":[\"A\",\"bytes:\\\\xe2\\\\x82\",\"\"],"
+				"\"token_logprobs\":[-0.25,-9999,-1],"
+				"\"top_logprobs\":[{\"A\":-0.25,\"B\":-2},"
+				"{\"bytes:\\\\xe2\\\\x82\":-9999},{\"\":-0.5}],"
+				"\"text_offset\":[0,1,1]}"));
 	harness_stop(&h);
 }
 
