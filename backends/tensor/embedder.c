@@ -85,8 +85,7 @@ weir_status weir_tensor_embedder_encoder(const struct weir_tensor_embedder_confi
 					 struct weir_tensor_embedder **ret, struct weir_error *err)
 {
 	uint32_t pooling = weir_embed_pooling(c->gguf, c->hparams->arch->name, WEIR_POOLING_MEAN);
-	struct weir_graph_encoder_limits limits = { .max_rows = WEIR_EMBED_ROWS,
-						    .pooling = pooling };
+	struct weir_graph_encoder_limits limits = { .pooling = pooling };
 	struct weir_tensor_embedder *e = make(c, pooling);
 	uint32_t output, n_possible = c->hparams->n_ctx;
 	weir_status s;
@@ -101,6 +100,8 @@ weir_status weir_tensor_embedder_encoder(const struct weir_tensor_embedder_confi
 		n_possible = least(n_possible, e->weights->n_positions);
 	set_limits(e, n_possible);
 	limits.max_tokens = e->info.max_batch;
+	limits.max_rows =
+		least(WEIR_EMBED_ROWS, limits.max_tokens); /* a text has a token at least */
 	s = weir_graph_encoder_build(c->hparams, e->weights, &limits, &e->program, &output, err);
 	if (s < 0)
 		goto fail;
@@ -130,8 +131,8 @@ static weir_status build_decoder(const struct weir_tensor_embedder *e, uint32_t 
 				 struct weir_error *err)
 {
 	struct weir_graph_limits limits = { .max_tokens = max_tokens,
-					    .max_rows = WEIR_EMBED_ROWS,
-					    .max_out = WEIR_EMBED_ROWS,
+					    .max_rows = least(WEIR_EMBED_ROWS, max_tokens),
+					    .max_out = least(WEIR_EMBED_ROWS, max_tokens),
 					    .n_ctx = e->n_ctx };
 
 	return weir_graph_build_embed(e->c.hparams, e->decoder, &limits, e->info.pooling,

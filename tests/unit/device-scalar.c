@@ -101,6 +101,7 @@ static weir_status program_new(struct weir_instance *i, const struct weir_progra
 {
 	weir_program *p = g_new0(weir_program, 1);
 
+	g_assert_cmpuint(desc->max_out, <=, desc->max_tokens);
 	p->desc = *desc;
 	p->tensors = g_memdup2(desc->tensors, desc->n_tensors * sizeof(*p->tensors));
 	p->ops = g_memdup2(desc->ops, desc->n_ops * sizeof(*p->ops));

@@ -158,7 +158,7 @@ struct weir_op { /* dst and src are indices into the program's tensors, or WEIR_
 
 struct weir_program_desc { /* lent for program_new() */
 	uint32_t size, n_tensors, n_ops;
-	uint32_t max_tokens, max_rows, max_out; /* of any batch */
+	uint32_t max_tokens, max_rows, max_out; /* of any batch; max_out <= max_tokens */
 	const struct weir_tensor *tensors;
 	const struct weir_op *ops;
 };
