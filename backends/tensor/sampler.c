@@ -429,6 +429,10 @@ weir_status weir_sampler_draw(struct weir_sampler *s, const struct weir_draw *d,
 	presence_frequency(s, d, start);
 	apply_bias(s, sampling);
 	drawn.token = most_likely(s->logit, s->n_vocab);
+	if (drawn.token < 0 && maximum(d->logits, s->n_vocab) == -INFINITY)
+		return weir_fail(err, WEIR_E_INTERNAL,
+				 "sampling: the logits of all tokens are minus infinity: the "
+				 "model's arithmetic failed");
 	if (drawn.token < 0)
 		return weir_fail(err, WEIR_E_INVALID,
 				 "sampling: no token is allowed: the mask, logit_bias and "

@@ -385,6 +385,20 @@ static void test_rules(void)
 	}
 }
 
+/* Nobody has banned anything: the fault is the model's, not the request's. */
+static void test_all_minus_infinity(void)
+{
+	static const float logits[3] = { -INFINITY, -INFINITY, -INFINITY };
+	struct weir_sampling s = neutral();
+	struct weir_draw d = { .logits = logits, .sampling = &s };
+	struct weir_drawn drawn = { .token = -7 };
+	struct weir_error err = { 0 };
+
+	g_assert_cmpint(draw_once(3, &d, &drawn, &err), ==, WEIR_E_INTERNAL);
+	g_assert_nonnull(strstr(err.text, "arithmetic failed"));
+	g_assert_cmpint(drawn.token, ==, -7);
+}
+
 /* Negative logits are multiplied by the repetition penalty, and each token is hit once. */
 static void test_repetition_negative(void)
 {
@@ -557,6 +571,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/sampler/distribution", test_distribution);
 	g_test_add_func("/sampler/large", test_large);
 	g_test_add_func("/sampler/rules", test_rules);
+	g_test_add_func("/sampler/all-minus-infinity", test_all_minus_infinity);
 	g_test_add_func("/sampler/repetition-negative", test_repetition_negative);
 	g_test_add_func("/sampler/bad-logits", test_bad_logits);
 	g_test_add_func("/sampler/hostile", test_hostile);
