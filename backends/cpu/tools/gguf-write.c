@@ -237,6 +237,11 @@ weir_status gguf_writer_new(const char *path, bool replace, const struct weir_gg
 	struct stat st;
 	weir_status s;
 
+	/* Renaming would put a file in the place of /dev/null. */
+	if (replace && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return weir_fail(err, WEIR_E_INVALID,
+				 "%.300s is %s, no file that could be replaced", path,
+				 S_ISDIR(st.st_mode) ? "a directory" : "a device or the like");
 	if (!replace && lstat(path, &st) == 0)
 		return weir_fail(err, WEIR_E_INVALID,
 				 "%.300s is there already: name another file, or add --force to "
