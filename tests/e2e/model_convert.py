@@ -114,6 +114,14 @@ def test_refusals_leave_nothing():
         out.write_text("precious")
         assert "--force" in weir("model", "quantize", DEMO, out, "Q4_0", status=1)[1]
         assert out.read_text() == "precious"
+        # What is no file is not replaced by one.
+        os.mkfifo(place / "pipe")
+        os.mkdir(place / "folder")
+        for what in ["pipe", "folder"]:
+            assert "no file" in weir("model", "quantize", DEMO, place / what, "Q4_0", "--force", status=1)[1]
+        assert (place / "pipe").is_fifo() and sorted(os.listdir(place)) == ["folder", "out.gguf", "pipe"]
+        os.unlink(place / "pipe")
+        os.rmdir(place / "folder")
         # A disk that is full, as far as this process can see.
         done = subprocess.run([WEIR, "model", "quantize", DEMO, out, "F16", "--force"], capture_output=True, text=True,
                               preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(
@@ -180,6 +188,20 @@ def test_perplexity_says():
     assert "longer text" in refused
     assert "--text is missing" in weir("model", "perplexity", DEMO, status=2)[1]
     assert "no such" in weir("model", "perplexity", DEMO, "--text", "/nowhere", status=1)[1].lower()
+
+
+def test_perplexity_of_broken_models():
+    whole = made("F32").read_bytes()
+    norm = next(t for t in tensors(made("F32"))[1].tensors if t.name == "output_norm.weight")
+    at, n = int(norm.data_offset), int(norm.n_elements)
+    with tempfile.TemporaryDirectory() as name:
+        bad = pathlib.Path(name) / "bad.gguf"
+        bad.write_bytes(whole[:at] + b"\0\0\x7f\x60" * n + whole[at + 4 * n:])  # 7e19: the loss overflows exp()
+        got = measured(bad, "--kl", DEMO)
+        assert got["perplexity"] is None and got["loss"] > 1e9 and got["base"]["perplexity"] > 1, got
+        bad.write_bytes(whole[:at] + b"\0\0\xc0\x7f" * n + whole[at + 4 * n:])
+        said = weir("model", "perplexity", bad, "--text", "-", "--context", 128, stdin=TEXT, status=1)[1]
+        assert "arithmetic failed" in said, said
 
 
 def test_bench_reports():

@@ -88,16 +88,22 @@ static void score(void *data, uint32_t i)
 	for (uint32_t k = 0; k < job->n_vocab; k++) {
 		double p = (double)y[k] - base_norm;
 
+		if (p == -INFINITY) /* cannot be: its share is 0, whatever x says */
+			continue;
 		kl += exp(p) * (p - ((double)x[k] - norm));
 	}
 	job->ret[i].base_nll = base_norm - (double)y[job->next[i]];
-	job->ret[i].kl = kl > 0 ? kl : 0; /* rounding */
+	job->ret[i].kl = kl < 0 ? 0 : kl; /* rounding */
 	job->ret[i].same = best == base_best;
 }
 
-static void add(struct figures *f, const struct job *job, uint32_t n)
+static weir_status add(struct figures *f, const struct job *job, uint32_t n, struct weir_error *err)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		if (isnan(job->ret[i].nll) || isnan(job->ret[i].base_nll) || isnan(job->ret[i].kl))
+			return weir_cpu_fail(err, WEIR_E_INTERNAL,
+					     "the logits of a token are not numbers: the model's "
+					     "arithmetic failed");
 		f->nll += job->ret[i].nll;
 		f->nll2 += job->ret[i].nll * job->ret[i].nll;
 		f->base_nll += job->ret[i].base_nll;
@@ -108,6 +114,7 @@ static void add(struct figures *f, const struct job *job, uint32_t n)
 			f->kls[f->n] = (float)job->ret[i].kl;
 		f->n++;
 	}
+	return WEIR_OK;
 }
 
 /* Tokens [from, to) of a window, of which the last n_last are scored against what follows. */
@@ -127,8 +134,7 @@ static weir_status feed(struct session *s, struct session *base, const int32_t *
 	if (status != WEIR_OK || n_last == 0)
 		return status;
 	weir_pool_each(session_cpu(s)->pool, n_last, score, &job);
-	add(f, &job, n_last);
-	return WEIR_OK;
+	return add(f, &job, n_last, err);
 }
 
 static weir_status run_window(struct session *s, struct session *base, const int32_t *window,
@@ -190,6 +196,15 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* JSON has no infinity, which the perplexity of a bad model may be. */
+static void json_number(const char *name, double x, int digits)
+{
+	if (isfinite(x))
+		printf("%s: %.*f", name, digits, x);
+	else
+		printf("%s: null", name);
+}
+
 static void report(const struct wish *w, const char *path, const struct figures *f, size_t windows)
 {
 	double n = (double)f->n, mean = f->nll / n, ppl = exp(mean), variance, error;
@@ -201,16 +216,20 @@ static void report(const struct wish *w, const char *path, const struct figures 
 	if (w->json) {
 		printf("{\"file\": ");
 		tool_json_text(stdout, path);
-		printf(", \"perplexity\": %.6f, \"error\": %.6f, \"loss\": %.6f, \"tokens\": %llu, "
-		       "\"windows\": %zu, \"context\": %u",
-		       ppl, error, mean, (unsigned long long)f->n, windows, w->n_ctx);
+		json_number(", \"perplexity\"", ppl, 6);
+		json_number(", \"error\"", error, 6);
+		json_number(", \"loss\"", mean, 6);
+		printf(", \"tokens\": %llu, \"windows\": %zu, \"context\": %u",
+		       (unsigned long long)f->n, windows, w->n_ctx);
 		if (w->base) {
 			printf(",\n \"base\": {\"file\": ");
 			tool_json_text(stdout, w->base);
-			printf(", \"perplexity\": %.6f}, \"kl\": {\"mean\": %.8f, \"median\": "
-			       "%.8f, \"p99\": %.8f, \"max\": %.8f}, \"same_top\": %.6f",
-			       exp(f->base_nll / n), f->kl / n, (double)f->kls[f->n / 2],
-			       (double)f->kls[f->n * 99 / 100], f->kl_max, (double)f->same / n);
+			json_number(", \"perplexity\"", exp(f->base_nll / n), 6);
+			json_number("}, \"kl\": {\"mean\"", f->kl / n, 8);
+			json_number(", \"median\"", (double)f->kls[f->n / 2], 8);
+			json_number(", \"p99\"", (double)f->kls[f->n * 99 / 100], 8);
+			json_number(", \"max\"", f->kl_max, 8);
+			json_number("}, \"same_top\"", (double)f->same / n, 6);
 		}
 		printf("}\n");
 		return;
