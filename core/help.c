@@ -65,6 +65,10 @@ static int help_main(int argc, char **argv)
 	struct weir_registry *registry = weir_commands_registry(NULL);
 	const struct weir_registry_entry *entry =
 		weir_registry_find(registry, WEIR_ROLE_COMMAND, topic);
+	for (size_t i = 0; weir_registry_entry(registry, i); i++)
+		if (weir_registry_entry(registry, i)->component->role == WEIR_ROLE_COMMAND)
+			g_ptr_array_add(names,
+					(char *)weir_registry_entry(registry, i)->component->id);
 	int code = WEIR_EXIT_OK;
 	if (entry) {
 		printf("weir %s: %s\n\n%s\n\n`weir %s --help` tells more.\n", topic,
@@ -72,8 +76,9 @@ static int help_main(int argc, char **argv)
 	} else {
 		const char *near =
 			weir_nearest(topic, (const char *const *)names->pdata, names->len);
-		fprintf(stderr, "weir help: there is no command %.80s%s%s%s\n", topic,
-			near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
+		fprintf(stderr,
+			"weir help: there is no command %.80s%s%s%s\n`weir help` lists all.\n",
+			topic, near ? "; did you mean " : ".", near ? near : "", near ? "?" : "");
 		code = WEIR_EXIT_USAGE;
 	}
 	weir_registry_free(registry);

@@ -357,6 +357,11 @@ void weir_models_drain(struct weir_models *m)
 	for (unsigned i = 0; i < m->places->len; i++) {
 		struct weir_place *p = m->places->pdata[i];
 		weir_place_drop_beside(m, p, false);
+		if (p->now.part && p->now.loading)
+			weir_logf(m->options.core->log, WEIR_LOG_INFO, "models",
+				  "%s still loads and is waited for; further signals leave "
+				  "the process",
+				  p->section);
 		if (p->now.part)
 			continue;
 		p->wanted = false;

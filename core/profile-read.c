@@ -110,6 +110,11 @@ char **weir_data_folders(void)
 
 weir_status weir_profile_find(const char *name, char **ret, struct weir_error *err)
 {
+	if (g_str_has_suffix(name, ".gguf"))
+		return weir_fail(err, WEIR_E_INVALID,
+				 "%.150s is a model, not a profile; to serve it: weir serve --set "
+				 "backend.main.model=%.150s --set backend.main.serves=NAME",
+				 name, name);
 	if (strchr(name, '/') || g_str_has_suffix(name, ".ini")) {
 		*ret = g_strdup(name);
 		return WEIR_OK;

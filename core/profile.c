@@ -120,6 +120,21 @@ static bool has_better(struct check *check, uint32_t role, char *const *rest, in
 	return false;
 }
 
+/* A section that names no plugin may be another one's name with a slip of the pen. */
+static const char *near_section(const struct check *check, const char *name)
+{
+	const struct weir_ini *ini = check->lookup.ini;
+	if (weir_ini_key(weir_ini_section(ini, name), "plugin"))
+		return NULL;
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	for (unsigned i = 0; i < ini->sections->len; i++) {
+		const struct weir_ini_section *other = g_ptr_array_index(ini->sections, i);
+		if (strchr(other->name, '.') && strcmp(other->name, name) != 0)
+			g_ptr_array_add(names, other->name);
+	}
+	return weir_nearest(name, (const char *const *)names->pdata, names->len);
+}
+
 /* The first of the candidates that can run; a last resort only where no later one is better.
  * *ret_all_known: every candidate is loaded. */
 static const struct weir_component *choose(struct check *check, const char *section, uint32_t role,
@@ -155,6 +170,9 @@ static const struct weir_component *choose(struct check *check, const char *sect
 		if (!chosen)
 			note(check, "[%s] not %s: %s", section, candidates[i], reason);
 	}
+	const char *near = chosen ? NULL : near_section(check, section);
+	if (near)
+		g_string_append_printf(reasons, "; did you mean the section [%s]?", near);
 	if (!chosen)
 		weir_problem(check->lookup.problems, origin, section, "plugin", "%s", reasons->str);
 	return chosen;

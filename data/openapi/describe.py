@@ -15,6 +15,14 @@ HEAD = """# The HTTP API
 Made from `/openapi.json` by data/openapi/describe.py; the ranges are those that the validator works by
 (frontends/api/param-table.c). OpenAI's clients work unchanged with this server's address and `/v1` behind
 it. Members of a request that are not listed are ignored; `null` is the same as leaving a member out.
+
+WebSockets are at `/v1/ws` ([protocol](websocket-protocol.md)). With `admin = true` in the frontend's section
+this machine may also load and unload models, record [profiles](profiling.md), and reload the server's
+profile by `POST /admin/reload`.
+
+Each event of a stream has an id, `ANSWER:NUMBER`. With the header `X-Weir-Resume: true` the answer outlives its
+connection: `GET /v1/stream/ANSWER` with `Last-Event-ID: ANSWER:NUMBER` sends the events behind that one, until
+the option `resume_grace` has passed without a client.
 """
 
 

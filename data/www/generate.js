@@ -56,6 +56,15 @@ function addChunk(message, chunk) {
 	return Boolean(text || delta.reasoning_content || delta.tool_calls || tokens.length);
 }
 
+/* What the server says to programs, for people; null: it is plain already. */
+function plain(error) {
+	if (error.code === "resume_not_found")
+		return "The server was started anew, or was away for too long: the answer ends here.";
+	if (/ is not loaded: POST /.test(error.message))
+		return "This model is not loaded. The dashboard has a button for it if the profile says admin = true.";
+	return null;
+}
+
 /*
  * Grows `message` until the answer ends; never throws: what went wrong is message.error.
  * handle.cancel() stops it. changed() is called after each chunk.
@@ -73,7 +82,9 @@ export async function generate(kind, body, message, handle, changed) {
 			changed();
 		}
 	} catch (error) {
-		message.error = { message: error.message, status: error.status, param: error.param, code: error.code };
+		const text = plain(error);
+		message.error = text ? { message: text, code: error.code }
+			: { message: error.message, status: error.status, param: error.param, code: error.code };
 	}
 	message.toolCalls = message.toolCalls?.filter(Boolean);
 	message.stopped = Boolean(handle.cancelled);

@@ -37,7 +37,7 @@ const CHARTS = [
 
 const TILES = [
 	["Running", "running", "count"], ["Waiting", "waiting", "count"], ["Tokens out", "out", "rate"],
-	["Tokens in", "in", "rate"], ["First token, p50", "ttft50", "seconds"], ["Between tokens, p50", "itl50", "seconds"],
+	["Tokens in", "in", "rate"], ["First token, p50", "ttft50", "seconds"], ["Next token, p50", "itl50", "seconds"],
 	["KV memory", "kv", "share"], ["Prefix hits", "hits", "share"],
 ];
 
@@ -231,7 +231,7 @@ export class Live {
 
 	#drawHealth(health) {
 		this.work = { running: health.queue?.active ?? null, waiting: health.queue?.waiting ?? null };
-		this.about = `Weir ${health.version ?? ""} is ${health.status}`;
+		this.about = `Weir ${health.version ?? ""} is ${health.status === "failed" ? "without a model" : health.status}`;
 		const rows = (health.backends ?? []).map((b) => h("tr", {},
 			h("td", {}, h("span.health", { data: { state: b.state } }), b.state, this.#changeButton(b), b.error ? h("p.field-error", {}, String(b.error.message ?? b.error)) : null),
 			h("td", {}, b.name, h("p.hint", {}, b.component)),

@@ -28,11 +28,25 @@ static int fail(struct weir_error *err, const char *address, const char *what)
 {
 	err->code = WEIR_E_UNAVAILABLE;
 	g_strlcpy(err->param, "listen", sizeof(err->param));
-	g_snprintf(err->text, sizeof(err->text), "http: cannot listen on %s: %s%s", address, what,
-		   errno == EADDRINUSE
-			   ? "; another program has this port: stop it or choose another one"
-			   : "");
+	g_snprintf(err->text, sizeof(err->text), "http: cannot listen on %s: %s", address, what);
 	return -1;
+}
+
+/* Of an errno: what it means here, and what to do. */
+static const char *why(int e)
+{
+	switch (e) {
+	case EADDRINUSE:
+		return "Address already in use; another program has this port: stop it or choose "
+		       "another one";
+	case EACCES:
+		return "Permission denied; ports below 1024 are root's: choose a higher one";
+	case EADDRNOTAVAIL:
+		return "this machine has no such address; 127.0.0.1 is for this machine only, "
+		       "0.0.0.0 for all of its networks";
+	default:
+		return g_strerror(e);
+	}
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -68,9 +82,13 @@ static struct addrinfo *resolve(const char *address, struct weir_error *err)
 {
 	g_autofree char *host = g_strdup(address);
 	char *colon = strrchr(host, ':');
-	errno = 0;
 	if (!colon || !colon[1]) {
-		fail(err, address, "a port is missing: write host:port");
+		fail(err, address, "a port is missing: write host:port, like 127.0.0.1:8000");
+		return NULL;
+	}
+	/* getaddrinfo() takes the port modulo 65536. */
+	if (!g_ascii_string_to_unsigned(colon + 1, 10, 0, UINT16_MAX, NULL, NULL)) {
+		fail(err, address, "a port is a number from 1 to 65535, or 0 for a free one");
 		return NULL;
 	}
 	*colon = 0;
@@ -109,7 +127,7 @@ static int listen_all(struct http *h, const char *address, size_t at, struct wei
 	struct sockaddr_storage bound = { 0 };
 	socklen_t size = sizeof(bound);
 	if (probe < 0 || getsockname(probe, (struct sockaddr *)&bound, &size) < 0) {
-		fail(err, address, g_strerror(errno));
+		fail(err, address, why(errno));
 		goto out;
 	}
 	*port_of(list->ai_addr) = *port_of((struct sockaddr *)&bound);
@@ -122,7 +140,7 @@ static int listen_all(struct http *h, const char *address, size_t at, struct wei
 		for (uint32_t i = 0; i < h->config.n_threads; i++) {
 			int fd = bind_one(list, true);
 			if (fd < 0) {
-				fail(err, address, g_strerror(errno));
+				fail(err, address, why(errno));
 				goto out;
 			}
 			h->planes[i]->listeners[at].fd = fd;
@@ -149,7 +167,7 @@ int accept_bind(const struct http *h, const char *address, const char *what, str
 	struct sockaddr_storage bound = { 0 };
 	socklen_t size = sizeof(bound);
 	if (list && (fd < 0 || getsockname(fd, (struct sockaddr *)&bound, &size) < 0))
-		fail(err, address, g_strerror(errno));
+		fail(err, address, why(errno));
 	else if (list)
 		api_logf(&h->api, WEIR_LOG_INFO, "%s: listening on %u", what,
 			 ntohs(*port_of((struct sockaddr *)&bound)));

@@ -38,8 +38,17 @@ static weir_status fail(struct weir_error *err, const char *address, const char 
 
 static const char *why(int e)
 {
-	return e == EADDRINUSE ? "another program has this port: stop it or choose another one"
-			       : g_strerror(e);
+	switch (e) {
+	case EADDRINUSE:
+		return "another program has this port: stop it or choose another one";
+	case EACCES:
+		return "Permission denied; ports below 1024 are root's: choose a higher one";
+	case EADDRNOTAVAIL:
+		return "this machine has no such address; 127.0.0.1 is for this machine only, "
+		       "0.0.0.0 for all of its networks";
+	default:
+		return g_strerror(e);
+	}
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -91,6 +100,10 @@ static weir_status open_tcp(struct line *line, const char *address, struct liste
 	struct addrinfo *list = NULL;
 	if (!colon || !colon[1])
 		return fail(err, address, "write host:port, unix:/path/of/socket, or stdio");
+	/* getaddrinfo() takes the port modulo 65536. */
+	if (!g_ascii_string_to_unsigned(colon + 1, 10, 0, UINT16_MAX, NULL, NULL))
+		return fail(err, address,
+			    "a port is a number from 1 to 65535, or 0 for a free one");
 	*colon = 0;
 	if (name[0] == '[' && colon[-1] == ']') {
 		colon[-1] = 0;

@@ -10,7 +10,7 @@
  *     when stop() is called.
  *
  *     cc -shared -fPIC -fvisibility=hidden $(pkg-config --cflags weir-sdk) backend-null.c \
- *        -o weir-null.so -pthread
+ *        -o weir-null.so -pthread                   in this source tree: -Isdk/include instead
  *     weir check ./weir-null.so
  */
 #include <pthread.h>
@@ -40,7 +40,7 @@ struct backend {
 
 static struct weir_event next_event(const struct backend *self, const struct job *job)
 {
-	struct weir_event event = { sizeof(event) };
+	struct weir_event event = { .size = sizeof(event) };
 
 	event.type = job->step == 0 ? WEIR_EVENT_STARTED : WEIR_EVENT_TEXT;
 	event.token = -1;
@@ -55,7 +55,7 @@ static struct weir_event next_event(const struct backend *self, const struct job
 /* Goes on with one job. Returns 1 when it has ended: the stream is gone then. */
 static int answer(struct backend *self, struct job *job, int stopping)
 {
-	struct weir_end end = { sizeof(end) };
+	struct weir_end end = { .size = sizeof(end) };
 
 	end.finish = WEIR_FINISH_STOP;
 	while (job->step < 2) {
@@ -193,11 +193,12 @@ static weir_status create(const struct weir_host *host, const struct weir_kv *co
 		if (!strcmp(conf[i].key, "text"))
 			text = conf[i].value;
 	if (self)
-		self->text = strdup(text);
+		self->text = malloc(strlen(text) + 1);
 	if (!self || !self->text) {
 		free(self);
 		return WEIR_E_EXHAUSTED;
 	}
+	strcpy(self->text, text);
 	self->streams = host->get_ext(host, WEIR_HOST_STREAM);
 	self->requests = host->get_ext(host, WEIR_HOST_REQUEST);
 	if (!self->streams || !self->requests) {

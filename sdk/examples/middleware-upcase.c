@@ -8,7 +8,7 @@
  *   - end() must be handed on exactly once.
  *
  *     cc -shared -fPIC -fvisibility=hidden $(pkg-config --cflags weir-sdk) middleware-upcase.c \
- *        -o weir-upcase.so
+ *        -o weir-upcase.so                          in this source tree: -Isdk/include instead
  *     weir check ./weir-upcase.so
  *     weir serve --plugin-path . --set chain.order=upcase
  */

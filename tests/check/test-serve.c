@@ -228,6 +228,11 @@ static void test_texts(void)
 		{ "serve --set", "--set needs a value", 2 },
 		{ "serve --check=1", "--check takes no value", 2 },
 		{ "serve a b", "one argument too many", 2 },
+		{ "help chta", "did you mean chat?", 2 },
+		{ "serve x/llama.gguf", "is a model, not a profile", 3 },
+		{ "serve echo --set frontend.http.listen=127.0.0.1:99999",
+		  "a port is a number from 1 to 65535", 1 },
+		{ "serve echo --set frontend.http.listen=8000", "a port is missing", 1 },
 		{ "serve nosuchprofile", "no profile is called nosuchprofile", 3 },
 		{ "serve /nonexistent/x.ini", "No such file or directory", 3 },
 		{ "serve echo --check --set frontend.http.plugin=front --set frontend.http.listen="

@@ -218,6 +218,9 @@ static void test_mistakes(struct fixture *f, const void *data)
 	g_assert_cmpuint(weir_problems_count(f->problems), ==, G_N_ELEMENTS(wants));
 	g_assert_null(check(f, "[backend.null]\n", NULL));
 	assert_problem(f, "nothing would listen: add a [frontend.http] section");
+	g_assert_null(check(f, "[frontend.front]\n[backend.main]\nplugin = null\n",
+			    (const char *const[]){ "backend.mian.count=1", NULL }));
+	assert_problem(f, "did you mean the section [backend.main]?");
 }
 
 /* A deployment that asks for keys never comes up open (003-02). */
@@ -275,6 +278,10 @@ static void test_find(void)
 		g_assert_cmpint(status, ==, cases[i].want ? WEIR_OK : WEIR_E_NOT_FOUND);
 		g_assert_cmpstr(path, ==, cases[i].want);
 	}
+	g_autofree char *none = NULL;
+	struct weir_error err;
+	g_assert_cmpint(weir_profile_find("my/llama.gguf", &none, &err), ==, WEIR_E_INVALID);
+	g_assert_nonnull(strstr(err.text, "--set backend.main.model=my/llama.gguf"));
 	g_unlink(mine);
 	g_rmdir(profiles);
 	g_rmdir(folder);
