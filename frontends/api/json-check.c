@@ -20,6 +20,7 @@ struct scan {
 	unsigned depth;
 	bool any_wide;
 	unsigned n_members[JSON_CHECK_MAX_DEPTH + 1]; /* by depth */
+	unsigned n_brackets, n_scalars;
 };
 
 static bool fail(struct scan *s, const char *what)
@@ -163,6 +164,8 @@ static bool word(struct scan *s, const char *w)
 
 static bool scalar(struct scan *s)
 {
+	if (++s->n_scalars > JSON_CHECK_MAX_SCALARS)
+		return fail(s, "there are too many values");
 	switch (*s->p) {
 	case '"':
 		return string(s);
@@ -206,6 +209,8 @@ static bool value(struct scan *s, bool *ret_open)
 		return scalar(s);
 	if (s->depth == JSON_CHECK_MAX_DEPTH)
 		return fail(s, "the nesting is too deep");
+	if (++s->n_brackets > JSON_CHECK_MAX_BRACKETS)
+		return fail(s, "there are too many objects and arrays");
 	bool object = *s->p++ == '{';
 	s->is_object = s->is_object << 1 | object;
 	s->depth++;

@@ -126,6 +126,29 @@ static void test_members(void)
 	}
 }
 
+/* A list of n equal values. */
+static bool takes(const char *value, size_t n)
+{
+	struct json_fault f;
+	GString *s = g_string_new("[");
+	for (size_t i = 0; i < n; i++)
+		g_string_append(g_string_append(s, i ? "," : ""), value);
+	g_string_append_c(s, ']');
+	bool ok = json_check(s->str, s->len, &f);
+	g_assert_true(ok || strstr(f.what, "too many"));
+	g_string_free(s, TRUE);
+	return ok;
+}
+
+static void test_values(void)
+{
+	g_assert_true(takes("1", JSON_CHECK_MAX_SCALARS));
+	g_assert_false(takes("1", JSON_CHECK_MAX_SCALARS + 1));
+	g_assert_true(takes("{}", JSON_CHECK_MAX_BRACKETS - 1)); /* the list is one too */
+	g_assert_false(takes("{}", JSON_CHECK_MAX_BRACKETS));
+	g_assert_false(takes("[]", JSON_CHECK_MAX_BRACKETS));
+}
+
 /* What comes out of a tree is what went in, NULL, or the same value in other words. */
 static void test_tree(void)
 {
@@ -273,6 +296,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/json/position", test_position);
 	g_test_add_func("/api/json/depth", test_depth);
 	g_test_add_func("/api/json/members", test_members);
+	g_test_add_func("/api/json/values", test_values);
 	g_test_add_func("/api/json/tree", test_tree);
 	g_test_add_func("/api/json/mutations", test_mutations);
 	g_test_add_func("/api/json/escape", test_escape);
