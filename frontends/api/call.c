@@ -159,6 +159,9 @@ static void over(struct api_call *k)
 
 static void fail_with(struct api_call *k, const struct api_error *e)
 {
+	/* What has come before the error is told before it. */
+	for (uint32_t i = 0; k->begun && k->transport && i < k->n_choices; i++)
+		api_batch_flush(k, &k->choices[i]);
 	if (k->transport && k->format->failed)
 		k->format->failed(k, e);
 	if (k->transport)

@@ -228,6 +228,28 @@ static void test_batch_timeout_and_cancel(void)
 	g_assert_cmpint(r.gateway.n_cancelled, ==, 1);
 }
 
+static void say_and_fail(struct fake_gateway *g, struct fake_stream *s)
+{
+	struct weir_end end = { .size = sizeof(end), .status = WEIR_E_INTERNAL };
+	fake_started(s, 2);
+	fake_token(s, 0, "one");
+	fake_token(s, 0, "two");
+	fake_end(s, &end);
+}
+
+/* What is held is told before the error, also to a client that goes away at that very moment. */
+static void test_batch_before_error(void)
+{
+	struct rig r;
+	static const char body[] = STREAM("\"x\"", ",\"stream_options\":{\"batch_tokens\":8,"
+						   "\"batch_timeout_ms\":10000}");
+	rig_start(&r, say_and_fail, "completions", body, false, 0);
+	rig_stop(&r, "begin\nonetwo|error 500 inference failed");
+	rig_start(&r, say_and_fail, "completions", body, false, 0);
+	r.leave_at_frame = true;
+	rig_stop(&r, "begin\nonetwo|");
+}
+
 static void test_gone_in_frame(void)
 {
 	struct rig r;
@@ -339,6 +361,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/call/manual-two", test_manual_two);
 	g_test_add_func("/api/call/batch", test_batch);
 	g_test_add_func("/api/call/batch-timeout-and-cancel", test_batch_timeout_and_cancel);
+	g_test_add_func("/api/call/batch-before-error", test_batch_before_error);
 	g_test_add_func("/api/call/gone-in-frame", test_gone_in_frame);
 	g_test_add_func("/api/call/embed", test_embed);
 	g_test_add_func("/api/call/rerank", test_rerank);
