@@ -127,7 +127,7 @@ static const struct weir_arch archs[] = {
 		.rope = WEIR_ROPE_NEOX,
 		.norm = WEIR_NORM_RMS,
 		.act = WEIR_ACT_SILU,
-		.flags = WEIR_ARCH_SUB_NORM | WEIR_ARCH_SCALES,
+		.flags = WEIR_ARCH_SUB_NORM,
 		.norm_eps_key = RMS_EPS,
 	},
 	/* BitNet b1.58 2B4T: Ma et al. 2025 */
@@ -136,7 +136,7 @@ static const struct weir_arch archs[] = {
 		.rope = WEIR_ROPE_NEOX,
 		.norm = WEIR_NORM_RMS,
 		.act = WEIR_ACT_RELU2,
-		.flags = WEIR_ARCH_SUB_NORM | WEIR_ARCH_SCALES,
+		.flags = WEIR_ARCH_SUB_NORM,
 		.norm_eps_key = RMS_EPS,
 	},
 	/* Lozhkov et al. 2024 */

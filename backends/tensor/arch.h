@@ -29,7 +29,6 @@ enum weir_arch_flag {
 	WEIR_ARCH_ONE_NORM = 1u << 13,
 	WEIR_ARCH_POSITIONS = 1u << 14,    /* learned position_embd.weight, and no rope */
 	WEIR_ARCH_SUB_NORM = 1u << 15,     /* attention's and the gate's result is normed */
-	WEIR_ARCH_SCALES = 1u << 16,       /* matrices may have a factor, *.scale */
 	WEIR_ARCH_OUTPUT_BIAS = 1u << 17,  /* output.bias must be there */
 	WEIR_ARCH_EXPERTS = 1u << 18,      /* may be a mixture of experts */
 	WEIR_ARCH_EXPERTS_NORM = 1u << 19, /* the chosen experts' shares add up to 1 */

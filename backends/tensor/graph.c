@@ -469,7 +469,8 @@ static uint32_t whole_model(struct builder *b, uint32_t rows)
 	if (!b->cache)
 		return at;
 	at = output(b, rows, h->n_vocab);
-	linear(b, at, out->norm, b->w->output, b->w->output_bias, 0, h->logit_scale);
+	linear(b, at, out->norm, b->w->output, b->w->output_bias, 0,
+	       h->logit_scale * b->w->output_scale);
 	b->ops[b->n_ops - 1].f[1] = h->output_softcap;
 	adapt(b, b->w->n_layers, WEIR_LORA_OUTPUT, out->norm, at, h->logit_scale);
 	return at;

@@ -102,11 +102,33 @@ static const struct shape layer_shapes[WEIR_LAYER_N] = {
 	[WEIR_LAYER_SHARED_DOWN] = { "ffn_down_shexp.weight", FF_SHARED, EMBD, SHARED, NONE },
 };
 
-static const char *const scale_names[WEIR_SCALE_N] = {
-	[WEIR_SCALE_Q] = "attn_q.scale",      [WEIR_SCALE_K] = "attn_k.scale",
-	[WEIR_SCALE_V] = "attn_v.scale",      [WEIR_SCALE_O] = "attn_output.scale",
-	[WEIR_SCALE_GATE] = "ffn_gate.scale", [WEIR_SCALE_UP] = "ffn_up.scale",
-	[WEIR_SCALE_DOWN] = "ffn_down.scale",
+/* The matrices of a layer whose tensor <name>.scale is a factor of theirs: BitNet's files have
+ * them, and those of NVFP4, whose blocks' scales are relative to it. */
+static const struct factor {
+	const char *name;
+	enum weir_layer_scale first;
+	uint32_t n; /* matrices of it */
+} layer_factors[] = {
+	{ "attn_q", WEIR_SCALE_Q, 1 },      { "attn_k", WEIR_SCALE_K, 1 },
+	{ "attn_v", WEIR_SCALE_V, 1 },      { "attn_qkv", WEIR_SCALE_Q, 3 },
+	{ "attn_output", WEIR_SCALE_O, 1 }, { "ffn_gate", WEIR_SCALE_GATE, 1 },
+	{ "ffn_up", WEIR_SCALE_UP, 1 },     { "ffn_down", WEIR_SCALE_DOWN, 1 },
+};
+
+#define N_FACTORS (sizeof(layer_factors) / sizeof(layer_factors[0]))
+
+/* The bias of such a matrix, as WEIR_SCALE_* + 1. */
+static const uint8_t bias_scales[WEIR_LAYER_N] = {
+	[WEIR_LAYER_Q_BIAS] = WEIR_SCALE_Q + 1,       [WEIR_LAYER_K_BIAS] = WEIR_SCALE_K + 1,
+	[WEIR_LAYER_V_BIAS] = WEIR_SCALE_V + 1,       [WEIR_LAYER_O_BIAS] = WEIR_SCALE_O + 1,
+	[WEIR_LAYER_GATE_BIAS] = WEIR_SCALE_GATE + 1, [WEIR_LAYER_UP_BIAS] = WEIR_SCALE_UP + 1,
+	[WEIR_LAYER_DOWN_BIAS] = WEIR_SCALE_DOWN + 1,
+};
+
+/* A bias that was divided. */
+struct weir_bias {
+	struct weir_bias *next;
+	float x[];
 };
 
 /* Tensors that hold the rows (a vector: the elements) of several, one after the other. */
@@ -159,9 +181,10 @@ struct loader {
 	const struct weir_host_log *log;
 	struct weir_weights *w;
 	struct weir_error *err;
-	bool hand_over;       /* false: the first pass, which only checks and counts */
-	size_t n_used;        /* tensors that the model has a place for */
-	uint64_t done, total; /* bytes */
+	bool hand_over;           /* false: the first pass, which only checks and counts */
+	struct weir_layer *layer; /* that is taken, or NULL */
+	size_t n_used;            /* tensors that the model has a place for */
+	uint64_t done, total;     /* bytes */
 	uint64_t by_type[64];
 };
 
@@ -310,6 +333,36 @@ static weir_status check_shape(struct loader *l, const char *name, const struct 
 			 (unsigned long long)n_stack);
 }
 
+/* The factor of the matrix whose bias goes to *at; 1 for all other tensors. */
+static float factor_at(const struct loader *l, weir_buffer *const *at)
+{
+	uint8_t i;
+
+	if (at == &l->w->output_bias)
+		return l->w->output_scale;
+	if (!l->layer)
+		return 1.0f;
+	i = bias_scales[at - l->layer->tensor];
+	return i ? l->layer->scale[i - 1] : 1.0f;
+}
+
+/* n floats at src, divided, in memory that lives as long as the weights. */
+static weir_status divide(struct loader *l, const char *name, const void *src, uint64_t n,
+			  float factor, const void **ret)
+{
+	struct weir_bias *b = malloc(sizeof(*b) + (size_t)n * sizeof(float));
+
+	if (!b)
+		return weir_fail(l->err, WEIR_E_EXHAUSTED, "no memory for '%s'", name);
+	b->next = l->w->biases;
+	l->w->biases = b;
+	memcpy(b->x, src, (size_t)n * sizeof(float));
+	for (uint64_t i = 0; i < n; i++)
+		b->x[i] /= factor;
+	*ret = b->x;
+	return WEIR_OK;
+}
+
 /* One tensor, as n_parts ranges of its rows, or of a vector's elements. */
 static weir_status hand_over(struct loader *l, const char *name, const struct weir_gguf_tensor *t,
 			     uint32_t use, const struct shape *parts, uint32_t n_parts,
@@ -323,9 +376,14 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
 		uint64_t n_in = extent_of(l->h, parts[i].n_in);
 		uint64_t n_out = extent_of(l->h, parts[i].n_out) * extent_of(l->h, parts[i].stack);
+		float factor = factor_at(l, &ret[i]);
+		const void *src = at;
 
-		s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use, at, &ret[i],
-					 l->err);
+		if (factor != 1.0f)
+			s = divide(l, name, at, n_in, factor, &src);
+		if (s == WEIR_OK)
+			s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use, src,
+						 &ret[i], l->err);
 		at += n_in * n_out / type->block_size * type->block_bytes;
 	}
 	if (s == WEIR_E_UNSUPPORTED)
@@ -355,6 +413,17 @@ static weir_status check_elements(struct loader *l, const char *name,
 			 type->name);
 }
 
+static weir_status check_divisible(struct loader *l, const char *name,
+				   const struct weir_gguf_tensor *t, float factor)
+{
+	if (factor == 1.0f || t->type == WEIR_GGUF_TYPE_F32)
+		return WEIR_OK;
+	return weir_fail(l->err, WEIR_E_UNSUPPORTED,
+			 "tensor '%s' is of type %s; the bias of a matrix with a factor must be "
+			 "F32",
+			 name, weir_gguf_type(t->type)->name);
+}
+
 /* One tensor in either pass; ret[0..n_parts) stay NULL when the model has none. */
 static weir_status take_parts(struct loader *l, const char *name, const struct shape *shape,
 			      uint32_t use, const struct shape *parts, uint32_t n_parts,
@@ -377,6 +446,8 @@ static weir_status take_parts(struct loader *l, const char *name, const struct s
 	s = check_shape(l, name, shape, t);
 	if (s == WEIR_OK && n_parts > 1 && shape->n_out == NONE)
 		s = check_elements(l, name, t);
+	for (uint32_t i = 0; s == WEIR_OK && i < n_parts; i++)
+		s = check_divisible(l, name, t, factor_at(l, &ret[i]));
 	if (s != WEIR_OK)
 		return s;
 	l->n_used++;
@@ -399,14 +470,31 @@ static uint32_t use_of(const struct shape *shape)
 	return shape->n_out == NONE ? WEIR_WEIGHT_VECTOR : WEIR_WEIGHT_MATRIX;
 }
 
-/* A matrix's factor: a number for the graph, nothing for the device. */
-static weir_status take_scale(struct loader *l, const char *name, float *ret)
+static weir_status count_number(struct loader *l, const struct weir_gguf_tensor *t)
 {
-	const struct weir_gguf_tensor *t = weir_gguf_tensor(l->g, name);
+	if (l->hand_over) {
+		l->done += t->n_bytes;
+		return WEIR_OK;
+	}
+	l->n_used++;
+	l->total += t->n_bytes;
+	l->w->n_params++;
+	return WEIR_OK;
+}
+
+/* One number of type F32 beside the matrix <stem>.weight; *ret stays 1 where there is none. */
+static weir_status take_number(struct loader *l, const char *stem, const char *what, float *ret)
+{
+	const struct weir_gguf_tensor *t;
+	char name[80];
 	float x;
 
-	*ret = 1.0f;
-	if (!t || !(l->h->arch->flags & WEIR_ARCH_SCALES))
+	snprintf(name, sizeof(name), "%s.weight", stem);
+	if (!weir_gguf_tensor(l->g, name)) /* what is alone is a leftover */
+		return WEIR_OK;
+	snprintf(name, sizeof(name), "%s.%s", stem, what);
+	t = weir_gguf_tensor(l->g, name);
+	if (!t)
 		return WEIR_OK;
 	if (t->type != WEIR_GGUF_TYPE_F32 || t->n_bytes != sizeof(x))
 		return weir_fail(l->err, WEIR_E_INVALID,
@@ -417,13 +505,43 @@ static weir_status take_scale(struct loader *l, const char *name, float *ret)
 		return weir_fail(l->err, WEIR_E_INVALID,
 				 "tensor '%s' is %g, it must be finite and not 0", name, (double)x);
 	*ret = x;
-	if (l->hand_over) {
-		l->done += t->n_bytes;
-		return WEIR_OK;
+	return count_number(l, t);
+}
+
+/* A matrix's factor: a number for the graph, nothing for the device. What NVFP4's files call
+ * input_scale is for devices that multiply activations of 4 bits, which none here does. */
+static weir_status take_factor(struct loader *l, const char *stem, float *ret)
+{
+	float unused = 1.0f;
+	weir_status s = take_number(l, stem, "scale", ret);
+
+	return s ? s : take_number(l, stem, "input_scale", &unused);
+}
+
+static weir_status take_factors(struct loader *l, uint32_t layer)
+{
+	float *scale = l->w->layers[layer].scale;
+
+	for (uint32_t i = 0; i < WEIR_SCALE_N; i++)
+		scale[i] = 1.0f;
+	for (size_t i = 0; i < N_FACTORS; i++) {
+		const struct factor *f = &layer_factors[i];
+		uint32_t first = f->first, n = f->n;
+		float x = 1.0f;
+		char stem[64];
+		weir_status s;
+
+		/* where the gate's rows are in ffn_up.weight */
+		if (f->first == WEIR_SCALE_UP && l->h->arch->flags & WEIR_ARCH_FUSED_GATE) {
+			first = WEIR_SCALE_GATE;
+			n = 2;
+		}
+		snprintf(stem, sizeof(stem), "blk.%u.%s", layer, f->name);
+		if ((s = take_factor(l, stem, &x)))
+			return s;
+		for (uint32_t k = 0; x != 1.0f && k < n; k++)
+			scale[first + k] = x;
 	}
-	l->n_used++;
-	l->total += t->n_bytes;
-	l->w->n_params++;
 	return WEIR_OK;
 }
 
@@ -446,6 +564,10 @@ static weir_status take_layer(struct loader *l, uint32_t layer)
 	char name[64];
 	weir_status s;
 
+	s = take_factors(l, layer);
+	if (s != WEIR_OK)
+		return s;
+	l->layer = at;
 	for (size_t i = 0; i < N_FUSED; i++) {
 		const struct fused *f = &layer_fused[i];
 
@@ -463,12 +585,7 @@ static weir_status take_layer(struct loader *l, uint32_t layer)
 		if (s != WEIR_OK)
 			return s;
 	}
-	for (uint32_t i = 0; i < WEIR_SCALE_N; i++) {
-		snprintf(name, sizeof(name), "blk.%u.%s", layer, scale_names[i]);
-		s = take_scale(l, name, &at->scale[i]);
-		if (s != WEIR_OK)
-			return s;
-	}
+	l->layer = NULL;
 	return check_pairs(l, layer);
 }
 
@@ -477,6 +594,9 @@ static weir_status take_all(struct loader *l)
 	struct weir_weights *w = l->w;
 	weir_status s;
 
+	w->output_scale = 1.0f;
+	if ((s = take_factor(l, "output", &w->output_scale)))
+		return s;
 	for (size_t i = 0; i < N_GLOBALS; i++) {
 		const struct shape *shape = &globals[i].shape;
 		uint32_t use = use_of(shape);
@@ -497,6 +617,29 @@ static weir_status take_all(struct loader *l)
 	return WEIR_OK;
 }
 
+/* The number of a matrix that the file has: <stem>.scale or <stem>.input_scale. */
+static bool is_factor(const struct loader *l, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	char weight[80];
+
+	if (!dot || (strcmp(dot, ".scale") && strcmp(dot, ".input_scale")))
+		return false;
+	snprintf(weight, sizeof(weight), "%.*s.weight", (int)(dot - name), name);
+	return weir_gguf_tensor(l->g, weight) != NULL;
+}
+
+static bool is_factored(const char *name)
+{
+	for (size_t i = 0; i < N_FACTORS; i++) {
+		size_t len = strlen(layer_factors[i].name);
+
+		if (strncmp(name, layer_factors[i].name, len) == 0 && name[len] == '.')
+			return true;
+	}
+	return false;
+}
+
 static bool has_place(const struct loader *l, struct weir_str name)
 {
 	char want[64], prefix[24];
@@ -514,6 +657,8 @@ static bool has_place(const struct loader *l, struct weir_str name)
 		return false;
 	memcpy(want, name.data, name.len);
 	want[name.len] = '\0';
+	if (strncmp(want, "output.", 7) == 0)
+		return is_factor(l, want);
 	if (sscanf(want, "blk.%8u.", &layer) != 1 || layer >= l->h->n_layers)
 		return false;
 	n = (size_t)snprintf(prefix, sizeof(prefix), "blk.%u.", layer);
@@ -529,11 +674,7 @@ static bool has_place(const struct loader *l, struct weir_str name)
 		if (may && strcmp(want + n, layer_fused[i].shape.name) == 0)
 			return true;
 	}
-	for (uint32_t i = 0; l->h->arch->flags & WEIR_ARCH_SCALES && i < WEIR_SCALE_N; i++) {
-		if (strcmp(want + n, scale_names[i]) == 0)
-			return true;
-	}
-	return false;
+	return is_factor(l, want) && is_factored(want + n);
 }
 
 /* A tensor without a place in the graph changes what the model computes: leaving it out would give
@@ -621,6 +762,10 @@ void weir_weights_free(struct weir_weights *w)
 
 		if (buffer)
 			w->device->buffer_free(w->instance, buffer);
+	}
+	for (struct weir_bias *b = w->biases, *next; b; b = next) {
+		next = b->next;
+		free(b);
 	}
 	free(w->layers);
 	free(w);

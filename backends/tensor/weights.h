@@ -50,7 +50,8 @@ enum weir_layer_tensor {
 	WEIR_LAYER_N,
 };
 
-/* The matrices that may have a factor of their own. */
+/* The matrices that may have a factor of their own: blk.<layer>.<matrix>.scale. y = factor W x + b
+ */
 enum weir_layer_scale {
 	WEIR_SCALE_Q,
 	WEIR_SCALE_K,
@@ -64,8 +65,12 @@ enum weir_layer_scale {
 
 struct weir_layer {
 	weir_buffer *tensor[WEIR_LAYER_N]; /* NULL: the model has none */
-	float scale[WEIR_SCALE_N];         /* 1: none; finite and never 0 */
+	/* 1: none; finite and never 0. Biases are given to the device divided by it, since LINEAR's
+	 * factor multiplies them too. */
+	float scale[WEIR_SCALE_N];
 };
+
+struct weir_bias; /* weights.c */
 
 struct weir_weights {
 	const struct weir_device *device;
@@ -77,6 +82,8 @@ struct weir_weights {
 	weir_buffer *output;                 /* token_embd when the two are tied */
 	weir_buffer *rope_freqs;             /* or NULL */
 	weir_buffer *rope_long, *rope_short; /* LongRoPE's factors, or both NULL */
+	float output_scale;                  /* as a layer's */
+	struct weir_bias *biases;
 	uint64_t n_params, n_bytes;
 	uint32_t main_type; /* the matrices' most frequent type, by bytes: WEIR_DTYPE_* */
 };

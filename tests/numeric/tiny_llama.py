@@ -73,7 +73,7 @@ class TinyLlama:
 
     def __init__(self, name, kind="F32", layers=2, embd=256, heads=4, kv_heads=4, ff=512, vocab=320,
                  head_dim=None, tied=False, bias=False, rope=None, base=10000.0, context=256, seed=1,
-                 server_context=256):
+                 server_context=256, factors=False):
         self.name, self.heads, self.kv_heads, self.vocab = name, heads, kv_heads, vocab
         self.kind = gguf.GGMLQuantizationType[kind]
         self.layers, self.embd, self.ff, self.context = layers, embd, ff, context
@@ -83,6 +83,7 @@ class TinyLlama:
         self.server_context = server_context  # the longest sequence that Weir is asked for
         self.least_length = 0                 # of a sequence, for transformers to compute alike
         self.rng = np.random.default_rng(seed)
+        self.factors = {} if factors else None  # of matrices, as the files of NVFP4 have them: by name
         self.tensors = {}  # GGUF name: (bytes or f32 array, type, f32 values)
 
     def matrix(self, name, rows, cols, std=None):
@@ -181,6 +182,12 @@ class TinyLlama:
             if "original_max_position_embeddings" in self.rope:
                 w.add_rope_scaling_orig_ctx_len(self.rope["original_max_position_embeddings"])
         self.more_keys(w)
+        matrices = {f"blk.{i}.{what}" for i in range(self.layers) for what, *_ in self.matrices()} | {"output"}
+        for name in sorted(matrices) if self.factors is not None else []:
+            if f"{name}.weight" in self.tensors:
+                self.factors[f"{name}.weight"] = factor = np.float32(self.rng.uniform(0.6, 1.4))
+                w.add_tensor(f"{name}.scale", np.array([factor]))
+                w.add_tensor(f"{name}.input_scale", np.array([0.01], dtype=np.float32))
         for name, (data, kind, _) in self.tensors.items():
             w.add_tensor(name, data, raw_dtype=None if kind == F32 else kind)
         w.write_header_to_file()
@@ -222,6 +229,7 @@ class TinyLlama:
         for name, (_, _, values) in self.tensors.items():
             if values is None:
                 continue
+            values = values * (self.factors or {}).get(name, np.float32(1))
             part = name.split(".")
             if "norm" in name and name.endswith(".weight"):
                 values = values - np.float32(self.norm_offset)

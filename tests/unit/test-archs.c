@@ -260,7 +260,9 @@ CHANGE(no_sub_norm, model_drop_tensor(m, "blk.1.attn_sub_norm.weight"))
 CHANGE(scale_two, model_set_tensor(m, "blk.1.attn_q.scale", 2, 0))
 CHANGE(scale_type, model_set_tensor(m, "blk.1.attn_q.scale", 1, 0);
        model_set_type(m, "blk.1.attn_q.scale", 1))
-CHANGE(llama_scale, model_set_tensor(m, "blk.1.attn_q.scale", 1, 0))
+CHANGE(phi3_scale, model_set_tensor(m, "blk.1.attn_q.scale", 1, 0))
+CHANGE(experts_scale, model_set_tensor(m, "blk.1.ffn_up_exps.scale", 4, 0))
+CHANGE(input_scale, model_set_tensor(m, "blk.1.ffn_up.input_scale", 3, 0))
 CHANGE(no_up_bias, model_drop_tensor(m, "blk.1.ffn_up.bias"))
 CHANGE(no_norm_bias, model_drop_tensor(m, "blk.1.ffn_norm.bias"))
 CHANGE(no_end_bias, model_drop_tensor(m, "output_norm.bias"))
@@ -329,7 +331,10 @@ static void test_hostile(void)
 		{ "bitnet", no_sub_norm, WEIR_E_INVALID, "blk.1.attn_sub_norm.weight" },
 		{ "bitnet-b1.58", scale_two, WEIR_E_INVALID, "one number of type F32" },
 		{ "bitnet-b1.58", scale_type, WEIR_E_INVALID, "one number of type F32" },
-		{ "llama", llama_scale, WEIR_E_UNSUPPORTED, "attn_q.scale" },
+		{ "llama", scale_two, WEIR_E_INVALID, "one number of type F32" },
+		{ "llama", input_scale, WEIR_E_INVALID, "one number of type F32" },
+		{ "phi3", phi3_scale, WEIR_E_UNSUPPORTED, "attn_q.scale" },
+		{ "qwen3moe", experts_scale, WEIR_E_UNSUPPORTED, "ffn_up_exps.scale" },
 		{ "starcoder2", no_up_bias, WEIR_E_INVALID, "blk.1.ffn_up.bias" },
 		{ "starcoder2", no_norm_bias, WEIR_E_INVALID, "blk.1.ffn_norm.bias" },
 		{ "starcoder2", no_end_bias, WEIR_E_INVALID, "output_norm.bias" },
