@@ -11,6 +11,7 @@ import { Conversations, settings } from "./store.js";
 import { hideTooltip } from "./tokens.js";
 
 const DRAW_EVERY = 40; // ms
+const ASK_EVERY = 2000; // while a model loads
 const EXAMPLES = {
 	chat: ["Write a short poem about the sea", "Explain how a weir works", "What is the capital of France?"],
 	text: ["Once upon a time", "The weather today is"],
@@ -22,6 +23,7 @@ export class Play {
 	#handle = null; // of the answer under way
 	#params = null;
 	#models = [];
+	#asking = 0; // the timer of the next look at the models
 
 	constructor() {
 		this.#drawHeads();
@@ -42,6 +44,7 @@ export class Play {
 			this.#params = new Params($("params"), fields);
 			this.#params.draw(this.conversation.mode);
 			this.#drawModels();
+			this.#follow();
 			this.notice.hidden = true;
 		} catch (error) {
 			this.notice.replaceChildren(h("strong", {}, error.status ? `Error ${error.status}` : "The server is away"),
@@ -107,6 +110,27 @@ export class Play {
 		this.model.value = this.#models.some((m) => m.id === wanted) ? wanted : first?.id ?? "";
 		const chosen = this.#models.find((m) => m.id === this.model.value);
 		this.model.title = chosen?.max_model_len ? `context of ${formatCount(chosen.max_model_len)} tokens` : "";
+	}
+
+	/* Looks at the models again while one of them comes or goes. */
+	#follow() {
+		clearTimeout(this.#asking);
+		if (this.#models.some((m) => m.state === "loading" || m.state === "unloading"))
+			this.#asking = setTimeout(() => this.#renew(), ASK_EVERY);
+	}
+
+	async #renew() {
+		const about = (models) => models.map((m) => `${m.id} ${m.state}`).join("\n");
+		try {
+			const { data } = await getJson("/v1/models");
+			const changed = about(data) !== about(this.#models);
+			this.#models = data;
+			if (changed)
+				this.#drawModels();
+		} catch {
+			return; // whoever asks for something next is told
+		}
+		this.#follow();
 	}
 
 	#drawState() {
@@ -376,6 +400,9 @@ export class Play {
 			view?.draw(false);
 			this.#toEnd(false);
 		}
+		const used = this.#models.find((m) => m.id === this.model.value);
+		if (message.error || (used?.state && used.state !== "ready"))
+			this.#renew(); // it was loaded or unloaded meanwhile
 		if (message.error) {
 			this.#params?.showError(message.error.param, message.error.message);
 			announce(`Error: ${message.error.message}`);

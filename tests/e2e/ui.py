@@ -309,6 +309,19 @@ def test_backends_are_unloaded_and_loaded():
         expect(tab.page.get_by_role("button", name="Unload")).to_have_count(0)
 
 
+def test_the_playground_follows_its_model():
+    with Server("default", "frontend.http.admin=true") as other, Tab(other.url, allow=("503",)) as tab:
+        chosen = tab.page.locator("#model option:checked")
+        expect(chosen).to_have_text("weir-demo")
+        other.post("/v1/models/weir-demo/unload", {"wait": True})
+        tab.say("one")
+        expect(tab.page.locator("div.error").last).to_contain_text("This model is not loaded. The dashboard")
+        expect(chosen).to_have_text("weir-demo (unloaded)")
+        other.post("/v1/models/weir-demo/load", {"wait": True})
+        tab.say("two")
+        expect(chosen).to_have_text("weir-demo")
+
+
 def test_what_a_model_says_is_inert():
     with Tab(echo.url) as tab:
         tab.say("first line")

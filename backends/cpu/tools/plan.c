@@ -11,7 +11,8 @@
 #include "session.h"
 
 static const char help[] =
-	"weir model plan FILE [--context N] [--sequences N] [--kv TYPE] [--json]\n"
+	"weir model plan FILE [--context N] [--sequences N] [--batch N] [--guesses N]\n"
+	"                     [--kv TYPE] [--threads N] [--json]\n"
 	"\n"
 	"Prints, to the byte, what serving a model takes of memory: weights as the processor's\n"
 	"kernels keep them, the KV cache, the temporaries of a step. Nothing is loaded.\n"

@@ -11,8 +11,8 @@
 #include "tool.h"
 
 static const char help[] =
-	"weir model tokenize FILE [--special] [--no-bos] [--pieces]\n"
-	"weir model tokenize FILE --decode [--special]\n"
+	"weir model tokenize FILE [--special] [--no-bos] [--pieces] [--json]\n"
+	"weir model tokenize FILE --decode [--special] [--json]\n"
 	"\n"
 	"Reads text on standard input and prints its token ids on one line, as the model in FILE\n"
 	"would be given them. A file that holds a vocabulary and no weights will do.\n"
