@@ -2,6 +2,9 @@
 /*
  * attention.c - the ROPE_KV and ATTENTION steps over the paged cache.
  *
+ * A unit of work is several KV heads of a sequence, of which each block of the run is read in one
+ * go: what one direction of reading gives (docs/performance.md).
+ *
  * Keys lie as [dim][token] within a block and head, values as [token][dim], so that both products
  * have 16 keys (16 dims) in the lanes, and as columns all heads of one KV head by a few tokens.
  * Softmax is online (Milakov & Gimelshein 2018) over runs of at most WEIR_CPU_KEYS keys; partial
@@ -22,15 +25,24 @@ struct partial {
 	float o[]; /* [dims / 16][nc][16] */
 };
 
+enum {
+	HEADS = 8, /* KV heads of a unit, at most */
+	AHEAD = 4, /* pieces: how far what is asked for is from what is multiplied */
+	PIECES = HEADS * WEIR_CPU_KEYS / 16, /* a KV head's part of a block, of one run */
+	ENOUGH = 4, /* units a thread has at least, where that is possible */
+	Q_FLOATS = WEIR_CPU_MAX_HEAD_SIZE * WEIR_CPU_TILE,
+};
+
 struct scratch {
+	/* Of each KV head, close together: [dims / 16][nc][16], and a Q8 tile against Q8_0 */
 	union {
-		float q[WEIR_CPU_MAX_HEAD_SIZE * WEIR_CPU_TILE]; /* [dims / 16][nc][16] */
-		uint8_t q8[WEIR_CPU_MAX_HEAD_SIZE / 32 * WEIR_CPU_TILE * WEIR_CPU_RECORD];
+		float q[HEADS * Q_FLOATS];
+		uint8_t q8[HEADS * WEIR_CPU_MAX_HEAD_SIZE / 32 * WEIR_CPU_TILE * WEIR_CPU_RECORD];
 	};
-	float p[WEIR_CPU_KEYS * WEIR_CPU_TILE];      /* [keys / 16][nc][16] */
-	float scaled[WEIR_CPU_KEYS * WEIR_CPU_TILE]; /* p of one block by its values' scales */
+	float p[HEADS * WEIR_CPU_KEYS * WEIR_CPU_TILE]; /* [head][keys / 16][nc][16] */
+	float scaled[WEIR_CPU_KEYS * WEIR_CPU_TILE];    /* p of one block by its values' scales */
 	int32_t first[WEIR_CPU_TILE], last[WEIR_CPU_TILE];
-	/* then two struct partial */
+	/* then HEADS times two struct partial */
 };
 
 static size_t round64(size_t n)
@@ -47,25 +59,57 @@ size_t weir_cpu_attention_partial(uint32_t head_size)
 
 size_t weir_cpu_attention_scratch(uint32_t head_size)
 {
-	return round64(sizeof(struct scratch)) + 2 * weir_cpu_attention_partial(head_size);
+	return round64(sizeof(struct scratch)) + 2 * HEADS * weir_cpu_attention_partial(head_size);
 }
 
-/* Some heads of one KV head by some tokens of one sequence. */
+/* Some KV heads, all or some query heads of each, by some tokens of one sequence. */
 struct unit {
 	struct weir_cpu_piece piece;
-	uint32_t kv_head, head, n_heads; /* first query head, and how many */
+	uint32_t kv_head, n_kv; /* more than one only with all query heads */
+	uint32_t head, n_heads; /* first query head, and how many of each KV head */
 	unsigned nc;
 	int32_t low, high; /* positions that any column sees */
 };
 
-static struct unit unit_at(const weir_program *p, const struct weir_cpu_step *step, uint32_t index)
+static uint32_t slices_of(const struct weir_op *op)
+{
+	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
+
+	return (group + width - 1) / width;
+}
+
+static uint32_t n_units_of(const weir_program *p, const struct weir_cpu_step *step,
+			   uint32_t together)
+{
+	uint32_t n_kv = (uint32_t)step->op.i[1];
+
+	return p->tilings[step->tiling].n_pieces * ((n_kv + together - 1) / together) *
+	       slices_of(&step->op);
+}
+
+/* How many KV heads a unit has. Those of a block lie side by side, and memory is read fastest in
+ * one direction; but all threads must have something to do. */
+static uint32_t heads_together(const weir_program *p, const struct weir_cpu_step *step,
+			       uint32_t n_chunks, uint32_t n_threads)
+{
+	uint32_t n = slices_of(&step->op) > 1 || p->batch->n_tokens > p->batch->n_rows ? 1 : HEADS;
+
+	while (n > 1 && n_threads > 1 && n_units_of(p, step, n) * n_chunks < ENOUGH * n_threads)
+		n /= 2;
+	return n;
+}
+
+static struct unit unit_at(const weir_program *p, const struct weir_cpu_step *step, uint32_t index,
+			   uint32_t together)
 {
 	const struct weir_op *op = &step->op;
 	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
-	uint32_t slices = (group + width - 1) / width, n_kv = (uint32_t)op->i[1], slice;
-	struct unit u = { .piece = p->tilings[step->tiling].pieces[index / (n_kv * slices)] };
+	uint32_t slices = slices_of(op), n_kv = (uint32_t)op->i[1], slice;
+	uint32_t sets = (n_kv + together - 1) / together;
+	struct unit u = { .piece = p->tilings[step->tiling].pieces[index / (sets * slices)] };
 
-	u.kv_head = index / slices % n_kv;
+	u.kv_head = index / slices % sets * together;
+	u.n_kv = n_kv - u.kv_head < together ? n_kv - u.kv_head : together;
 	slice = index % slices;
 	u.head = u.kv_head * group + slice * width;
 	u.n_heads = group - slice * width < width ? group - slice * width : width;
@@ -74,6 +118,17 @@ static struct unit unit_at(const weir_program *p, const struct weir_cpu_step *st
 	u.low = u.low < 0 ? 0 : u.low;
 	u.high = p->batch->pos[u.piece.first + u.piece.count - 1];
 	return u;
+}
+
+/* Of one KV head's q. */
+static size_t q8_bytes(size_t head_size, unsigned nc)
+{
+	return head_size / 32 * nc * WEIR_CPU_RECORD;
+}
+
+static size_t q_floats(size_t head_size, unsigned nc)
+{
+	return (head_size + 15) / 16 * 16 * nc;
 }
 
 /* q of the unit, scaled, and each column's visible positions. Column: token by head. */
@@ -85,18 +140,20 @@ static void load_q(const weir_program *p, const struct weir_op *op, const struct
 	size_t size = (size_t)op->i[2];
 	float scaled[WEIR_CPU_MAX_HEAD_SIZE + 16] = { 0 }; /* the last 16 are padded with zeros */
 
-	for (unsigned c = 0; c < u->nc; c++) {
-		uint32_t t = u->piece.first + c / u->n_heads;
-		const float *x =
-			weir_cpu_values(p, q) + t * q->width + (u->head + c % u->n_heads) * size;
+	for (unsigned i = 0; i < u->n_kv * u->nc; i++) {
+		uint32_t h = i / u->nc, c = i % u->nc, t = u->piece.first + c / u->n_heads;
+		const float *x = weir_cpu_values(p, q) + t * q->width +
+				 (u->head + h * u->n_heads + c % u->n_heads) * size;
+		float *at = s->q + h * q_floats(size, u->nc) + (size_t)16 * c;
 
 		for (size_t d = 0; d < size; d++)
 			scaled[d] = x[d] * op->f[0];
 		if (q8)
-			p->cpu->kernels->quantize(scaled, size / 32, s->q8, u->nc, c);
+			p->cpu->kernels->quantize(scaled, size / 32,
+						  s->q8 + h * q8_bytes(size, u->nc), u->nc, c);
 		else
 			for (size_t d = 0; d < size; d += 16)
-				memcpy(s->q + d * u->nc + 16 * c, scaled + d, 16 * sizeof(float));
+				memcpy(at + d * u->nc, scaled + d, 16 * sizeof(float));
 		s->last[c] = p->batch->pos[t];
 		s->first[c] = op->i[3] ? p->batch->pos[t] - op->i[3] + 1 : 0;
 	}
@@ -118,7 +175,8 @@ struct view {
 	const uint32_t *blocks;
 	uint32_t n_blocks; /* of the sequence */
 	weir_cpu_mix_fn mix;
-	size_t size, head; /* bytes of an element; offset of the KV head in a block */
+	size_t size; /* bytes of an element */
+	uint32_t kv_head, n_kv;
 	unsigned nc;
 };
 
@@ -135,7 +193,8 @@ static struct view view_of(const weir_program *p, const struct weir_op *op, cons
 				  (uint32_t)(p->batch->pos[p->batch->first[u->piece.row + 1] - 1]) /
 					  keys->block_tokens +
 				  1,
-			  .head = u->kv_head * keys->head_bytes,
+			  .kv_head = u->kv_head,
+			  .n_kv = u->n_kv,
 			  .nc = u->nc };
 
 	switch (keys->type) {
@@ -158,58 +217,76 @@ static struct view view_of(const weir_program *p, const struct weir_op *op, cons
 	return v;
 }
 
-/* From position `at` to the same about a run later: far enough that memory has answered by then,
- * near enough that it is still in the cache. */
-static ptrdiff_t to_next(const struct view *v, const weir_buffer *cache, int32_t at)
+/* The first KV head's keys or values in one block, from position `at` on. */
+static const uint8_t *piece_of(const struct view *v, bool values, int32_t at)
 {
-	uint32_t block = (uint32_t)at / cache->block_tokens, later;
+	const weir_buffer *cache = values ? v->values : v->keys;
+	uint32_t block = (uint32_t)at / cache->block_tokens;
+	uint32_t offset = (uint32_t)at % cache->block_tokens;
+	const uint8_t *base = cache->data + v->blocks[block] * cache->block_bytes +
+			      v->kv_head * cache->head_bytes;
 
-	later = block + (WEIR_CPU_KEYS + cache->block_tokens - 1) / cache->block_tokens;
-	if (later >= v->n_blocks)
-		return 0;
-	return ((ptrdiff_t)v->blocks[later] - (ptrdiff_t)v->blocks[block]) *
-	       (ptrdiff_t)cache->block_bytes;
+	if (values)
+		return base + (size_t)offset * cache->dim_stride * v->size;
+	if (cache->type == WEIR_DTYPE_Q8_0)
+		return base + (size_t)(offset / 16) * (cache->head_size / 32) * 544;
+	return base + offset * v->size;
 }
 
-/* Scores of n keys, of one block, from position `at` on. */
-static void score(const struct view *v, const struct scratch *s, int32_t at, int32_t n, float *out)
+/* Adds the pieces of low .. end (exclusive) in the order in which they are read: by block, then by
+ * head. At most `max`, and only of blocks that the sequence has. */
+static uint32_t list_pieces(const struct view *v, bool values, int32_t low, int32_t end,
+			    uint32_t max, const uint8_t **list)
+{
+	const weir_buffer *cache = values ? v->values : v->keys;
+	uint32_t n = 0;
+
+	for (int32_t b = low, tokens = (int32_t)cache->block_tokens; b < end && n < max;
+	     b = (b / tokens + 1) * tokens) {
+		const uint8_t *first;
+
+		if ((uint32_t)(b / tokens) >= v->n_blocks)
+			break;
+		first = piece_of(v, values, b);
+		for (uint32_t h = 0; h < v->n_kv && n < max; h++)
+			list[n++] = first + h * cache->head_bytes;
+	}
+	return n;
+}
+
+/* Scores of n keys of KV head h at `base`, of one block. */
+static void score(const struct view *v, const struct scratch *s, uint32_t h, const uint8_t *base,
+		  int32_t n, ptrdiff_t next, float *out)
 {
 	const weir_buffer *keys = v->keys;
-	uint32_t tokens = keys->block_tokens, offset = (uint32_t)at % tokens;
-	const uint8_t *base =
-		keys->data + v->blocks[(uint32_t)at / tokens] * keys->block_bytes + v->head;
 	size_t n_groups = ((size_t)n + 15) / 16, n_blocks = keys->head_size / 32;
 
-	ptrdiff_t next = to_next(v, keys, at);
-
-	if (keys->type == WEIR_DTYPE_Q8_0 && next)
-		for (size_t i = 0; i < keys->head_bytes; i += 64)
-			__builtin_prefetch(base + next + i, 0, 2);
-	if (keys->type == WEIR_DTYPE_Q8_0)
-		v->kernels->quant[WEIR_DTYPE_Q8_0](base + offset / 16 * n_blocks * 544, n_groups,
-						   n_blocks * 544, n_blocks, s->q8, v->nc, out);
-	else
-		v->mix(base + offset * v->size, n_groups, 16 * v->size, keys->head_size,
-		       keys->key_stride * v->size, next, s->q, v->nc, false, out);
+	if (keys->type != WEIR_DTYPE_Q8_0) {
+		v->mix(base, n_groups, 16 * v->size, keys->head_size, keys->key_stride * v->size,
+		       next, s->q + h * q_floats(keys->head_size, v->nc), v->nc, false, out);
+		return;
+	}
+	for (size_t i = 0; next && i < keys->head_bytes; i += 64)
+		__builtin_prefetch(base + next + i, 0, 2);
+	v->kernels->quant[WEIR_DTYPE_Q8_0](base, n_groups, n_blocks * 544, n_blocks,
+					   s->q8 + h * q8_bytes(keys->head_size, v->nc), v->nc,
+					   out);
 }
 
-/* o += weights p times the values of n positions, of one block, from `at` on. */
-static void gather_values(const struct view *v, struct scratch *s, int32_t at, int32_t n,
-			  const float *p, float *o)
+/* o += weights p times the values at `first` of n positions, of one block, the first of which has
+ * the number `offset` there. */
+static void gather_values(const struct view *v, struct scratch *s, const uint8_t *first,
+			  uint32_t offset, int32_t n, ptrdiff_t next, const float *p, float *o)
 {
 	const weir_buffer *values = v->values;
-	uint32_t tokens = values->block_tokens, offset = (uint32_t)at % tokens;
-	const uint8_t *base =
-		values->data + v->blocks[(uint32_t)at / tokens] * values->block_bytes + v->head;
-	const uint8_t *first = base + offset * values->dim_stride * v->size;
-	const uint8_t *scales = base + (size_t)values->dim_stride * tokens + 2 * offset;
-	ptrdiff_t next = to_next(v, values, at);
+	const uint8_t *scales;
 
 	if (values->type != WEIR_DTYPE_Q8_0) {
 		v->mix(first, values->dim_stride / 16, 16 * v->size, (size_t)n,
 		       values->dim_stride * v->size, next, p, v->nc, true, o);
 		return;
 	}
+	scales = first + (size_t)values->dim_stride * (values->block_tokens - offset) + 2 * offset;
 	for (uint32_t i = 0; i < values->head_size / 32; i++) {
 		v->kernels->mix_weigh(p, scales + (size_t)i * 2 * values->key_stride,
 				      ((size_t)n + 15) / 16, v->nc, s->scaled);
@@ -228,56 +305,87 @@ static int32_t run_end(int32_t tokens, int32_t at)
 	return at + keys < block ? at + keys : block;
 }
 
+/* Result of KV head h, `apart` bytes from that of the one before. */
+static struct partial *partial_at(struct partial *first, uint32_t h, size_t apart)
+{
+	return (struct partial *)((uint8_t *)first + h * apart);
+}
+
+/* The unit over the keys of low .. end (exclusive), which are one run. */
+static void attend_run(const struct view *v, const struct weir_op *op, const struct unit *u,
+		       struct scratch *s, int32_t low, int32_t end, struct partial *out,
+		       size_t apart)
+{
+	const uint8_t *pieces[2 * PIECES + AHEAD] = { NULL }, **at = pieces;
+	int32_t tokens = (int32_t)v->keys->block_tokens, next;
+	size_t n_o = v->values->dim_stride / 16, n_p = WEIR_CPU_KEYS * u->nc;
+	struct weir_cpu_softmax softmax = { .softcap = op->f[1],
+					    .nc = u->nc,
+					    .n_groups = (uint32_t)(end - low + 15) / 16,
+					    .key0 = low,
+					    .end = end,
+					    .first = s->first,
+					    .last = s->last };
+	uint32_t n = list_pieces(v, false, low, end, PIECES, pieces);
+
+	n += list_pieces(v, true, low, end, PIECES, pieces + n);
+	list_pieces(v, false, end, INT32_MAX, AHEAD, pieces + n);
+	for (int32_t b = low; b < end; b = next) {
+		next = (b / tokens + 1) * tokens;
+		next = next < end ? next : end;
+		for (uint32_t h = 0; h < u->n_kv; h++, at++)
+			score(v, s, h, *at, next - b, at[AHEAD] ? at[AHEAD] - *at : 0,
+			      s->p + h * n_p + (size_t)(b - low) * u->nc);
+	}
+	for (uint32_t h = 0; h < u->n_kv; h++) {
+		struct partial *x = partial_at(out, h, apart);
+
+		v->kernels->mix_softmax(&softmax, s->p + h * n_p, x->m, x->l, x->o, n_o);
+	}
+	for (int32_t b = low; b < end; b = next) {
+		next = (b / tokens + 1) * tokens;
+		next = next < end ? next : end;
+		for (uint32_t h = 0; h < u->n_kv; h++, at++)
+			gather_values(v, s, *at, (uint32_t)(b % tokens), next - b,
+				      at[AHEAD] ? at[AHEAD] - *at : 0,
+				      s->p + h * n_p + (size_t)(b - low) * u->nc,
+				      partial_at(out, h, apart)->o);
+	}
+}
+
 /* The unit's attention over positions from (a multiple of blocks) .. to (exclusive) alone. */
 static void attend(const weir_program *p, const struct weir_op *op, const struct unit *u,
-		   struct scratch *s, int32_t from, int32_t to, struct partial *out)
+		   struct scratch *s, int32_t from, int32_t to, struct partial *out, size_t apart)
 {
 	struct view v = view_of(p, op, u);
 	int32_t tokens = (int32_t)v.keys->block_tokens, end;
-	size_t n_o = v.values->dim_stride / 16;
-	struct weir_cpu_softmax softmax = {
-		.softcap = op->f[1], .nc = u->nc, .first = s->first, .last = s->last
-	};
 
-	clear(out, u->nc, n_o);
+	for (uint32_t h = 0; h < u->n_kv; h++)
+		clear(partial_at(out, h, apart), u->nc, v.values->dim_stride / 16);
 	if (to > u->high + 1)
 		to = u->high + 1;
 	for (int32_t at = from; at < to; at = end) {
-		int32_t low = u->low / tokens * tokens, next;
+		int32_t low = u->low / tokens * tokens;
 
 		end = run_end(tokens, at);
 		if (end <= u->low)
 			continue;
 		end = end < to ? end : to;
-		low = low > at ? low : at;
-		softmax.key0 = low;
-		softmax.end = end;
-		softmax.n_groups = (uint32_t)(end - low + 15) / 16;
-		for (int32_t b = low; b < end; b = next) {
-			next = (b / tokens + 1) * tokens;
-			next = next < end ? next : end;
-			score(&v, s, b, next - b, s->p + (size_t)(b - low) * u->nc);
-		}
-		v.kernels->mix_softmax(&softmax, s->p, out->m, out->l, out->o, n_o);
-		for (int32_t b = low; b < end; b = next) {
-			next = (b / tokens + 1) * tokens;
-			next = next < end ? next : end;
-			gather_values(&v, s, b, next - b, s->p + (size_t)(b - low) * u->nc, out->o);
-		}
+		attend_run(&v, op, u, s, low > at ? low : at, end, out, apart);
 	}
 }
 
 static void store(weir_program *p, const struct weir_cpu_step *step, const struct unit *u,
-		  const struct partial *x)
+		  uint32_t h, const struct partial *x)
 {
 	const struct weir_op *op = &step->op;
 	const struct weir_cpu_temp *dst = &p->temps[op->dst[0]];
-	size_t size = (size_t)op->i[2];
+	size_t size = (size_t)op->i[2], head = u->head + h * u->n_heads;
 
 	for (unsigned c = 0; c < u->nc; c++) {
 		uint32_t t = u->piece.first + c / u->n_heads;
-		float *y = weir_cpu_values(p, dst) + t * dst->width +
-			   (u->head + c % u->n_heads) * size;
+		float *y =
+			weir_cpu_values(p, dst) + t * dst->width + (head + c % u->n_heads) * size;
 		float inverse = 1.0f / x->l[c];
 
 		for (size_t d = 0; d < size; d += 16) {
@@ -289,16 +397,12 @@ static void store(weir_program *p, const struct weir_cpu_step *step, const struc
 		}
 	}
 	for (uint32_t i = 0; i < u->piece.count; i++)
-		weir_cpu_emit(p, step, 0, u->piece.first + i, u->head * size, u->n_heads * size);
+		weir_cpu_emit(p, step, 0, u->piece.first + i, head * size, u->n_heads * size);
 }
 
 /* A long context of few sequences: all threads share each unit. */
 static bool is_split(const weir_program *p, const struct weir_cpu_step *step, int32_t *ret_high)
 {
-	const struct weir_op *op = &step->op;
-	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
-	uint32_t n_units = p->tilings[step->tiling].n_pieces * (uint32_t)op->i[1] *
-			   ((group + width - 1) / width);
 	int32_t high = 0;
 
 	for (uint32_t r = 0; r < p->batch->n_rows; r++) {
@@ -307,7 +411,7 @@ static bool is_split(const weir_program *p, const struct weir_cpu_step *step, in
 		high = pos > high ? pos : high;
 	}
 	*ret_high = high;
-	return n_units <= p->split_units && high >= (int32_t)p->chunk;
+	return n_units_of(p, step, 1) <= p->split_units && high >= (int32_t)p->chunk;
 }
 
 bool weir_cpu_rope_joins(const weir_program *p, const struct weir_cpu_step *step)
@@ -326,69 +430,85 @@ static void rope_one(weir_program *p, const struct weir_cpu_step *step, uint32_t
 
 /* Sequences share a thread's time unevenly, so units are taken as threads come. */
 static void whole_units(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
-			uint32_t n_units, struct scratch *s, struct partial *part,
+			uint32_t n_threads, struct scratch *s, struct partial *part,
 			struct partial *sum)
 {
 	const struct weir_op *op = &step->op;
 	bool rope = step > p->steps && weir_cpu_rope_joins(p, step - 1);
-	const weir_buffer *values = p->temps[op->src[2]].buffer;
-	size_t n_o = values->dim_stride / 16;
-	uint32_t i;
+	size_t n_o = p->temps[op->src[2]].buffer->dim_stride / 16;
+	size_t apart = weir_cpu_attention_partial((uint32_t)op->i[2]);
+	uint32_t together = heads_together(p, step, 1, n_threads);
+	uint32_t n_units = n_units_of(p, step, together), i;
 
 	while ((i = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) < n_units &&
 	       !weir_cpu_interrupted(p)) {
-		struct unit u = unit_at(p, step, i);
+		struct unit u = unit_at(p, step, i, together);
 		int32_t chunk = (int32_t)p->chunk;
 
-		if (rope)
-			rope_one(p, step - 1, u.piece.first, u.kv_head);
-		load_q(p, op, &u, s);
-		clear(sum, u.nc, n_o);
-		for (int32_t c = u.low / chunk; c <= u.high / chunk; c++) {
-			attend(p, op, &u, s, c * chunk, (c + 1) * chunk, part);
-			p->cpu->kernels->merge(u.nc, n_o, sum->m, sum->l, sum->o, part->m, part->l,
-					       part->o);
+		for (uint32_t h = 0; h < u.n_kv; h++) {
+			if (rope)
+				rope_one(p, step - 1, u.piece.first, u.kv_head + h);
+			clear(partial_at(sum, h, apart), u.nc, n_o);
 		}
-		store(p, step, &u, sum);
+		load_q(p, op, &u, s);
+		for (int32_t c = u.low / chunk; c <= u.high / chunk; c++) {
+			attend(p, op, &u, s, c * chunk, (c + 1) * chunk, part, apart);
+			for (uint32_t h = 0; h < u.n_kv; h++) {
+				const struct partial *x = partial_at(part, h, apart);
+				struct partial *y = partial_at(sum, h, apart);
+
+				p->cpu->kernels->merge(u.nc, n_o, y->m, y->l, y->o, x->m, x->l,
+						       x->o);
+			}
+		}
+		for (uint32_t h = 0; h < u.n_kv; h++)
+			store(p, step, &u, h, partial_at(sum, h, apart));
 	}
 }
 
 static void split_units(weir_program *p, const struct weir_cpu_step *step, atomic_uint *next,
-			uint32_t n_units, uint32_t n_chunks, uint32_t thread, uint32_t n_threads,
-			struct scratch *s, struct partial *sum)
+			uint32_t n_chunks, uint32_t thread, uint32_t n_threads, struct scratch *s,
+			struct partial *sum)
 {
 	const struct weir_op *op = &step->op;
 	size_t n_o = p->temps[op->src[2]].buffer->dim_stride / 16;
 	size_t part_bytes = weir_cpu_attention_partial((uint32_t)op->i[2]);
+	uint32_t together = heads_together(p, step, n_chunks, n_threads);
+	uint32_t n_units = n_units_of(p, step, together), sets, i;
+	struct partial *parts = (struct partial *)(p->arena + p->split);
 	int32_t chunk = (int32_t)p->chunk;
-	uint32_t i;
 
+	sets = ((uint32_t)op->i[1] + together - 1) / together;
 	while ((i = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) <
 		       n_units * n_chunks &&
 	       !weir_cpu_interrupted(p)) {
-		struct unit u = unit_at(p, step, i / n_chunks);
+		uint32_t index = i / n_chunks;
+		struct unit u = unit_at(p, step, index, together);
 		int32_t c = (int32_t)(i % n_chunks);
 
 		if (c < u.low / chunk || c > u.high / chunk)
 			continue;
+		if (together > 1) /* as a number of units of one KV head */
+			index = index / sets * (uint32_t)op->i[1] + u.kv_head;
 		load_q(p, op, &u, s);
 		attend(p, op, &u, s, c * chunk, (c + 1) * chunk,
-		       (struct partial *)(p->arena + p->split + i * part_bytes));
+		       partial_at(parts, index * n_chunks + (uint32_t)c, part_bytes),
+		       n_chunks * part_bytes);
 	}
 	weir_cpu_barrier(p);
+	n_units = n_units_of(p, step, 1);
 	for (i = thread; i < n_units; i += n_threads) {
-		struct unit u = unit_at(p, step, i);
+		struct unit u = unit_at(p, step, i, 1);
 
 		clear(sum, u.nc, n_o);
 		for (int32_t c = u.low / chunk; c <= u.high / chunk; c++) {
-			const uint8_t *at = p->arena + p->split +
-					    ((size_t)i * n_chunks + (size_t)c) * part_bytes;
-			const struct partial *part = (const struct partial *)at;
+			const struct partial *part =
+				partial_at(parts, i * n_chunks + (uint32_t)c, part_bytes);
 
 			p->cpu->kernels->merge(u.nc, n_o, sum->m, sum->l, sum->o, part->m, part->l,
 					       part->o);
 		}
-		store(p, step, &u, sum);
+		store(p, step, &u, 0, sum);
 	}
 }
 
@@ -399,18 +519,15 @@ void weir_cpu_step_attention(weir_program *p, const struct weir_cpu_step *step, 
 	uint8_t *at = p->arena + p->scratch + thread * p->scratch_bytes;
 	struct scratch *s = (struct scratch *)at;
 	struct partial *part = (struct partial *)(at + round64(sizeof(*s)));
-	struct partial *sum = (struct partial *)((uint8_t *)part +
-						 weir_cpu_attention_partial((uint32_t)op->i[2]));
-	uint32_t group = (uint32_t)(op->i[0] / op->i[1]), width = weir_cpu_attention_heads(op);
-	uint32_t n_units = p->tilings[step->tiling].n_pieces * (uint32_t)op->i[1] *
-			   ((group + width - 1) / width);
+	struct partial *sum =
+		partial_at(part, HEADS, weir_cpu_attention_partial((uint32_t)op->i[2]));
 	int32_t high;
 
 	if (is_split(p, step, &high))
-		split_units(p, step, next, n_units, (uint32_t)high / p->chunk + 1, thread,
-			    n_threads, s, sum);
+		split_units(p, step, next, (uint32_t)high / p->chunk + 1, thread, n_threads, s,
+			    sum);
 	else
-		whole_units(p, step, next, n_units, s, part, sum);
+		whole_units(p, step, next, n_threads, s, part, sum);
 }
 
 /* Heads of q and k that belong to one KV head, of one token. */

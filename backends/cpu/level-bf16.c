@@ -44,15 +44,28 @@ INLINE __m512bh load_pair(const uint8_t *p, size_t k_stride, bool both)
 	return (__m512bh)side_by_side(x);
 }
 
-/* One pair: the groups' lanes at p by the pair a[apart * c] of each column. */
-INLINE void dot_one(const uint8_t *p, size_t group_stride, size_t k_stride, bool both,
+/* One pair: the groups' lanes at p by the pair a[apart * c] of each column. Groups that lie side by
+ * side (`lines`) are taken by two, with one shuffle each: lanes 8 i to 8 i + 3 of both are in the
+ * first register, the others in the second, see in_order(). */
+INLINE void dot_one(bool lines, const uint8_t *p, size_t group_stride, size_t k_stride, bool both,
 		    const uint32_t *a, size_t apart, unsigned cols, unsigned groups, __m512 *acc)
 {
 	__m512bh w[4];
 
 	UNROLL(4)
-	for (unsigned g = 0; g < groups; g++)
-		w[g] = load_pair(p + g * group_stride, k_stride, both);
+	for (unsigned g = 0; g < groups; g++) {
+		__m512i x, y = _mm512_setzero_si512();
+
+		if (!lines) {
+			w[g] = load_pair(p + g * group_stride, k_stride, both);
+			continue;
+		}
+		x = _mm512_loadu_si512(p + g * 32);
+		if (both)
+			y = _mm512_loadu_si512(p + g * 32 + k_stride);
+		w[g++] = (__m512bh)_mm512_unpacklo_epi16(x, y);
+		w[g] = (__m512bh)_mm512_unpackhi_epi16(x, y);
+	}
 	UNROLL(16)
 	for (unsigned j = 0; j < cols * groups; j++)
 		acc[j] = _mm512_dpbf16_ps(
@@ -60,13 +73,25 @@ INLINE void dot_one(const uint8_t *p, size_t group_stride, size_t k_stride, bool
 			(__m512bh)_mm512_set1_epi32((int32_t)a[apart * (j % cols)]));
 }
 
-/* chunked, cols, groups: constants. Pairs a: [k / 16][nc][8] if chunked, else [k / 2][nc]; from the
- * first column used here on. ahead: see weir_cpu_mix_fn. */
+/* Two groups of one column as dot_one() has mixed them. */
+INLINE void in_order(__m512 *low, __m512 *high)
+{
+	const __m512i first =
+		_mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+	__m512 x = *low, y = *high;
+
+	*low = _mm512_permutex2var_ps(x, first, y);
+	*high = _mm512_permutex2var_ps(x, _mm512_add_epi32(first, _mm512_set1_epi32(8)), y);
+}
+
+/* chunked, cols, groups: constants; chunked: groups are 32 bytes apart. Pairs a: [k / 16][nc][8] if
+ * chunked, else [k / 2][nc]; from the first column used here on. ahead: see weir_cpu_mix_fn. */
 INLINE void dot_cols(bool chunked, const uint8_t *p, size_t group_stride, size_t k, size_t k_stride,
 		     ptrdiff_t ahead, const uint32_t *a, unsigned nc, bool add, unsigned cols,
 		     unsigned groups, float *out)
 {
 	size_t apart = chunked ? 8 : 1, next = chunked ? 1 : nc;
+	bool lines = chunked && groups % 2 == 0;
 	__m512 acc[16];
 
 	UNROLL(16)
@@ -75,7 +100,8 @@ INLINE void dot_cols(bool chunked, const uint8_t *p, size_t group_stride, size_t
 	for (; k >= 16; k -= 16, a += 8 * nc)
 		UNROLL(2)
 	for (unsigned i = 0; i < 8; i++, p += 2 * k_stride) {
-		dot_one(p, group_stride, k_stride, true, a + i * next, apart, cols, groups, acc);
+		dot_one(lines, p, group_stride, k_stride, true, a + i * next, apart, cols, groups,
+			acc);
 		if (!chunked)
 			continue;
 		UNROLL(4)
@@ -87,8 +113,12 @@ INLINE void dot_cols(bool chunked, const uint8_t *p, size_t group_stride, size_t
 		}
 	}
 	for (unsigned i = 0; 2 * i < k; i++, p += 2 * k_stride)
-		dot_one(p, group_stride, k_stride, 2 * i + 1 < k, a + i * next, apart, cols, groups,
-			acc);
+		dot_one(lines, p, group_stride, k_stride, 2 * i + 1 < k, a + i * next, apart, cols,
+			groups, acc);
+	UNROLL(16)
+	for (unsigned i = 0; i < cols * groups; i++)
+		if (lines && i / cols % 2 == 0)
+			in_order(&acc[i], &acc[i + cols]);
 	UNROLL(16)
 	for (unsigned i = 0; i < cols * groups; i++) {
 		float *o = out + ((size_t)(i / cols) * nc + i % cols) * 16;

@@ -548,7 +548,7 @@ static weir_status plan_attention(weir_program *p, const struct weir_program_des
 		partial = bytes > partial ? bytes : partial;
 	}
 	p->split_bytes = partial * (size_t)(positions / p->chunk + 1);
-	p->split_units = n_threads > 1 && partial ? 4 * n_threads : 0;
+	p->split_units = n_threads > 1 && partial ? (n_threads < 4 ? 16 : 4 * n_threads) : 0;
 	return WEIR_OK;
 }
 

@@ -57,6 +57,9 @@ static const struct attention_case cases[] = {
 	  .lengths = { 30, 12, 0 }, .chunk = 9 },
 	{ "long", 2, 1, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .base = 10000, .scale = 1,
 	  .lengths = { 620, 40, 0 }, .chunk = 300 },
+	/* several KV heads of each block together, in each thread's share of a long context */
+	{ "long-13-heads", 13, 13, 32, 32, WEIR_ROPE_NORM, WEIR_DTYPE_F16, 32, .base = 10000,
+	  .scale = 1, .lengths = { 560, 0, 0 }, .chunk = 280 },
 	{ "q8-gqa-4-128", 8, 2, 128, 128, WEIR_ROPE_NORM, WEIR_DTYPE_Q8_0, 32, .base = 500000,
 	  .scale = 1, .lengths = { 150, 33, 5 }, .chunk = 40 },
 	{ "q8-mha-32", 3, 3, 32, 32, WEIR_ROPE_NEOX, WEIR_DTYPE_Q8_0, 16, .base = 10000, .scale = 1,
