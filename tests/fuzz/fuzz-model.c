@@ -200,11 +200,12 @@ static void test_mutations(gconstpointer arch)
 
 int main(int argc, char **argv)
 {
-	static const char *const archs[] = { "llama",    "qwen2",     "qwen3",        "phi3",
-					     "gemma2",   "gemma3",    "granitemoe",   "smollm3",
-					     "qwen2moe", "qwen3moe",  "bitnet-b1.58", "starcoder2",
-					     "gptneox",  "falcon",    "phi2",         "gpt2",
-					     "bert",     "nomic-bert" };
+	static const char *const archs[] = { "llama",    "qwen2",      "qwen3",        "phi3",
+					     "gemma2",   "gemma3",     "granitemoe",   "smollm3",
+					     "qwen2moe", "qwen3moe",   "bitnet-b1.58", "starcoder2",
+					     "gptneox",  "falcon",     "phi2",         "gpt2",
+					     "bert",     "nomic-bert", "granite",      "bitnet",
+					     "starcoder" };
 
 	g_test_init(&argc, &argv, NULL);
 	for (gsize i = 0; i < G_N_ELEMENTS(archs); i++) {
