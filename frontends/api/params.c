@@ -58,6 +58,19 @@ static void read_bool(void *to, const struct param_rule *r, JsonNode *node,
 		*(uint32_t *)to = v;
 }
 
+/* Any whole number is one; those that 64 bits do not hold are taken modulo 2^64, as well as a
+ * double knows them: programs draw unsigned ones, which must not all be the same. */
+static uint64_t seed_of(JsonNode *node)
+{
+	double v = json_node_get_double(node);
+	if (json_node_get_value_type(node) == G_TYPE_INT64)
+		return (uint64_t)json_node_get_int(node);
+	if (!isfinite(v))
+		return 0;
+	uint64_t seed = (uint64_t)fmod(fabs(v), 0x1p64);
+	return v < 0 ? 0 - seed : seed;
+}
+
 static void read_number(struct api_params *p, const struct param_rule *r, JsonNode *node,
 			uint32_t max_tokens, struct api_error_list *errors)
 {
@@ -72,10 +85,7 @@ static void read_number(struct api_params *p, const struct param_rule *r, JsonNo
 	if (r->type != PARAM_TYPE_FLOAT && isfinite(v) && v != floor(v)) {
 		api_error_field(errors, NULL, r->name, "%s must be an integer", r->name);
 	} else if (r->type == PARAM_TYPE_SEED) {
-		p->sampling.seed = json_node_get_value_type(node) == G_TYPE_INT64
-					   ? (uint64_t)json_node_get_int(node)
-				   : fabs(v) < 9e18 ? (uint64_t)(int64_t)v
-						    : 0;
+		p->sampling.seed = seed_of(node);
 		p->sampling.seed_set = 1;
 	} else if (!(v >= r->min && v <= max) || (r->min_excluded && v <= r->min)) {
 		out_of_range(r, max, errors);

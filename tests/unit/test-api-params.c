@@ -99,6 +99,32 @@ static void test_values(void)
 	api_body_free(b);
 }
 
+static void test_seeds(void)
+{
+	static const struct {
+		const char *text;
+		uint64_t seed;
+	} cases[] = {
+		{ "7", 7 },
+		{ "7.0", 7 },
+		{ "-7.0", (uint64_t)-7 },
+		{ "9223372036854775807", INT64_MAX },
+		{ "-9223372036854775808", (uint64_t)INT64_MIN },
+		{ "9223372036854775808", UINT64_C(1) << 63 },
+		{ "13835058055282163712", UINT64_C(3) << 62 },
+		{ "-9223372036854779904", (UINT64_C(1) << 63) - 4096 },
+		{ "18446744073709551616", 0 },
+		{ "1e400", 0 },
+	};
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *more = g_strdup_printf(",\"seed\":%s", cases[i].text);
+		struct api_body *b = chat(more);
+		g_assert_cmpuint(b->params.sampling.seed, ==, cases[i].seed);
+		g_assert_cmpuint(b->params.sampling.seed_set, ==, 1);
+		api_body_free(b);
+	}
+}
+
 /* Every rule of the table, at and beyond its bounds. */
 static void test_table(void)
 {
@@ -314,6 +340,7 @@ static void test_prompts(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/api/params/seeds", test_seeds);
 	g_test_add_func("/api/params/defaults", test_defaults);
 	g_test_add_func("/api/params/values", test_values);
 	g_test_add_func("/api/params/table", test_table);
