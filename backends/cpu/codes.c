@@ -4,7 +4,8 @@
  *
  * A format's bits lie in planes: a plane holds `width` bits of each weight, in an order that one of
  * a few patterns describes. In every pattern 16 weights in a row (1 in BITS) are at the same bit of
- * 16 bytes in a row, which is what the loops run over. TQ1_0 alone is no matter of bits.
+ * 16 bytes in a row, which is what the loops run over; NVFP4 has but 8. TQ1_0 alone is no matter of
+ * bits.
  */
 #include "codes.h"
 
@@ -20,6 +21,7 @@ enum pattern {
 	LANES2,   /* per 128 weights 32 bytes, four times 2 bits */
 	LANES1,   /* 32 bytes, eight times 1 bit */
 	BITS,     /* bit i */
+	EIGHTS,   /* per 16 weights 8 bytes: low nibbles, then high ones */
 	TERNARY,  /* TQ1_0 */
 };
 
@@ -68,6 +70,8 @@ static const struct layout layouts[] = {
 	[WEIR_DTYPE_IQ4_NL] = { { 4, { { 0, 2, 1 } } }, 32, { { HALVES, 4, 2, 0 } } },
 	[WEIR_DTYPE_IQ4_XS] = { { 4, { { 0, 2, 1 }, { 2, 1, 6 } } }, 256, { { HALVES, 4, 8, 0 } } },
 	[WEIR_DTYPE_MXFP4] = { { 4, { { 0, 1, 1 } } }, 32, { { HALVES, 4, 1, 0 } } },
+	/* The fields are those of repack.c. */
+	[WEIR_DTYPE_NVFP4] = { { 4, { { 0, 2, 4 } } }, 64, { { EIGHTS, 4, 4, 0 } } },
 	[WEIR_DTYPE_TQ1_0] = { { 2, { { 52, 2, 1 } } }, 256, { { TERNARY, 2, 0, 0 } } },
 	[WEIR_DTYPE_TQ2_0] = { { 2, { { 64, 2, 1 } } }, 256, { { LANES2, 2, 0, 0 } } },
 	[WEIR_DTYPE_IQ1_S] = IQUANT,
@@ -116,6 +120,18 @@ static void place(unsigned pattern, unsigned i, unsigned *ret_byte, unsigned *re
 	}
 }
 
+static void get_eights(unsigned n, const uint8_t *src, uint8_t *codes)
+{
+	for (unsigned i = 0; i < n; i++)
+		codes[i] = src[i / 16 * 8 + i % 8] >> (i % 16 / 8 * 4) & 15;
+}
+
+static void put_eights(unsigned n, const uint8_t *codes, uint8_t *dst)
+{
+	for (unsigned i = 0; i < n; i++)
+		dst[i / 16 * 8 + i % 8] |= (uint8_t)(codes[i] << (i % 16 / 8 * 4));
+}
+
 static void get_plane(const struct plane *p, unsigned n, const uint8_t *restrict src,
 		      uint8_t *restrict codes)
 {
@@ -124,6 +140,10 @@ static void get_plane(const struct plane *p, unsigned n, const uint8_t *restrict
 	if (p->pattern == BITS) {
 		for (unsigned i = 0; i < n; i++)
 			codes[i] |= (uint8_t)((src[i / 8] >> (i % 8) & 1) << p->shift);
+		return;
+	}
+	if (p->pattern == EIGHTS) {
+		get_eights(n, src, codes);
 		return;
 	}
 	for (unsigned i = 0; i < n; i += 16) {
@@ -141,6 +161,10 @@ static void put_plane(const struct plane *p, unsigned n, const uint8_t *restrict
 	if (p->pattern == BITS) {
 		for (unsigned i = 0; i < n; i++)
 			dst[i / 8] |= (uint8_t)((codes[i] >> p->shift & 1) << (i % 8));
+		return;
+	}
+	if (p->pattern == EIGHTS) {
+		put_eights(n, codes, dst);
 		return;
 	}
 	for (unsigned i = 0; i < n; i += 16) {

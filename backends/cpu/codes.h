@@ -29,7 +29,8 @@ struct weir_cpu_codes {
 const struct weir_cpu_codes *weir_cpu_codes(uint32_t type);
 
 /* The codes of one block of a quantised type; not of IQ1, IQ2, IQ3 (iquant.h), whose fields are 16
- * scales of one byte and d as a float, in this order. */
+ * scales of one byte and d as a float, in this order. NVFP4's fields are its scales as nvfp4.h has
+ * them, not its bytes. */
 void weir_cpu_codes_get(uint32_t type, const uint8_t *block, uint8_t *ret_codes);
 
 /* The opposite: codes into a zeroed block; other bytes stay as they are. */

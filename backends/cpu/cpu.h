@@ -28,7 +28,7 @@
 #define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
 #define WEIR_CPU_RECORD 60u /* bytes of one block of one row in Q8 form */
 
-#define WEIR_CPU_N_TYPES 40 /* past the last weir_dtype of a weight */
+#define WEIR_CPU_N_TYPES 41 /* past the last weir_dtype of a weight */
 
 /* Parameters of the last stage of LINEAR on a [nc][16] piece. */
 struct weir_cpu_finish {

@@ -11,6 +11,7 @@
 #include "codes.h"
 #include "float16.h"
 #include "iquant.h"
+#include "nvfp4.h"
 
 #include <weir/draft/device.h>
 
@@ -120,6 +121,18 @@ static void row_mxfp4(const uint8_t *src, size_t n_blocks, float *dst)
 		uint32_t bits = src[0] < 2 ? 0x00200000u << src[0] : (uint32_t)(src[0] - 1) << 23;
 
 		block_of_values(WEIR_DTYPE_MXFP4, src, weir_bits_float(bits), values_fp4, dst);
+	}
+}
+
+static void row_nvfp4(const uint8_t *src, size_t n_blocks, float *dst)
+{
+	uint8_t q[64];
+
+	for (size_t b = 0; b < n_blocks; b++, src += 36, dst += 64) {
+		weir_cpu_codes_get(WEIR_DTYPE_NVFP4, src, q);
+		for (int i = 0; i < 64; i++)
+			dst[i] = weir_f16_to_f32(weir_nvfp4_scale(src[i / 16])) *
+				 (float)values_fp4[q[i]];
 	}
 }
 
@@ -305,6 +318,7 @@ static const struct weir_cpu_type types[] = {
 	[WEIR_DTYPE_TQ1_0] = { "TQ1_0", 256, 54, 1, row_tq1_0 },
 	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, 1, row_tq2_0 },
 	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, 1, row_mxfp4 },
+	[WEIR_DTYPE_NVFP4] = { "NVFP4", 64, 36, 1, row_nvfp4 },
 	[WEIR_DTYPE_IQ2_XXS] = { "IQ2_XXS", 256, 66, 1, row_iq2_xxs },
 	[WEIR_DTYPE_IQ2_XS] = { "IQ2_XS", 256, 74, 1, row_iq2_xs },
 	[WEIR_DTYPE_IQ2_S] = { "IQ2_S", 256, 82, 1, row_iq2_s },

@@ -23,7 +23,7 @@ const struct weir_cpu_type *weir_cpu_type(uint32_t type);
 
 #define WEIR_CPU_TYPE_NAMES                                                                        \
 	"F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, MXFP4, "     \
-	"TQ1_0 and TQ2_0"
+	"NVFP4, TQ1_0 and TQ2_0"
 
 /* The name of any type id of GGUF ("Q5_K"), "type 99" in buf otherwise; for messages. */
 const char *weir_cpu_type_name(uint32_t type, char buf[16]);

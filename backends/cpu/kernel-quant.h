@@ -64,6 +64,7 @@ enum quant_kind {
 	QUANT_IQ4_NL,
 	QUANT_IQ4_XS,
 	QUANT_MXFP4,
+	QUANT_NVFP4,
 	QUANT_BOOK,  /* IQ1, IQ2, IQ3: nibbles that a book of 16 values follows (iquant.h) */
 	QUANT_TQ2_0, /* and TQ1_0, which is repacked to the same */
 };
@@ -109,6 +110,7 @@ INLINE size_t kind_scales(enum quant_kind kind) /* bytes of 16 rows of one (supe
 	case QUANT_BOOK:
 		return 320;
 	case QUANT_IQ4_XS:
+	case QUANT_NVFP4:
 		return 128;
 	case QUANT_MXFP4:
 		return 16;
@@ -129,6 +131,8 @@ INLINE size_t kind_super(enum quant_kind kind) /* blocks of 32 in one block of t
 	case QUANT_BOOK:
 	case QUANT_TQ2_0:
 		return 8;
+	case QUANT_NVFP4:
+		return 2;
 	default:
 		return 1;
 	}
@@ -160,7 +164,7 @@ INLINE void load_pairs(const uint8_t *codes, hi *w)
 /* The 8 slices of 4 codes of 32 weights, unsigned. book: of QUANT_BOOK, the values plus 128 */
 INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, const uint8_t *book, hi *w)
 {
-	/* The values of GGUF's IQ4_NL and of MXFP4 (doubled), plus 128 */
+	/* The values of GGUF's IQ4_NL and of E2M1 (doubled), plus 128 */
 	static const uint8_t book_nl[16] = { 1,   24,  45,  63,  79,  93,  106, 118,
 					     129, 141, 153, 166, 181, 197, 217, 241 };
 	static const uint8_t book_fp4[16] = { 128, 129, 130, 131, 132, 134, 136, 140,
@@ -204,9 +208,12 @@ INLINE void load_codes(enum quant_kind kind, const uint8_t *codes, const uint8_t
 	case QUANT_IQ4_NL:
 	case QUANT_IQ4_XS:
 	case QUANT_MXFP4:
+	case QUANT_NVFP4:
 	case QUANT_BOOK:
-		if (kind != QUANT_BOOK)
-			book = kind == QUANT_MXFP4 ? book_fp4 : book_nl;
+		if (kind == QUANT_MXFP4 || kind == QUANT_NVFP4)
+			book = book_fp4;
+		else if (kind != QUANT_BOOK)
+			book = book_nl;
 		UNROLL(8)
 		for (int s = 0; s < 8; s++)
 			w[s] = hi_lookup(book, w[s]);
@@ -329,6 +336,10 @@ INLINE struct factors factors_of(enum quant_kind kind, const uint8_t *scales, un
 	case QUANT_MXFP4:
 		f.d = hf_load_e8m0(scales + row);
 		break;
+	case QUANT_NVFP4:
+		f.low = hf_load_f16(scales + 64 * b + 2 * row);
+		f.high = hf_load_f16(scales + 64 * b + 32 + 2 * row);
+		break;
 	default:
 		f.d = hf_load_f16(scales + 2 * row);
 	}
@@ -366,10 +377,11 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 		break;
 	case QUANT_Q3_K:
 	case QUANT_Q6_K:
+	case QUANT_NVFP4:
 	case QUANT_BOOK:
 		dot = word_i32(t, WORD_32_LOW, c);
 		high = word_i32(t, WORD_32_HIGH, c);
-		if (kind == QUANT_BOOK) {
+		if (kind == QUANT_BOOK || kind == QUANT_NVFP4) {
 			dot = dot_byte(hi_left(dot, 2), w, a, 4);
 			high = dot_byte(hi_left(high, 2), w + 4, a + 16, 4);
 		} else if (kind == QUANT_Q3_K) { /* -4 */
@@ -379,8 +391,10 @@ INLINE hf fold(enum quant_kind kind, const hi *w, const struct factors *f, const
 			dot = dot_codes(dot, w, a, 4, 63);
 			high = dot_codes(high, w + 4, a + 16, 4, 63);
 		}
-		/* below 2^24, so exact: 16 * 32 * 127 * 128 twice */
+		/* below 2^24, so exact: 16 * 32 * 127 * 128 twice; of NVFP4 not always */
 		x = hf_fma(hf_from_int(high), f->high, hf_mul(hf_from_int(dot), f->low));
+		if (kind == QUANT_NVFP4)
+			return hf_fma(x, scale, sum);
 		return hf_fma(hf_mul(x, scale), f->d, sum);
 	default: /* kernel-twos.h */
 		break;
@@ -551,6 +565,7 @@ QUANT(quant_q6_k, QUANT_Q6_K)
 QUANT(quant_iq4_nl, QUANT_IQ4_NL)
 QUANT(quant_iq4_xs, QUANT_IQ4_XS)
 QUANT(quant_mxfp4, QUANT_MXFP4)
+QUANT(quant_nvfp4, QUANT_NVFP4)
 QUANT(quant_book, QUANT_BOOK)
 TWOS(quant_tq2_0, QUANT_TQ2_0)
 
@@ -568,4 +583,5 @@ TWOS(quant_tq2_0, QUANT_TQ2_0)
 		[WEIR_DTYPE_IQ1_M] = quant_book, [WEIR_DTYPE_IQ2_XXS] = quant_book,                \
 		[WEIR_DTYPE_IQ2_XS] = quant_book, [WEIR_DTYPE_IQ2_S] = quant_book,                 \
 		[WEIR_DTYPE_IQ3_XXS] = quant_book, [WEIR_DTYPE_IQ3_S] = quant_book,                \
+		[WEIR_DTYPE_NVFP4] = quant_nvfp4,                                                  \
 	}

@@ -13,6 +13,9 @@
 #include "cpu.h"
 #include "dequant.h"
 #include "iquant.h"
+#include "nvfp4.h"
+
+#include <weir/draft/device.h>
 
 size_t weir_cpu_codes_bytes(uint32_t type)
 {
@@ -202,6 +205,14 @@ static void pack_block(uint32_t type, const struct weir_cpu_codes *layout, unsig
 		src = numbers;
 	} else {
 		weir_cpu_codes_get(type, src, q);
+	}
+	if (type == WEIR_DTYPE_NVFP4) {
+		for (int i = 0; i < 4; i++) {
+			uint16_t scale = weir_nvfp4_scale(src[i]);
+
+			memcpy(numbers + 2 * i, &scale, 2);
+		}
+		src = numbers;
 	}
 	for (unsigned i = 0; i < block; i += 32)
 		pack_codes(layout->bits, i, q + i, codes + row * 4);

@@ -15,11 +15,12 @@
  * Scales, per block of the format: the fields that codes.c lists, each number [16 rows]: Q4_K 16
  * f16 d, 16 f16 dmin, then the 12 bytes of packed scales as [byte][row]; Q6_K [16][row] int8, 16
  * f16 d; Q2_K two bytes of scales at a time: [8][row][2]; IQ1, IQ2, IQ3 [16][16] int8, 16 float d,
- * and at the end of the group the 16 values that codes stand for, plus 128.
+ * and at the end of the group the 16 values that codes stand for, plus 128; NVFP4 [4][row] f16.
  *
  * No bit is added to the format's own, so decode reads what the file holds; but for TQ1_0, which is
- * kept in 2 bits as TQ2_0 is: to divide by 3 costs more than to read; and for IQ1, IQ2 and IQ3,
- * whose entries of code books are 4 bits a weight here. Pure; any thread.
+ * kept in 2 bits as TQ2_0 is: to divide by 3 costs more than to read; for IQ1, IQ2 and IQ3,
+ * whose entries of code books are 4 bits a weight here; and for NVFP4, whose scales processors
+ * convert from f16 but not from 8 bits. Pure; any thread.
  */
 #ifndef WEIR_CPU_REPACK_H
 #define WEIR_CPU_REPACK_H
@@ -38,7 +39,7 @@ void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsign
 		     uint64_t n_in, uint8_t *group);
 
 /* Row `row` of a group as a GGUF row, bit for bit (of TQ1_0: the same digits): for tests. Not of
- * IQ1, IQ2, IQ3. */
+ * IQ1, IQ2, IQ3, NVFP4. */
 void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in,
 		     uint8_t *dst);
 

@@ -390,7 +390,7 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 		return weir_fail(l->err, s,
 				 "tensor '%s' is of type %s, which the device has no kernels for; "
 				 "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K "
-				 "to Q6_K, IQ1_S to IQ4_XS, MXFP4, TQ1_0 or TQ2_0",
+				 "to Q6_K, IQ1_S to IQ4_XS, MXFP4, NVFP4, TQ1_0 or TQ2_0",
 				 name, type->name);
 	if (s < 0) {
 		weir_fail_prefix(l->err, name);

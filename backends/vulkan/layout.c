@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "iquant.h"
+#include "nvfp4.h"
 
 static uint8_t bits_at(const uint8_t *src, unsigned i, unsigned shift, unsigned mask)
 {
@@ -182,6 +183,20 @@ static void split_mxfp4(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t 
 	nibbles(src + 1, codes);
 }
 
+/* u8 scales of 16 weights; 8 bytes of nibbles for each 16 weights */
+static void split_nvfp4(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t *scale,
+			uint8_t *super)
+{
+	for (unsigned i = 0; i < 32; i++)
+		codes[i] = bits_at(src + 4 + 16 * k, i / 16 * 8 + i % 8, i % 16 / 8 * 4, 15);
+	for (unsigned h = 0; h < 2; h++) {
+		uint16_t half = weir_nvfp4_scale(src[2 * k + h]);
+
+		scale[2 * h] = (uint8_t)half;
+		scale[2 * h + 1] = (uint8_t)(half >> 8);
+	}
+}
+
 /* qs[48], qh[4]: five (four) base-3 digits in a byte, as a fraction of 256; f16 d. 160 weights are
  * digits of qs[0..31], 80 of qs[32..47], 16 of qh. */
 static void split_tq1_0(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t *scale,
@@ -270,6 +285,7 @@ static const struct weir_vk_type types[] = {
 	[WEIR_DTYPE_TQ2_0] = { "TQ2_0", 256, 66, WEIR_VK_FORMAT(2, 0, 5, 1, 0), false,
 			       split_tq2_0 },
 	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, WEIR_VK_FORMAT(4, 0, 6, 0, 2), false, split_mxfp4 },
+	[WEIR_DTYPE_NVFP4] = { "NVFP4", 64, 36, WEIR_VK_FORMAT(4, 0, 7, 0, 2), false, split_nvfp4 },
 	IQUANT(IQ1_S, 50, IQ1),
 	IQUANT(IQ1_M, 56, IQ1),
 	IQUANT(IQ2_XXS, 66, IQ2),
@@ -294,7 +310,7 @@ static uint32_t type_id(const struct weir_vk_type *type)
 const char *weir_vk_type_names(void)
 {
 	return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ1_S to IQ4_XS, "
-	       "TQ1_0, TQ2_0 and MXFP4";
+	       "TQ1_0, TQ2_0, MXFP4 and NVFP4";
 }
 
 static uint32_t low_bits(uint32_t format)
@@ -309,7 +325,7 @@ static uint32_t high_bits(uint32_t format)
 
 static uint32_t scale_bytes(uint32_t format)
 {
-	static const uint8_t bytes[] = { 2, 4, 2, 2, 2, 0, 1, 0 };
+	static const uint8_t bytes[] = { 2, 4, 2, 2, 2, 0, 1, 4 };
 
 	return bytes[format >> 6 & 7];
 }

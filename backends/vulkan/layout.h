@@ -27,13 +27,14 @@ enum weir_vk_scale {
 	WEIR_VK_SCALE_NIBBLES = 4,  /* 4 bits: scale, minimum of each half; super as MINIMUM */
 	WEIR_VK_SCALE_SUPER = 5,    /* super: f16 */
 	WEIR_VK_SCALE_EXPONENT = 6, /* E8M0 a block */
+	WEIR_VK_SCALE_TWO = 7,      /* f16 of each half */
 };
 
 /* What 4-bit codes stand for; shaders/codes.glsl has the values. */
 enum weir_vk_table {
 	WEIR_VK_TABLE_NONE = 0, /* the code, less an offset */
 	WEIR_VK_TABLE_IQ4_NL = 1,
-	WEIR_VK_TABLE_MXFP4 = 2,   /* in halves */
+	WEIR_VK_TABLE_MXFP4 = 2,   /* in halves; NVFP4 too */
 	WEIR_VK_TABLE_IQ2 = 3,     /* in eighths */
 	WEIR_VK_TABLE_IQ3_XXS = 4, /* in quarters */
 	WEIR_VK_TABLE_IQ3_S = 5,

@@ -16,7 +16,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = ["F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K", "Q4_1", "IQ4_NL", "IQ4_XS",
-         "Q4_0", "MXFP4", "Q3_K_L", "Q3_K_M", "Q3_K", "Q2_K", "TQ2_0", "TQ1_0"]
+         "Q4_0", "NVFP4", "MXFP4", "Q3_K_L", "Q3_K_M", "Q3_K", "Q2_K", "TQ2_0", "TQ1_0"]
 HELD_OUT_SEED = 987654321
 
 

@@ -21,7 +21,7 @@ from weir_server import SOURCE, WEIR
 from model_tool import DEMO, weir
 
 TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
-         "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"]
+         "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "TQ1_0", "TQ2_0"]
 MIXES = ["Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M"]
 sys.path[:0] = [str(SOURCE / "tests" / "bench"), str(SOURCE / "data" / "models")]
 from quantisations import held_out_text

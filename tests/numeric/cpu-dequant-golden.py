@@ -6,7 +6,7 @@ them, as the bits of each float. Run it with gguf and numpy installed; the heade
     cpu-dequant-golden.py > tests/unit/cpu-dequant-golden.h
     cpu-dequant-golden.py iquant > tests/unit/iquant-golden.h    # IQ1, IQ2 and IQ3
 
-Types of 32 weights have three blocks, those of 256 one, in which every scale and every position of
+Types of 32 weights have three blocks, NVFP4 two, those of 256 one, in which every scale and every position of
 a code differs from the others; a second block would only say the same.
 """
 import importlib.metadata
@@ -20,7 +20,7 @@ from gguf import GGML_QUANT_SIZES, quants
 TYPES = {
     T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82],
     T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0],
-    T.MXFP4: [], T.TQ1_0: [52], T.TQ2_0: [64],
+    T.MXFP4: [], T.TQ1_0: [52], T.TQ2_0: [64], T.NVFP4: [],
 }
 IQUANTS = {T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0], T.IQ1_S: [0], T.IQ1_M: []}
 
@@ -38,7 +38,7 @@ def main():
           f"{importlib.metadata.version('gguf')}.\n */\n#include <stdint.h>\n")
     for kind, halves in types.items():
         block, size = GGML_QUANT_SIZES[kind]
-        count = 3 if block == 32 else 1
+        count = {32: 3, 64: 2, 256: 1}[block]
         raw = rng.integers(0, 256, count * size, dtype=np.uint8)
         for b in range(count):
             for offset in halves:
@@ -46,6 +46,8 @@ def main():
                 raw[b * size + offset:b * size + offset + 2] = half
         if kind == T.MXFP4:  # an exponent each: subnormal, ordinary, the largest
             raw[0::size] = [1, 121, 255]
+        if kind == T.NVFP4:  # subnormal, ordinary, the largest, 0 and what is no number
+            raw[0:4], raw[size:size + 4] = [1, 7, 8, 126], [0, 127, 53, 0x80 | 53]
         if kind == T.IQ1_M:  # its half lies in the high bits of four words
             half = int(np.array([0.0371], dtype=np.float16).view(np.uint16)[0])
             for s in range(4):

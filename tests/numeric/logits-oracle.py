@@ -86,6 +86,8 @@ CASES = [
     ("cpu", dict(name="q6_k", kind="Q6_K", kv_heads=2), "f16", "int8"),
     ("cpu", dict(name="iq2_xs", kind="IQ2_XS", kv_heads=2), "f16", "int8"),
     ("cpu", dict(name="iq3_s", kind="IQ3_S", kv_heads=2), "f16", "int8"),
+    ("cpu", dict(name="nvfp4", kind="NVFP4", kv_heads=2), "f16", "int8"),
+    ("cpu", dict(name="nvfp4-factors", arch="qwen2", kind="NVFP4", kv_heads=2, factors=True), "f16", "int8"),
     ("cpu", dict(name="factors", kv_heads=2, factors=True), "f32", "f32"),
     ("cpu", dict(name="factors-fused", arch="phi3", kv_heads=2, factors=True), "f32", "f32"),
     ("cpu", dict(name="factors-biases", arch="starcoder2", kv_heads=2, factors=True), "f32", "f32"),
@@ -166,6 +168,7 @@ CASES = [
     # A few by Vulkan: tests/unit/test-vulkan-models.c holds the others against the cpu's.
     ("vulkan", dict(name="vulkan-llama", kv_heads=2, base=500000.0, rope=YARN), "f32", "f32"),
     ("vulkan", dict(name="vulkan-q4_k", kind="Q4_K", kv_heads=2), "f16", "int8"),
+    ("vulkan", dict(name="vulkan-nvfp4", kind="NVFP4", kv_heads=2, factors=True), "f16", "int8"),
     ("vulkan", dict(name="vulkan-gemma3", arch="gemma3", layers=7, kv_heads=2, head_dim=96, window=20,
                     rope={"rope_type": "linear", "factor": 8.0}, scalar=50), "f32", "f32"),
     ("vulkan", dict(name="vulkan-qwen3moe", arch="qwen3moe", kv_heads=2, head_dim=96, experts=32, used=8,

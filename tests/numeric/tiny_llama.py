@@ -54,6 +54,14 @@ def random_iquant(rng, kind, rows, cols, std):
     return data.reshape(rows, -1)
 
 
+def random_nvfp4(rng, rows, cols, std):
+    """Random codes; scales over two powers of two around what `std` asks for."""
+    data = rng.integers(0, 256, (rows * cols // 64, 36), dtype=np.uint8)
+    top = 8 * int(np.floor(np.log2(std / 2.9)) + 8)  # the values' standard deviation is about 2.9
+    data[:, :4] = rng.integers(max(top - 12, 0), top + 4, (len(data), 4), dtype=np.uint8)
+    return data.reshape(rows, -1)
+
+
 class TinyLlama:
     arch = "llama"
     causal_lm, config_class = transformers.LlamaForCausalLM, transformers.LlamaConfig
@@ -94,6 +102,8 @@ class TinyLlama:
             data = random_q6_k(self.rng, rows, cols, std)
         elif self.kind.name[:3] in ("IQ1", "IQ2", "IQ3"):
             data = random_iquant(self.rng, self.kind, rows, cols, std)
+        elif self.kind.name == "NVFP4":
+            data = random_nvfp4(self.rng, rows, cols, std)
         else:
             w = self.rng.normal(0, std, (rows, cols)).astype(np.float32)
             data = w if self.kind == F32 else quants.quantize(w, self.kind)

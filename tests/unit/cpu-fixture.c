@@ -23,6 +23,7 @@ const uint32_t fixture_types[] = {
 	WEIR_DTYPE_Q4_1,  WEIR_DTYPE_Q5_0,  WEIR_DTYPE_Q5_1,  WEIR_DTYPE_Q2_K,   WEIR_DTYPE_Q3_K,
 	WEIR_DTYPE_Q4_K,  WEIR_DTYPE_Q5_K,  WEIR_DTYPE_Q6_K,  WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS,
 	WEIR_DTYPE_MXFP4, WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0, WEIR_DTYPE_IQ2_XS, WEIR_DTYPE_IQ3_XXS,
+	WEIR_DTYPE_NVFP4,
 };
 const size_t fixture_n_types = G_N_ELEMENTS(fixture_types), fixture_n_float_types = 3;
 
@@ -111,6 +112,10 @@ static void set_block(GRand *rand, uint32_t type, double unit, uint8_t *p)
 		return;
 	case WEIR_DTYPE_MXFP4:
 		p[0] = (uint8_t)(128 + ilogb(d / 5));
+		return;
+	case WEIR_DTYPE_NVFP4: /* over three powers of two */
+		for (int i = 0; i < 4; i++)
+			p[i] = (uint8_t)CLAMP(44 + 8 * ilogb(d / 3) + p[i] % 24, 0, 126);
 		return;
 	case WEIR_DTYPE_IQ1_M: /* between 2^-7 and 2^-3 */
 		p[55] = (uint8_t)((p[55] & 15) | 0x20);

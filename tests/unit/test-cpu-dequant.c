@@ -14,6 +14,7 @@
 #include "gguf/gguf.h"
 #include "iquant-golden.h"
 #include "iquant.h"
+#include "nvfp4.h"
 #include "repack.h"
 
 struct golden {
@@ -36,7 +37,7 @@ static const struct golden goldens[] = {
 	GOLDEN(MXFP4, mxfp4, 96),      GOLDEN(TQ1_0, tq1_0, 256),   GOLDEN(TQ2_0, tq2_0, 256),
 	GOLDEN(IQ2_XXS, iq2_xxs, 256), GOLDEN(IQ2_XS, iq2_xs, 256), GOLDEN(IQ2_S, iq2_s, 256),
 	GOLDEN(IQ3_XXS, iq3_xxs, 256), GOLDEN(IQ3_S, iq3_s, 256),   GOLDEN(IQ1_S, iq1_s, 256),
-	GOLDEN(IQ1_M, iq1_m, 256),
+	GOLDEN(IQ1_M, iq1_m, 256),     GOLDEN(NVFP4, nvfp4, 128),
 };
 
 static void test_golden(void)
@@ -157,8 +158,8 @@ static void test_repack(void)
 			g_autofree uint8_t *group = g_malloc0(bytes);
 			float want[768], got[768];
 
-			if (weir_iquant_values(id))
-				continue; /* test_repack_books() */
+			if (weir_iquant_values(id) || id == WEIR_DTYPE_NVFP4)
+				continue; /* below */
 			g_assert_cmpuint(bytes % 64, ==, 0);
 			/* no bit more than the file's own, but for the padding of the group */
 			g_assert_cmpuint(bytes, <,
@@ -215,6 +216,43 @@ static void test_repack_books(void)
 	}
 }
 
+/* NVFP4: any byte is a scale; a group's codes and scales make the same weights. */
+static void test_repack_nvfp4(void)
+{
+	static const int8_t values[16] = {
+		0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12
+	};
+	const size_t n_in = 192, n_blocks = 3, row = n_blocks * 36;
+	g_autofree uint8_t *src = g_malloc(16 * row);
+	g_autofree uint8_t *group = g_malloc0(weir_cpu_group_bytes(WEIR_DTYPE_NVFP4, n_in));
+	const uint8_t *scales = group + n_blocks * weir_cpu_codes_bytes(WEIR_DTYPE_NVFP4);
+	g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+	float want[192];
+
+	for (size_t i = 0; i < 16 * row; i++)
+		src[i] = (uint8_t)(i % 36 < 4 ? i / 36 * 4 + i % 36 : g_rand_int(rand));
+	weir_cpu_repack(WEIR_DTYPE_NVFP4, src, row, 16, n_in, group);
+	for (unsigned r = 0; r < 16; r++) {
+		weir_cpu_type(WEIR_DTYPE_NVFP4)->row(src + r * row, n_blocks, want);
+		for (size_t i = 0; i < n_in; i++) {
+			uint8_t byte = group[i / 32 * 256 + i % 16 / 4 * 64 + r * 4 + i % 4];
+			uint16_t scale;
+
+			memcpy(&scale, scales + i / 16 * 32 + 2 * r, 2);
+			byte = i % 32 < 16 ? byte & 15 : byte >> 4;
+			g_assert_cmpfloat(weir_f16_to_f32(scale) * (float)values[byte], ==,
+					  want[i]);
+		}
+	}
+	for (int i = 0; i < 256; i++) { /* sign, 4 bits of exponent, 3 of mantissa */
+		int e = i >> 3 & 15, m = i & 7;
+		double scale = e ? ldexp(8 + m, e - 10) : ldexp(m, -9);
+
+		g_assert_cmpfloat((double)weir_f16_to_f32(weir_nvfp4_scale((uint8_t)i)), ==,
+				  i == 0x7f ? 0 : scale / 2);
+	}
+}
+
 static void test_names(void)
 {
 	char buf[16];
@@ -242,6 +280,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cpu/dequant/bf16", test_bf16);
 	g_test_add_func("/cpu/dequant/repack", test_repack);
 	g_test_add_func("/cpu/dequant/repack-books", test_repack_books);
+	g_test_add_func("/cpu/dequant/repack-nvfp4", test_repack_nvfp4);
 	g_test_add_func("/cpu/dequant/names", test_names);
 	for (size_t l = 0; fixture_levels[l]; l++) {
 		g_autofree char *name =

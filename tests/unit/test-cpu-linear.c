@@ -99,7 +99,7 @@ static void test_type(gconstpointer data)
 		size_t block = weir_cpu_type(c->type)->block, n_out = shapes[s].n_out;
 		/* odd widths where the type allows */
 		size_t n_in = block == 256  ? shapes[s].n_in
-			      : block == 32 ? shapes[s].n_in - 32 * (s % 8)
+			      : block >= 32 ? shapes[s].n_in - block * (s % (256 / block))
 					    : shapes[s].n_in - 5 * s;
 		unsigned n = shapes[s].n;
 		g_autofree uint8_t *w = random_weights(rand, c->type, n_in, n_out);
@@ -183,7 +183,9 @@ static void fill_block(uint32_t type, uint8_t *p, int byte)
 	for (int i = 0; i < 2; i++) {
 		struct weir_cpu_field field = weir_cpu_codes(type)->field[i];
 
-		if (field.size == 2 || type == WEIR_DTYPE_MXFP4)
+		if (type == WEIR_DTYPE_NVFP4)
+			memcpy(p, old, 4);
+		else if (field.size == 2 || type == WEIR_DTYPE_MXFP4)
 			memcpy(p + field.at, old + field.at, (size_t)field.size * field.count);
 	}
 }

@@ -227,8 +227,8 @@ static void test_types(gconstpointer data)
 /* Products of integers, as packed bytes or as floats, give the same bits. */
 static void test_same_by_dot(void)
 {
-	static const uint32_t types[] = { WEIR_DTYPE_Q6_K, WEIR_DTYPE_Q4_K, WEIR_DTYPE_IQ4_XS,
-					  WEIR_DTYPE_Q8_0, WEIR_DTYPE_MXFP4 };
+	static const uint32_t types[] = { WEIR_DTYPE_Q6_K, WEIR_DTYPE_Q4_K,  WEIR_DTYPE_IQ4_XS,
+					  WEIR_DTYPE_Q8_0, WEIR_DTYPE_MXFP4, WEIR_DTYPE_NVFP4 };
 	struct desk with, plain;
 
 	if (!desk_open(&plain, 0))

@@ -33,6 +33,7 @@ static const struct mix mixes[] = {
 	PURE(IQ4_NL, 25),
 	PURE(IQ4_XS, 30),
 	PURE(MXFP4, 38),
+	PURE(NVFP4, 39),
 	PURE(TQ1_0, 36),
 	PURE(TQ2_0, 37),
 	{ "Q3_K_S", T(Q3_K), 11, T(Q3_K), T(Q3_K), T(Q3_K), T(Q6_K) },
@@ -55,7 +56,8 @@ const struct mix *mix_find(const char *name)
 const char *mix_names(void)
 {
 	return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, "
-	       "IQ4_NL, IQ4_XS, MXFP4, TQ1_0, TQ2_0, and mixed Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, "
+	       "IQ4_NL, IQ4_XS, MXFP4, NVFP4, TQ1_0, TQ2_0, and mixed Q3_K_S, Q3_K_M, Q3_K_L, "
+	       "Q4_K_S, "
 	       "Q4_K_M, Q5_K_S, Q5_K_M";
 }
 

@@ -10,6 +10,7 @@
 #include "codes.h"
 #include "dequant.h"
 #include "float16.h"
+#include "nvfp4.h"
 
 #include <weir/draft/device.h>
 
@@ -149,6 +150,52 @@ static bool block_mxfp4(uint32_t type, const float *x, const float *w, uint8_t *
 	}
 	dst[0] = (uint8_t)best_e;
 	weir_cpu_codes_put(type, best_q, dst);
+	return true;
+}
+
+/* The byte of the scale of 16 weights, and their codes. Scales from half of what the largest weight
+ * asks for to the next above are tried. */
+static uint8_t fit_ue4m3(const float *x, const float *w, uint8_t *ret_q)
+{
+	float max = 0, best = INFINITY;
+	uint8_t q[16], best_byte = 0;
+	int top = 1;
+
+	memset(ret_q, 0, 16);
+	for (int i = 0; i < 16; i++)
+		max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+	while (top < 126 && weir_f16_to_f32(weir_nvfp4_scale((uint8_t)top)) * 12 < max)
+		top++;
+	for (int byte = top > 8 ? top - 8 : 1; byte <= top + 1 && byte < 127; byte++) {
+		float d = weir_f16_to_f32(weir_nvfp4_scale((uint8_t)byte)), error = 0;
+
+		for (int i = 0; i < 16; i++) {
+			unsigned k = quantise_nearest(values_fp4, x[i] / d);
+			float off = x[i] - d * (float)values_fp4[k];
+
+			q[i] = codes_fp4[k];
+			error += w[i] * off * off;
+		}
+		if (error < best) {
+			best = error;
+			best_byte = (uint8_t)byte;
+			memcpy(ret_q, q, sizeof(q));
+		}
+	}
+	return best_byte;
+}
+
+/* Weights that are larger than the largest scale's largest value cannot be stored. */
+static bool block_nvfp4(uint32_t type, const float *x, const float *w, uint8_t *dst)
+{
+	uint8_t q[64];
+
+	for (int i = 0; i < 64; i++)
+		if (!(fabsf(x[i]) <= 448 * 6))
+			return false;
+	for (int j = 0; j < 4; j++)
+		dst[j] = fit_ue4m3(x + 16 * j, w + 16 * j, q + 16 * j);
+	weir_cpu_codes_put(type, q, dst);
 	return true;
 }
 
@@ -438,7 +485,7 @@ static const block_fn blocks[] = {
 	[WEIR_DTYPE_Q5_K] = block_q45_k,    [WEIR_DTYPE_Q6_K] = block_q6_k,
 	[WEIR_DTYPE_IQ4_NL] = block_iq4_nl, [WEIR_DTYPE_IQ4_XS] = block_iq4_xs,
 	[WEIR_DTYPE_MXFP4] = block_mxfp4,   [WEIR_DTYPE_TQ1_0] = block_ternary,
-	[WEIR_DTYPE_TQ2_0] = block_ternary,
+	[WEIR_DTYPE_TQ2_0] = block_ternary, [WEIR_DTYPE_NVFP4] = block_nvfp4,
 };
 
 static bool row_of_numbers(uint32_t type, const float *x, size_t n, uint8_t *dst)

@@ -41,6 +41,7 @@ Planes planes_of(uint f, uint n)
 			   : fmt_scale(f) == 1u ? 4u
 			   : fmt_scale(f) <= 4u ? 2u
 			   : fmt_scale(f) == 6u ? 1u
+			   : fmt_scale(f) == 7u ? 4u
 						: 0u;
 
 	p.high = n * fmt_low(f);
@@ -109,7 +110,7 @@ Extras load_extras(uint f, Quads w, Planes p, uint block, uint run)
 
 	e.scale = e.high = uvec4(0u);
 	e.super = 0u;
-	if (kind == 1u) { /* halves: scale, minimum */
+	if (kind == 1u || kind == 7u) { /* two halves */
 		if (run == 4u)
 			e.scale = load4(w, (p.scale + block) / 4u);
 		else
@@ -177,7 +178,7 @@ void look_up_all(uint f, inout uint q[8])
 	}
 }
 
-/* weight = s * (i0 or i1, for each half) * (code - offset) + m * j0 or j1 */
+/* weight = s * (i0 or i1, for each half) * (code - offset) + m * j0 or j1; has_two(): s or m * code */
 struct Scales {
 	float s, m;
 	int i0, i1, j0, j1;
@@ -190,7 +191,7 @@ Scales scales_of(uint f, Extras e, uint at)
 
 	r.m = 0.0;
 	r.i0 = r.i1 = r.j0 = r.j1 = 1;
-	if (kind == 1u) { /* halves: scale, minimum */
+	if (kind == 1u || kind == 7u) { /* halves: scale, minimum; or scale of each half */
 		vec2 v = unpackHalf2x16(pick(e.scale, at));
 		r.s = v.x;
 		r.m = v.y;
@@ -223,6 +224,12 @@ Scales scales_of(uint f, Extras e, uint at)
 		r.s = uintBitsToFloat(x >= 2u ? (x - 1u) << 23 : 0x00200000u << x);
 	}
 	return r;
+}
+
+/* Two scales that are no integers. */
+bool has_two(uint f)
+{
+	return fmt_scale(f) == 7u;
 }
 
 bool has_minimum(uint f)

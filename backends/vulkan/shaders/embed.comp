@@ -63,6 +63,10 @@ void main()
 				int code = bitfieldExtract(int(q[i / 4]), 8 * (i % 4), 8);
 				int k = i < 16 ? s.i0 : s.i1, j = i < 16 ? s.j0 : s.j1;
 
+				if (has_two(FORMAT)) {
+					put(t * y_stride + b * 32u + uint(i), (i < 16 ? s.s : s.m) * float(code));
+					continue;
+				}
 				put(t * y_stride + b * 32u + uint(i),
 				    s.s * float(k) * float(code - int(fmt_offset(FORMAT))) + s.m * float(j));
 			}

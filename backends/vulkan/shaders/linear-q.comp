@@ -138,6 +138,11 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row, uint
 					int i0 = products(f, q, a[c], 0), i1 = products(f, q, a[c], 1);
 					float sum = sums[which][r][c];
 
+					if (has_two(f)) {
+						sum = fma(s.s * d[c], float(i0), sum);
+						sums[which][r][c] = fma(s.m * d[c], float(i1), sum);
+						continue;
+					}
 					i0 = s.i0 * (i0 - off * s0[c]) + s.i1 * (i1 - off * s1[c]);
 					sum = fma(s.s * d[c], float(i0), sum);
 					if (has_minimum(f))

@@ -84,6 +84,15 @@ void multiply_block(uint f, Quads m, Planes p, uint n_rows, uint row, uint block
 			}
 		}
 		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
+			if (has_two(f)) {
+#if SDOT
+				float v = float(int(lo[r])), u = float(int(hi[r]));
+#else
+				float v = lo[r], u = hi[r];
+#endif
+				sums[r][c] = fma(s[r].m * d, u, fma(s[r].s * d, v, sums[r][c]));
+				continue;
+			}
 #if SDOT
 			int i = s[r].i0 * (int(lo[r]) - off * int(x_scale(c, 1u))) +
 				s[r].i1 * (int(hi[r]) - off * int(x_scale(c, 2u)));

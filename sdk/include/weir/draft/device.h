@@ -49,6 +49,7 @@ enum weir_dtype {
 	WEIR_DTYPE_TQ1_0 = 34,
 	WEIR_DTYPE_TQ2_0 = 35,
 	WEIR_DTYPE_MXFP4 = 39,
+	WEIR_DTYPE_NVFP4 = 40,
 };
 
 enum weir_tensor_kind {
