@@ -92,6 +92,31 @@ weir_status weir_scheduler_encode(const struct weir_scheduler *, struct weir_str
 				  uint32_t flags, int32_t **ret, uint32_t *ret_n,
 				  struct weir_error *err);
 
+#define WEIR_SCHEDULER_MAX_TOKENS (1u << 24) /* of one text: no context is as long */
+
+/* The prompt of a chat, a completion, or what tokenize is asked about. context: empty; a chat's. */
+weir_status weir_scheduler_read_prompt(const struct weir_scheduler *, const weir_request *,
+				       uint32_t flags, GString *context, int32_t **ret,
+				       uint32_t *ret_n, struct weir_error *err);
+/* {kwargs..., "messages": ..., "tools": ...}: the template's own arguments never replace these. */
+weir_status weir_scheduler_chat_context(const weir_request *, GString *out, struct weir_error *err);
+/* "[1, 2, 3]", and nothing else. */
+weir_status weir_scheduler_read_ids(struct weir_str json, uint32_t n_vocab, int32_t **ret,
+				    uint32_t *ret_n, struct weir_error *err);
+
+/* The answer's readers; what tool_choice demands is put behind the prompt. */
+weir_status weir_scheduler_begin_answer(struct weir_scheduler *, struct weir_job *,
+					struct weir_str context, struct weir_error *err);
+
+/* scheduler-tokens.c: fill a job's reply. [worker] */
+weir_status weir_scheduler_tokenize(struct weir_scheduler *, struct weir_job *,
+				    struct weir_error *err);
+weir_status weir_scheduler_detokenize(const struct weir_scheduler *, struct weir_job *,
+				      struct weir_error *err);
+/* The prompt of a completion with a suffix: what belongs between the two. */
+weir_status weir_scheduler_encode_hole(const struct weir_scheduler *, const weir_request *,
+				       int32_t **ret, uint32_t *ret_n, struct weir_error *err);
+
 /* scheduler-embed.c */
 /* After load(): is there an embedder, and is it whole? [the thread] */
 weir_status weir_embed_engine_new(struct weir_scheduler *, struct weir_error *err);

@@ -1,6 +1,6 @@
 /*
- * scheduler-prompt.c - a request's text becomes tokens, on a worker; tokenize and detokenize are
- * answered here altogether. The tokenizer is pure and thread-safe, the model constant by now.
+ * scheduler-prompt.c - a request's text becomes tokens, on a worker. The tokenizer is pure and
+ * thread-safe, the model constant by now.
  */
 #include "scheduler-inside.h"
 
@@ -13,7 +13,7 @@
 #include "message-parts.h"
 #include "request.h"
 
-#define MAX_TOKENS (1u << 24) /* of one text: no context is as long */
+#define MAX_TOKENS WEIR_SCHEDULER_MAX_TOKENS
 #define MAX_DEPTH  64
 
 static weir_status fail_at(struct weir_error *err, const char *param, weir_status code,
@@ -105,8 +105,7 @@ weir_status weir_scheduler_encode(const struct weir_scheduler *s, struct weir_st
 	return encode(s, encode_text, text, flags, ret, ret_n, err);
 }
 
-/* {kwargs..., "messages": ..., "tools": ...}: the template's own arguments never replace these. */
-static weir_status chat_context(const weir_request *r, GString *out, struct weir_error *err)
+weir_status weir_scheduler_chat_context(const weir_request *r, GString *out, struct weir_error *err)
 {
 	static const char *const ours[] = {
 		"messages", "tools", "tool_choice", "reasoning", "parallel_tool_calls", NULL
@@ -166,9 +165,8 @@ static weir_status chat_context(const weir_request *r, GString *out, struct weir
 	return WEIR_OK;
 }
 
-/* "[1, 2, 3]", and nothing else. */
-static weir_status read_ids(struct weir_str json, uint32_t n_vocab, int32_t **ret, uint32_t *ret_n,
-			    struct weir_error *err)
+weir_status weir_scheduler_read_ids(struct weir_str json, uint32_t n_vocab, int32_t **ret,
+				    uint32_t *ret_n, struct weir_error *err)
 {
 	GArray *ids = g_array_new(FALSE, FALSE, sizeof(int32_t));
 	const char *at = json.data, *end = json.data + json.len;
@@ -212,40 +210,9 @@ static weir_status read_ids(struct weir_str json, uint32_t n_vocab, int32_t **re
 	return WEIR_OK;
 }
 
-/* A completion with a suffix: what belongs between the two. */
-static weir_status encode_hole(const struct weir_scheduler *s, const struct weir_infill *hole,
-			       int32_t **ret, uint32_t *ret_n, struct weir_error *err)
-{
-	size_t cap = (hole->prefix.len + hole->suffix.len) / 2 + 64, n = 0;
-	weir_status status;
-	int32_t *out;
-
-	if (!s->tokenizer || !WEIR_HAS(struct weir_tokenizer, s->tokenizer, encode_infill))
-		return weir_fail(err, WEIR_E_UNSUPPORTED,
-				 "this model cannot fill a hole in a text");
-	for (;;) {
-		out = g_try_new(int32_t, cap);
-		if (!out)
-			return weir_fail(err, WEIR_E_EXHAUSTED, "insufficient memory");
-		status = s->tokenizer->encode_infill(s->options.instance, hole, out, cap, &n, err);
-		if (status >= 0 && n <= cap)
-			break;
-		g_free(out);
-		if (status < 0)
-			return status;
-		if (n > MAX_TOKENS)
-			return weir_fail(err, WEIR_E_OUT_OF_RANGE, "the text is too long");
-		cap = n;
-	}
-	*ret = out;
-	*ret_n = (uint32_t)n;
-	return WEIR_OK;
-}
-
-/* The prompt of a chat, a completion, or what tokenize is asked about. context: empty; a chat's. */
-static weir_status read_prompt(const struct weir_scheduler *s, const weir_request *r,
-			       uint32_t flags, GString *context, int32_t **ret, uint32_t *ret_n,
-			       struct weir_error *err)
+weir_status weir_scheduler_read_prompt(const struct weir_scheduler *s, const weir_request *r,
+				       uint32_t flags, GString *context, int32_t **ret,
+				       uint32_t *ret_n, struct weir_error *err)
 {
 	struct weir_str text = weir_request_field(r, "prompt");
 	struct weir_str ids = weir_request_field(r, "tokens");
@@ -256,166 +223,22 @@ static weir_status read_prompt(const struct weir_scheduler *s, const weir_reques
 	if (weir_request_is(r, "kind", "chat") ||
 	    (!text.data && weir_request_field(r, "messages").len > 0)) {
 		param = "messages";
-		status = chat_context(r, context, err);
+		status = weir_scheduler_chat_context(r, context, err);
 		if (status == WEIR_OK)
 			status = encode(s, encode_chat,
 					(struct weir_str){ context->str, context->len }, 0, ret,
 					ret_n, err);
-	} else if (suffix.len > 0) {
-		struct weir_infill hole = { .size = sizeof(hole),
-					    .prefix = text,
-					    .suffix = suffix };
-
-		param = "suffix";
-		status = encode_hole(s, &hole, ret, ret_n, err);
+	} else if (suffix.data) {
+		param = weir_request_field(r, "files").data ? "input_suffix" : "suffix";
+		status = weir_scheduler_encode_hole(s, r, ret, ret_n, err);
 	} else if (!text.data && ids.data) {
-		status = read_ids(ids, s->model.n_vocab, ret, ret_n, err);
+		status = weir_scheduler_read_ids(ids, s->model.n_vocab, ret, ret_n, err);
 	} else {
 		status = encode(s, encode_text, text, flags, ret, ret_n, err);
 	}
 	if (status < 0 && !err->param[0])
 		g_strlcpy(err->param, param, sizeof(err->param));
 	return status;
-}
-
-/* The answer's readers; what tool_choice demands is put behind the prompt. */
-static weir_status begin_answer(struct weir_scheduler *s, struct weir_job *job,
-				struct weir_str context, struct weir_error *err)
-{
-	char *prefix = NULL;
-	int32_t *more = NULL;
-	uint32_t n = 0;
-	weir_status status = weir_scheduler_open_answers(s, job, context, &prefix, err);
-
-	if (status == WEIR_OK && prefix)
-		status = encode(s, encode_text, (struct weir_str){ prefix, strlen(prefix) },
-				WEIR_ENCODE_PARSE_SPECIAL, &more, &n, err);
-	if (n > 0) {
-		job->prompt = g_renew(int32_t, job->prompt, (gsize)job->n_prompt + n);
-		memcpy(job->prompt + job->n_prompt, more, n * sizeof(*more));
-		job->n_prompt += n;
-	}
-	g_free(more);
-	free(prefix);
-	return status;
-}
-
-/* --- tokenize, detokenize ------------------------------------------------------------------ */
-
-struct tokenize_options {
-	bool add_special, parse_special, with_pieces;
-};
-
-static bool flag(JsonObject *object, const char *name, bool fallback)
-{
-	JsonNode *node = json_object_get_member(object, name);
-
-	return node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_boolean(node) : fallback;
-}
-
-static weir_status read_options(const weir_request *r, struct tokenize_options *ret,
-				struct weir_error *err)
-{
-	struct weir_str json = weir_request_field(r, "options");
-	g_autoptr(JsonParser) parser = json_parser_new();
-	JsonNode *root = NULL;
-	JsonObject *object;
-
-	*ret = (struct tokenize_options){ .add_special = true };
-	if (json.len == 0)
-		return WEIR_OK;
-	if (weir_text_json_shallow(json, MAX_DEPTH) &&
-	    json_parser_load_from_data(parser, json.data, (gssize)json.len, NULL))
-		root = json_parser_get_root(parser);
-	if (!root || !JSON_NODE_HOLDS_OBJECT(root))
-		return fail_at(err, "options", WEIR_E_INVALID, "options must be an object");
-	object = json_node_get_object(root);
-	ret->add_special = flag(object, "add_special", true);
-	ret->parse_special = flag(object, "parse_special", false);
-	ret->with_pieces = flag(object, "with_pieces", false);
-	return WEIR_OK;
-}
-
-/* Text where the bytes are text, else a list of bytes: a token may hold a part of a rune. */
-static void append_piece(const struct weir_scheduler *s, int32_t token, GString *out)
-{
-	g_autoptr(GString) bytes = g_string_new(NULL);
-
-	weir_scheduler_piece(s, token, WEIR_PIECE_SPECIAL, bytes);
-	if (weir_text_valid((struct weir_str){ bytes->str, bytes->len })) {
-		weir_text_append_json(out, (struct weir_str){ bytes->str, bytes->len });
-		return;
-	}
-	for (gsize i = 0; i < bytes->len; i++)
-		g_string_append_printf(out, "%c%u", i ? ',' : '[', (unsigned char)bytes->str[i]);
-	g_string_append_c(out, ']');
-}
-
-static weir_status tokenize(struct weir_scheduler *s, struct weir_job *job, struct weir_error *err)
-{
-	g_autoptr(GString) context = g_string_new(NULL);
-	struct tokenize_options options;
-	uint32_t flags;
-	weir_status status;
-	GString *out;
-
-	status = read_options(job->request, &options, err);
-	if (status < 0)
-		return status;
-	flags = (options.add_special ? WEIR_ENCODE_ADD_SPECIAL : 0u) |
-		(options.parse_special ? WEIR_ENCODE_PARSE_SPECIAL : 0u);
-	status = read_prompt(s, job->request, flags, context, &job->prompt, &job->n_prompt, err);
-	/* A chat is as long as it would be for its answer. */
-	if (status == WEIR_OK && context->len > 0)
-		status = begin_answer(s, job, (struct weir_str){ context->str, context->len }, err);
-	if (status < 0)
-		return status;
-	out = g_string_new("{\"tokens\":[");
-	for (uint32_t i = 0; i < job->n_prompt; i++)
-		g_string_append_printf(out, "%s%d", i ? "," : "", job->prompt[i]);
-	g_string_append_printf(out, "],\"count\":%u,\"max_model_len\":%u", job->n_prompt,
-			       s->model.n_ctx);
-	if (options.with_pieces) {
-		g_string_append(out, ",\"token_strs\":[");
-		for (uint32_t i = 0; i < job->n_prompt; i++) {
-			if (i > 0)
-				g_string_append_c(out, ',');
-			append_piece(s, job->prompt[i], out);
-		}
-		g_string_append_c(out, ']');
-	}
-	g_string_append_c(out, '}');
-	job->reply = g_string_free(out, FALSE);
-	return WEIR_OK;
-}
-
-static weir_status detokenize(const struct weir_scheduler *s, struct weir_job *job,
-			      struct weir_error *err)
-{
-	struct weir_str json = weir_request_field(job->request, "tokens");
-	g_autoptr(GString) text = g_string_new(NULL);
-	g_autofree int32_t *ids = NULL;
-	weir_status status;
-	GString *out;
-	uint32_t n;
-
-	if (!s->tokenizer)
-		return weir_fail(err, WEIR_E_UNSUPPORTED, "this backend has no tokenizer");
-	status = read_ids(json, s->model.n_vocab, &ids, &n, err);
-	if (status < 0) {
-		g_strlcpy(err->param, "tokens", sizeof(err->param));
-		return status;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		weir_scheduler_piece(s, ids[i],
-				     WEIR_PIECE_SPECIAL | (i == 0 ? WEIR_PIECE_FIRST : 0u), text);
-	out = g_string_new("{\"prompt\":");
-	weir_text_append_json(out, (struct weir_str){ text->str, text->len });
-	g_string_append(out, ",\"content\":"); /* as llama-server names it */
-	weir_text_append_json(out, (struct weir_str){ text->str, text->len });
-	g_string_append_c(out, '}');
-	job->reply = g_string_free(out, FALSE);
-	return WEIR_OK;
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -442,6 +265,27 @@ static weir_status check_length(const struct weir_scheduler *s, struct weir_job 
 	return WEIR_OK;
 }
 
+weir_status weir_scheduler_begin_answer(struct weir_scheduler *s, struct weir_job *job,
+					struct weir_str context, struct weir_error *err)
+{
+	char *prefix = NULL;
+	int32_t *more = NULL;
+	uint32_t n = 0;
+	weir_status status = weir_scheduler_open_answers(s, job, context, &prefix, err);
+
+	if (status == WEIR_OK && prefix)
+		status = encode(s, encode_text, (struct weir_str){ prefix, strlen(prefix) },
+				WEIR_ENCODE_PARSE_SPECIAL, &more, &n, err);
+	if (n > 0) {
+		job->prompt = g_renew(int32_t, job->prompt, (gsize)job->n_prompt + n);
+		memcpy(job->prompt + job->n_prompt, more, n * sizeof(*more));
+		job->n_prompt += n;
+	}
+	g_free(more);
+	free(prefix);
+	return status;
+}
+
 weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *job,
 				   struct weir_error *err)
 {
@@ -452,9 +296,9 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 
 	memset(err, 0, sizeof(*err));
 	if (weir_request_is(r, "kind", "tokenize"))
-		return tokenize(s, job, err);
+		return weir_scheduler_tokenize(s, job, err);
 	if (weir_request_is(r, "kind", "detokenize"))
-		return detokenize(s, job, err);
+		return weir_scheduler_detokenize(s, job, err);
 	if (weir_request_is(r, "kind", "embed") || weir_request_is(r, "kind", "rerank"))
 		return weir_scheduler_prepare_embed(s, job, err);
 	if (s->model.flags & WEIR_MODEL_ENCODER)
@@ -467,10 +311,11 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	status = weir_stops_new(weir_request_field(r, "stop"), &job->stops, err);
 	if (status < 0)
 		return status;
-	status = read_prompt(s, r, WEIR_ENCODE_ADD_SPECIAL, context, &job->prompt, &job->n_prompt,
-			     err);
+	status = weir_scheduler_read_prompt(s, r, WEIR_ENCODE_ADD_SPECIAL, context, &job->prompt,
+					    &job->n_prompt, err);
 	if (status == WEIR_OK && chat)
-		status = begin_answer(s, job, (struct weir_str){ context->str, context->len }, err);
+		status = weir_scheduler_begin_answer(
+			s, job, (struct weir_str){ context->str, context->len }, err);
 	if (status < 0)
 		return status;
 	if (job->n_prompt == 0)

@@ -487,6 +487,16 @@ static weir_status encode_chat(struct weir_instance *instance, struct weir_str c
 	return weir_vocab_ext_encode_chat(b->vocab, context, out, cap, ret_n, err);
 }
 
+static weir_status render_chat(struct weir_instance *instance, struct weir_str context, char *out,
+			       size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	struct weir_tensor_backend *b = self(instance);
+
+	if (!b->loaded)
+		return not_loaded(err);
+	return weir_vocab_ext_render_chat(b->vocab, context, out, cap, ret_n, err);
+}
+
 static size_t piece(struct weir_instance *instance, int32_t token, uint32_t flags, char *out,
 		    size_t cap)
 {
@@ -547,6 +557,7 @@ weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_in
 						.encode = encode,
 						.encode_chat = encode_chat,
 						.encode_infill = encode_infill,
+						.render_chat = render_chat,
 						.piece = piece,
 						.is_end = is_end };
 	*ret = b;

@@ -368,6 +368,21 @@ weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct we
 	return s;
 }
 
+weir_status weir_vocab_ext_render_chat(const struct weir_vocab_ext *x, struct weir_str context,
+				       char *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	struct weir_template_out text;
+	weir_status s = render(x, context, &text, err);
+
+	if (s < 0)
+		return s;
+	if (text.len > 0 && cap > 0)
+		memcpy(out, text.text, text.len < cap ? text.len : cap);
+	*ret_n = text.len;
+	weir_template_out_clear(&text);
+	return WEIR_OK;
+}
+
 weir_status weir_vocab_ext_answer(const struct weir_vocab_ext *x, struct weir_str context,
 				  struct weir_str id, weir_answer **ret, char **ret_prefix,
 				  char **ret_grammar, struct weir_error *err)

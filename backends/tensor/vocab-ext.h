@@ -43,6 +43,11 @@ weir_status weir_vocab_ext_encode_chat(const struct weir_vocab_ext *x, struct we
 				       int32_t *out, size_t cap, size_t *ret_n,
 				       struct weir_error *err);
 
+/* As weir_tokenizer.render_chat, without the instance. */
+weir_status weir_vocab_ext_render_chat(const struct weir_vocab_ext *x, struct weir_str context,
+				       char *out, size_t cap, size_t *ret_n,
+				       struct weir_error *err);
+
 /* A query and a document for a cross-encoder: [CLS] query [SEP] document [SEP], or as XLM-R has it
  * <s> query </s></s> document </s>. */
 weir_status weir_vocab_ext_encode_pair(const struct weir_vocab_ext *x, struct weir_str query,

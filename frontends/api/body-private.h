@@ -23,6 +23,21 @@ char *body_read_grammar(JsonObject *, struct api_error_list *errors);
 /* template-kwargs.c: chat_template_kwargs with what reasoning_effort means to templates. */
 char *body_read_template_kwargs(JsonObject *, struct api_error_list *errors);
 
+/* What all have that generate: stop, logit_bias, stream_options, a grammar, an adapter. */
+void body_read_generate(struct api_body *, JsonObject *, struct api_error_list *errors);
+
+/* tokens.c */
+void body_read_tokenize(struct api_body *, JsonObject *, const struct api_config *,
+			struct api_error_list *errors);
+void body_read_detokenize(struct api_body *, JsonObject *, const struct api_config *,
+			  struct api_error_list *errors);
+void body_read_template(struct api_body *, JsonObject *, const struct api_config *,
+			struct api_error_list *errors);
+
+/* infill-input.c */
+void body_read_infill(struct api_body *, JsonObject *, const struct api_config *,
+		      struct api_error_list *errors);
+
 /* inputs.c */
 void body_read_embed(struct api_body *, JsonObject *, const struct api_config *,
 		     struct api_error_list *errors);

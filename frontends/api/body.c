@@ -30,6 +30,8 @@ uint32_t api_kind_bit(enum api_kind kind)
 		[API_KIND_RESPONSES] = PARAM_KIND_RESPONSES,
 		[API_KIND_MESSAGES] = PARAM_KIND_MESSAGES,
 		[API_KIND_COUNT] = PARAM_KIND_COUNT,
+		[API_KIND_TEMPLATE] = PARAM_KIND_TEMPLATE,
+		[API_KIND_INFILL] = PARAM_KIND_INFILL,
 	};
 	return bits[kind];
 }
@@ -68,8 +70,7 @@ static gint64 id_of(JsonNode *node)
 
 static void read_model(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
-	bool needed =
-		b->endpoint->kind != API_KIND_TOKENIZE && b->endpoint->kind != API_KIND_DETOKENIZE;
+	bool needed = !(api_kind_bit(b->endpoint->kind) & PARAM_KIND_NAMELESS);
 	JsonNode *node = body_member(o, "model");
 	if (node && !body_is_string(node)) {
 		api_error_field(errors, NULL, "model", "model must be a string");
@@ -149,56 +150,6 @@ static void read_prompts(struct api_body *b, JsonObject *o, struct api_error_lis
 					"more arrays of token ids");
 			return;
 		}
-}
-
-static bool is_true(JsonObject *o, const char *name, bool otherwise)
-{
-	JsonNode *node = body_member(o, name);
-	bool given = node && JSON_NODE_HOLDS_VALUE(node) &&
-		     json_node_get_value_type(node) == G_TYPE_BOOLEAN;
-	return given ? json_node_get_boolean(node) : otherwise;
-}
-
-static void read_tokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
-			  struct api_error_list *errors)
-{
-	JsonNode *node = body_member(o, "prompt");
-	if (!node && body_member(o, "messages")) {
-		api_error_field(errors, "unsupported_value", "messages",
-				"messages cannot be tokenized here: give prompt");
-		return;
-	}
-	/* llama-server's name for it, with that server's defaults. */
-	if (!node && (node = body_member(o, "content"))) {
-		b->params.add_special = is_true(o, "add_special", false);
-		b->params.parse_special = is_true(o, "parse_special", true);
-	}
-	b->n_prompts = 1;
-	b->prompts = g_new0(struct api_prompt, 1);
-	if (!node)
-		api_error_missing(errors, "prompt");
-	else if (!body_is_string(node))
-		api_error_field(errors, NULL, "prompt", "prompt must be a string");
-	else
-		b->prompts[0].text = g_strdup(json_node_get_string(node));
-}
-
-static void read_detokenize(struct api_body *b, JsonObject *o, const struct api_config *conf,
-			    struct api_error_list *errors)
-{
-	JsonNode *node = body_member(o, "tokens");
-	b->n_prompts = 1;
-	b->prompts = g_new0(struct api_prompt, 1);
-	bool empty = node && JSON_NODE_HOLDS_ARRAY(node) &&
-		     json_array_get_length(json_node_get_array(node)) == 0;
-	if (!node)
-		api_error_missing(errors, "tokens");
-	else if (!empty &&
-		 (!JSON_NODE_HOLDS_ARRAY(node) || !body_ids_only(json_node_get_array(node))))
-		api_error_field(errors, NULL, "tokens", "tokens must be an array of token ids");
-	else
-		b->prompts[0] =
-			(struct api_prompt){ body_ids_text(json_node_get_array(node)), true };
 }
 
 static void read_stop(struct api_body *b, JsonObject *o, struct api_error_list *errors)
@@ -349,7 +300,7 @@ static void read_adapter(struct api_body *b, JsonObject *o, struct api_error_lis
 		b->adapter = g_strdup(name);
 }
 
-static void read_generate(struct api_body *b, JsonObject *o, struct api_error_list *errors)
+void body_read_generate(struct api_body *b, JsonObject *o, struct api_error_list *errors)
 {
 	read_stop(b, o, errors);
 	read_bias(b, o, errors);
@@ -397,7 +348,7 @@ static void read_chat(struct api_body *b, JsonObject *o, const struct api_config
 				"modalities can be text only: this server writes no '%.40s'",
 				json_node_get_string(form));
 	}
-	read_generate(b, o, errors);
+	body_read_generate(b, o, errors);
 	if (errors->n)
 		return;
 	b->messages = body_json(body_member(o, "messages"));
@@ -436,7 +387,7 @@ static void read_completion(struct api_body *b, JsonObject *o, const struct api_
 					"prompt_logprobs",
 					conf->max_tokens);
 	}
-	read_generate(b, o, errors);
+	body_read_generate(b, o, errors);
 	for (uint32_t i = 0; i < b->n_prompts; i++)
 		if (p->echo && (p->sampling.logprobs || b->prompts[i].is_tokens))
 			p->limits.echo = 1;
@@ -485,9 +436,13 @@ static const struct api_endpoint endpoints[] = {
 	{ "chat", "/v1/chat/completions", API_KIND_CHAT, &api_format_chat, read_chat, false },
 	{ "completions", "/v1/completions", API_KIND_COMPLETION, &api_format_completion,
 	  read_completion, false },
-	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, read_tokenize, false },
-	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, read_detokenize,
+	{ "tokenize", "/tokenize", API_KIND_TOKENIZE, &api_format_plain, body_read_tokenize,
 	  false },
+	{ "detokenize", "/detokenize", API_KIND_DETOKENIZE, &api_format_plain, body_read_detokenize,
+	  false },
+	{ "apply_template", "/apply-template", API_KIND_TEMPLATE, &api_format_plain,
+	  body_read_template, false },
+	{ "infill", "/infill", API_KIND_INFILL, &api_format_infill, body_read_infill, false },
 	{ "embeddings", "/v1/embeddings", API_KIND_EMBED, &api_format_embed, body_read_embed,
 	  false },
 	{ "rerank", "/v1/rerank", API_KIND_RERANK, &api_format_rerank, body_read_rerank, false },
@@ -531,6 +486,8 @@ void api_body_free(struct api_body *b)
 	g_free(b->grammar);
 	g_free(b->adapter);
 	g_free(b->suffix);
+	g_free(b->files);
+	g_free(b->answer_fields);
 	g_free(b->inputs);
 	g_free(b->shown);
 	g_free(b->items);

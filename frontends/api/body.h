@@ -20,7 +20,9 @@ enum api_kind {
 	API_KIND_RERANK,
 	API_KIND_RESPONSES,
 	API_KIND_MESSAGES,
-	API_KIND_COUNT, /* tokens of a Messages request */
+	API_KIND_COUNT,    /* tokens of a Messages request */
+	API_KIND_TEMPLATE, /* a chat's text */
+	API_KIND_INFILL,
 	API_N_KINDS
 };
 
@@ -58,11 +60,14 @@ struct api_prompt {
 struct api_body {
 	const struct api_endpoint *endpoint;
 	struct api_params params;
-	char *model; /* NULL where it may be absent: tokenize, detokenize */
+	char *model; /* NULL where it may be absent: PARAM_KIND_NAMELESS */
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON, or NULL */
 	char *grammar;              /* JSON, or NULL: the field of that name */
 	char *adapter;              /* or NULL */
-	char *suffix;               /* completions: or NULL */
+	char *suffix;               /* completions, infill: or NULL */
+	char *files;                /* infill: JSON array of {filename, text} */
+	char *answer_fields;        /* infill: JSON array of names and paths, or NULL: all */
+	bool only_reads;            /* infill: what is written is not sent */
 	bool lists_prompt;          /* the answer has vLLM's prompt_logprobs */
 	bool keep_reasoning;        /* thoughts stay in the content: field `reasoning` is none */
 	char *inputs;               /* embed: JSON array */
@@ -86,5 +91,6 @@ void api_body_free(struct api_body *);
 
 /* messages.c: checks a chat's messages and tools. */
 void messages_check(JsonObject *body, struct api_error_list *errors);
+void messages_check_tools(JsonObject *body, struct api_error_list *errors);
 
 #endif

@@ -41,7 +41,7 @@ struct api_format {
 
 extern const struct api_format api_format_chat, api_format_completion, api_format_plain;
 extern const struct api_format api_format_responses, api_format_messages, api_format_count;
-extern const struct api_format api_format_embed, api_format_rerank;
+extern const struct api_format api_format_embed, api_format_rerank, api_format_infill;
 
 /* chunk.c: what chat and completion chunks share. A chunk is one frame. */
 void api_chunk_init(struct api_call *, const char *object); /* makes call->prefix */

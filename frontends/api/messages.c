@@ -124,9 +124,31 @@ static void check_message(JsonNode *node, guint i, struct api_error_list *errors
 	}
 }
 
-static void check_tools(JsonObject *body, struct api_error_list *errors)
+static bool is_null(JsonNode *node)
+{
+	return !node || JSON_NODE_HOLDS_NULL(node);
+}
+
+/* The member of a function that is not what it should be; NULL: none. */
+static const char *wrong_member(JsonObject *f)
+{
+	JsonNode *parameters = json_object_get_member(f, "parameters");
+	JsonNode *strict = json_object_get_member(f, "strict");
+	if (!is_null(parameters) && !JSON_NODE_HOLDS_OBJECT(parameters))
+		return "parameters must be an object";
+	if (!is_null(json_object_get_member(f, "description")) && !string_member(f, "description"))
+		return "description must be a string";
+	if (!is_null(strict) &&
+	    (!JSON_NODE_HOLDS_VALUE(strict) || json_node_get_value_type(strict) != G_TYPE_BOOLEAN))
+		return "strict must be true or false";
+	return NULL;
+}
+
+void messages_check_tools(JsonObject *body, struct api_error_list *errors)
 {
 	JsonNode *node = json_object_get_member(body, "tools");
+	if (absent(body, "tools"))
+		return;
 	if (!JSON_NODE_HOLDS_ARRAY(node)) {
 		api_error_field(errors, NULL, "tools", "tools must be an array");
 		return;
@@ -150,6 +172,11 @@ static void check_tools(JsonObject *body, struct api_error_list *errors)
 					i);
 			return;
 		}
+		const char *wrong = wrong_member(json_node_get_object(f));
+		if (wrong) {
+			api_error_field(errors, NULL, "tools", "tools[%u].function.%s", i, wrong);
+			return;
+		}
 	}
 }
 
@@ -166,7 +193,7 @@ static bool has_tool(JsonObject *body, const char *name)
 	return false;
 }
 
-/* The tools have passed check_tools(). */
+/* The tools have passed messages_check_tools(). */
 static void check_tool_choice(JsonObject *body, struct api_error_list *errors)
 {
 	static const char *const words[] = { "none", "auto", "required", NULL };
@@ -206,8 +233,7 @@ void messages_check(JsonObject *body, struct api_error_list *errors)
 	for (guint i = 0; i < n && errors->n < API_ERROR_LIST_MAX; i++)
 		check_message(json_array_get_element(json_node_get_array(node), i), i, errors);
 	guint before = errors->n;
-	if (!absent(body, "tools"))
-		check_tools(body, errors);
+	messages_check_tools(body, errors);
 	if (!absent(body, "tool_choice") && errors->n == before)
 		check_tool_choice(body, errors);
 }

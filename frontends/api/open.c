@@ -57,12 +57,28 @@ static void add_field(GArray *fields, const char *key, const char *value)
 		g_array_append_val(fields, kv);
 }
 
+/* NULL: this kind has none. */
+static const char *put_options(const struct api_body *b, char *out, size_t size)
+{
+	const struct api_params *p = &b->params;
+	if (b->endpoint->kind == API_KIND_TEMPLATE)
+		return "{\"render\":true}";
+	if (b->endpoint->kind != API_KIND_TOKENIZE)
+		return NULL;
+	g_snprintf(out, size, "{\"add_special\":%s,\"parse_special\":%s,\"with_pieces\":%s%s}",
+		   p->add_special ? "true" : "false", p->parse_special ? "true" : "false",
+		   p->with_pieces ? "true" : "false",
+		   p->token_objects ? ",\"token_objects\":true" : "");
+	return out;
+}
+
 static weir_request *make_request(struct api_call *k, uint32_t prompt, const struct weir_kv *extra,
 				  size_t n_extra)
 {
-	static const char *const kinds[API_N_KINDS] = { "chat",       "completion", "tokenize",
-							"detokenize", "embed",      "rerank",
-							"chat",       "chat",       "tokenize" };
+	static const char *const kinds[API_N_KINDS] = {
+		"chat", "completion", "tokenize", "detokenize", "embed",      "rerank",
+		"chat", "chat",       "tokenize", "tokenize",   "completion",
+	};
 	const struct api *a = k->loop->api;
 	const struct api_body *b = k->body;
 	const struct api_prompt *p = &b->prompts[prompt];
@@ -88,13 +104,9 @@ static weir_request *make_request(struct api_call *k, uint32_t prompt, const str
 	add_field(fields, "inputs", b->inputs);
 	add_field(fields, "query", b->query);
 	add_field(fields, "documents", b->documents);
-	char options[100];
-	g_snprintf(options, sizeof(options),
-		   "{\"add_special\":%s,\"parse_special\":%s,\"with_pieces\":%s}",
-		   b->params.add_special ? "true" : "false",
-		   b->params.parse_special ? "true" : "false",
-		   b->params.with_pieces ? "true" : "false");
-	add_field(fields, "options", b->endpoint->kind == API_KIND_TOKENIZE ? options : NULL);
+	add_field(fields, "files", b->files);
+	char options[160];
+	add_field(fields, "options", put_options(b, options, sizeof(options)));
 	g_array_append_vals(fields, extra, (guint)n_extra);
 	limits.n = k->n_each;
 	if (k->n_each > b->params.limits.n)
@@ -115,6 +127,8 @@ static void slim_body(struct api_body *b)
 	g_clear_pointer(&b->template_kwargs, g_free);
 	g_clear_pointer(&b->grammar, g_free);
 	g_clear_pointer(&b->items, g_free);
+	g_clear_pointer(&b->suffix, g_free);
+	g_clear_pointer(&b->files, g_free);
 	g_clear_pointer(&b->inputs, g_free);
 	g_clear_pointer(&b->query, g_free);
 	if (!b->params.return_documents)

@@ -19,6 +19,12 @@ void params_init(struct api_params *p, uint32_t kind)
 	p->limits.n = 1;
 	if (kind == PARAM_KIND_COMPLETION)
 		p->limits.max_tokens = 16; /* as OpenAI has it for this one */
+	if (kind == PARAM_KIND_INFILL) {   /* llama-server's: its clients leave them to it */
+		p->sampling.temperature = 0.8f;
+		p->sampling.top_k = 40;
+		p->sampling.top_p = 0.95f;
+		p->sampling.min_p = 0.05f;
+	}
 }
 
 static void out_of_range(const struct param_rule *r, double max, struct api_error_list *errors)

@@ -19,6 +19,7 @@ struct api_params {
 	bool stream, include_usage, continuous_usage, echo;
 	bool no_parallel_calls, no_reasoning;         /* as sent: parallel_tool_calls: false ... */
 	bool add_special, parse_special, with_pieces; /* tokenize */
+	bool token_objects;                           /* llama-server's: {id, piece} each */
 	bool store, background;                       /* responses */
 	bool resume; /* streams: by stream_options.resume, or as a transport asks */
 	bool base64, return_documents;   /* embed, rerank */
@@ -38,9 +39,14 @@ enum param_kind { /* bits: the requests that have the field */
 		  PARAM_KIND_RESPONSES = 64,
 		  PARAM_KIND_MESSAGES = 128,
 		  PARAM_KIND_COUNT = 256, /* count_tokens */
+		  PARAM_KIND_TEMPLATE = 512,
+		  PARAM_KIND_INFILL = 1024,
+		  /* the only model there is will do */
+		  PARAM_KIND_NAMELESS = PARAM_KIND_TOKENIZE | PARAM_KIND_DETOKENIZE |
+					PARAM_KIND_TEMPLATE | PARAM_KIND_INFILL,
 		  PARAM_KIND_GENERATE = PARAM_KIND_CHAT | PARAM_KIND_COMPLETION,
-		  PARAM_KIND_SAMPLED =
-			  PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES | PARAM_KIND_MESSAGES,
+		  PARAM_KIND_SAMPLED = PARAM_KIND_GENERATE | PARAM_KIND_RESPONSES |
+				       PARAM_KIND_MESSAGES | PARAM_KIND_INFILL,
 };
 
 enum param_type {

@@ -26,6 +26,8 @@ static const struct naming {
 	{ "count_tokens", "TokenCountRequest", "TokenCount", "Messages" },
 	{ "tokenize", "TokenizeRequest", "Tokens", "Tokens" },
 	{ "detokenize", "DetokenizeRequest", "Text", "Tokens" },
+	{ "apply_template", "TemplateRequest", "Rendered", "Tokens" },
+	{ "infill", "InfillRequest", "Infill", "Completions" },
 };
 
 static const struct {
@@ -163,6 +165,23 @@ static JsonNode *other_schema(const struct param_rule *r, uint32_t kind)
 	return node;
 }
 
+/* One of them must be there, and is no null. */
+static void require_one(JsonObject *schema, const char *const *names)
+{
+	JsonArray *any = json_array_new();
+	for (; *names; names++) {
+		JsonObject *way = json_object_new();
+		JsonArray *required = json_array_new();
+		add_text(required, *names);
+		json_object_set_array_member(way, "required", required);
+		json_object_set_string_member(
+			new_member(new_member(new_member(way, "properties"), *names), "not"),
+			"type", "null");
+		json_array_add_object_element(any, way);
+	}
+	json_object_set_array_member(schema, "anyOf", any);
+}
+
 static void add_request(const struct http *h, JsonObject *schemas, const struct api_endpoint *e,
 			const char *name)
 {
@@ -183,6 +202,9 @@ static void add_request(const struct http *h, JsonObject *schemas, const struct 
 			add_text(required, r->name);
 	}
 	json_object_set_array_member(schema, "required", required);
+	static const char *const texts[] = { "prompt", "content", "messages", NULL };
+	if (e->kind == API_KIND_TOKENIZE)
+		require_one(schema, texts);
 }
 
 /* ---- paths ---- */
@@ -225,7 +247,8 @@ static void add_operation(const struct http *h, JsonObject *paths, const struct 
 	if (api_kind_bit(e->kind) & PARAM_KIND_SAMPLED) {
 		JsonObject *sse = new_member(get_member(ok, "content"), "text/event-stream");
 		JsonObject *text = new_member(sse, "schema");
-		json_object_set_string_member(text, "type", "string");
+		if (e->kind != API_KIND_INFILL) /* its events are read one by one: no [DONE] */
+			json_object_set_string_member(text, "type", "string");
 		json_object_set_string_member(
 			text, "description",
 			e->kind == API_KIND_RESPONSES || e->kind == API_KIND_MESSAGES
@@ -234,6 +257,9 @@ static void add_operation(const struct http *h, JsonObject *paths, const struct 
 			: e->kind == API_KIND_CHAT
 				? "with stream: `data: ` and a ChatCompletionChunk each, then "
 				  "[DONE]"
+			: e->kind == API_KIND_INFILL
+				? "with stream: `data: ` and an Infill each; the last has stop: "
+				  "true"
 				: "with stream: `data: ` and a Completion each, then [DONE]");
 	}
 	add_failures(h, responses, e);

@@ -101,7 +101,7 @@ def explore(target, *only):
 def test_schemathesis_openai():
     """Any model's name is answered, so that requests get as far as a backend."""
     with Server("echo", "server.single_model=true") as other:
-        explore(other, "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
+        explore(other, "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/infill",
                 "/v1/responses/{id}/input_items", "/v1/stream/{id}", "/v1/models", "/v1/models/{id}",
                 "/health", "/v1/health", "/ping", "/metrics",
                 "/props", "/version", "/openapi.json", "/docs")
@@ -115,7 +115,7 @@ def test_schemathesis_load_and_unload():
 
 def test_schemathesis_demo_model():
     with Server("default") as other:
-        explore(other, "/tokenize", "/detokenize", "/v1/embeddings", "/v1/rerank", "/rerank", "/v1/reranking",
+        explore(other, "/tokenize", "/detokenize", "/apply-template", "/v1/embeddings", "/v1/rerank", "/rerank", "/v1/reranking",
                 "/reranking")
 
 

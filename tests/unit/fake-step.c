@@ -279,6 +279,31 @@ static weir_status encode_chat(struct weir_instance *instance, struct weir_str c
 	return encode(instance, context, 0, out, cap, ret_n, err);
 }
 
+/* Shows what it was given: "prefix|suffix", then "|name=text" for each file, "|room". */
+static weir_status encode_infill(struct weir_instance *instance, const struct weir_infill *hole,
+				 int32_t *out, size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	g_string_append_len(text, hole->prefix.data, (gssize)hole->prefix.len);
+	g_string_append_c(text, '|');
+	g_string_append_len(text, hole->suffix.data, (gssize)hole->suffix.len);
+	for (uint32_t i = 0; i < hole->n_files; i++)
+		g_string_append_printf(text, "|%.*s=%.*s", (int)hole->files[i].name.len,
+				       hole->files[i].name.data, (int)hole->files[i].text.len,
+				       hole->files[i].text.data);
+	g_string_append_printf(text, "|%zu", hole->room);
+	return encode(instance, (struct weir_str){ text->str, text->len }, 0, out, cap, ret_n, err);
+}
+
+static weir_status render_chat(struct weir_instance *instance, struct weir_str context, char *out,
+			       size_t cap, size_t *ret_n, struct weir_error *err)
+{
+	memcpy(out, context.data, MIN(cap, context.len));
+	*ret_n = context.len;
+	return WEIR_OK;
+}
+
 static size_t piece(struct weir_instance *instance, int32_t token, uint32_t flags, char *out,
 		    size_t cap)
 {
@@ -544,6 +569,8 @@ static const void *get_ext(struct weir_instance *instance, const char *id)
 		.eos = 0,
 		.encode = encode,
 		.encode_chat = encode_chat,
+		.encode_infill = encode_infill,
+		.render_chat = render_chat,
 		.piece = piece,
 		.is_end = is_end,
 	};

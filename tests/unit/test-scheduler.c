@@ -387,6 +387,13 @@ static void test_replies(void)
 		    "{\"with_pieces\":true}" },
 		  "{\"tokens\":[99,197,166],\"count\":3,\"max_model_len\":60,"
 		  "\"token_strs\":[\"a\",[195],[164]]}" },
+		{ { "kind", "tokenize", "prompt", "a\xc3", "options", "{\"token_objects\":true}" },
+		  "{\"tokens\":[{\"id\":99,\"piece\":\"a\"},{\"id\":197,\"piece\":[195]}],"
+		  "\"count\":2,"
+		  "\"max_model_len\":60}" },
+		{ { "kind", "tokenize", "messages", "[7]", "options", "{\"render\":true}" },
+		  "{\"prompt\":\"{\\\"add_generation_prompt\\\":true,\\\"tools\\\":null,"
+		  "\\\"messages\\\":[7]}\"}" },
 		{ { "kind", "detokenize", "tokens", "[99, 197,166 ,1]" },
 		  "{\"prompt\":\"a\xc3\xa4\",\"content\":\"a\xc3\xa4\"}" },
 		{ { "kind", "detokenize", "tokens", "[]" }, "{\"prompt\":\"\",\"content\":\"\"}" },

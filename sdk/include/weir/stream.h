@@ -157,11 +157,15 @@ static inline struct weir_choice_end weir_end_choice(const struct weir_end *e, u
  *   kind      chat | completion | tokenize | detokenize | embed | rerank
  *   id        the frontend's id of the request ("chatcmpl-..."), for logs
  *   model     as the client named it
- *   messages  chat: JSON array, OpenAI's shape (checked by the frontend)
+ *   messages  chat, tokenize: JSON array, OpenAI's shape (checked by the frontend)
  *   tools     chat: JSON array; tool_choice: JSON; template_kwargs: JSON object
  *   prompt    completion, tokenize: text;  tokens: detokenize, completion: JSON array of ids
  *   suffix    completion: the text behind what is to be written; the prompt is what is before it
- *   options   tokenize: JSON object {add_special, parse_special, with_pieces}
+ *   files     with a suffix: JSON array of {filename, text}, other files of the project, most
+ *             important last. When it is there, what is far from the hole is cut to the context
+ *   options   tokenize: JSON object {add_special, parse_special, with_pieces: token_strs beside
+ *             the ids, token_objects: {id, piece} instead of ids, render: of messages their
+ *             template's text {"prompt"} instead of tokens}
  *   stop      JSON array of strings
  *   grammar   JSON object {"type": T, "value": V}: the output must be in the language; T is
  *             json_schema (V: the schema), json_object (no V), gbnf, regex (V: text), choice (V:

@@ -62,7 +62,12 @@ struct weir_tokenizer {
 	weir_status (*encode_infill)(struct weir_instance *, const struct weir_infill *,
 				     int32_t *out, size_t cap, size_t *ret_n,
 				     struct weir_error *err);
+	/* The conversation as the model's chat template writes it, which encode_chat() would make
+	 * tokens of; context as there. UTF-8 without a NUL at its end; out, cap, *ret_n as
+	 * encode(), in bytes. UNSUPPORTED: the model has no template. */
+	weir_status (*render_chat)(struct weir_instance *, struct weir_str context, char *out,
+				   size_t cap, size_t *ret_n, struct weir_error *err);
 };
-WEIR_FROZEN(struct weir_tokenizer, encode_infill);
+WEIR_FROZEN(struct weir_tokenizer, render_chat);
 
 #endif
