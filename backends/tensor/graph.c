@@ -314,15 +314,12 @@ static void dense(struct builder *b, struct lane *l, uint32_t layer, uint32_t sr
 		      t[WEIR_LAYER_POST_FFN_NORM]);
 }
 
-/* One MOE operation, its router's logits first. */
+/* One MOE operation, by its router's logits. */
 static struct weir_op *mixture(struct builder *b, const struct lane *l, uint32_t src,
-			       uint32_t logits, weir_buffer *router,
-			       weir_buffer *const gate_up_down[3])
+			       uint32_t logits, weir_buffer *const gate_up_down[3])
 {
-	struct weir_op *op;
+	struct weir_op *op = add_op(b, WEIR_OP_MOE, l->x);
 
-	linear(b, logits, src, router, NULL, 0, 1.0f);
-	op = add_op(b, WEIR_OP_MOE, l->x);
 	op->flags = b->h->arch->act;
 	op->src[0] = src;
 	op->src[1] = logits;
@@ -339,8 +336,16 @@ static void experts(struct builder *b, struct lane *l, uint32_t layer, uint32_t 
 	weir_buffer *const *t = b->w->layers[layer].tensor;
 	struct weir_op *op;
 
-	op = mixture(b, l, src, once(b, l, &l->router, h->n_experts), t[WEIR_LAYER_ROUTER],
-		     &t[WEIR_LAYER_GATE_EXPERTS]);
+	linear(b, once(b, l, &l->router, h->n_experts), src, t[WEIR_LAYER_ROUTER], NULL, 0, 1.0f);
+	if (h->n_ff_shared && t[WEIR_LAYER_SHARED_ROUTER]) { /* in one operation */
+		uint32_t logits = once(b, l, &l->shared_router, 1);
+
+		op = &b->ops[b->n_ops - 1];
+		op->i[0] = 2;
+		op->src[2] = weight(b, t[WEIR_LAYER_SHARED_ROUTER]);
+		op->dst[1] = logits;
+	}
+	op = mixture(b, l, src, l->router, &t[WEIR_LAYER_GATE_EXPERTS]);
 	op->flags |= h->expert_norm ? WEIR_MOE_NORM : 0;
 	op->i[0] = (int32_t)h->n_experts;
 	op->i[1] = (int32_t)h->n_experts_used;
@@ -349,8 +354,7 @@ static void experts(struct builder *b, struct lane *l, uint32_t layer, uint32_t 
 	if (h->n_ff_shared == 0)
 		return;
 	if (t[WEIR_LAYER_SHARED_ROUTER]) {
-		op = mixture(b, l, src, once(b, l, &l->shared_router, 1),
-			     t[WEIR_LAYER_SHARED_ROUTER], &t[WEIR_LAYER_SHARED_GATE]);
+		op = mixture(b, l, src, l->shared_router, &t[WEIR_LAYER_SHARED_GATE]);
 		op->flags |= WEIR_MOE_SIGMOID;
 		op->i[2] = (int32_t)h->n_ff_shared;
 		return;

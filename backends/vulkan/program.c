@@ -196,6 +196,67 @@ static weir_status find_angles(weir_program *p, const struct weir_op *op,
 	return WEIR_OK;
 }
 
+/* May the last workgroup of the LINEAR do what comes after it? All matrices in one dispatch, and
+ * nobody else wants what it writes in another form. */
+static bool takes_tail(const weir_program *p, const struct weir_vk_step *s, uint32_t dst_rows)
+{
+	const struct weir_op *op = &s->op;
+	bool split; /* not the field itself, which may be more than one */
+
+	if (s->code != WEIR_OP_LINEAR || s->tail[0] || p->temps[op->dst[0]].rows != dst_rows ||
+	    op->flags & WEIR_LINEAR_ADD || s->q8[0] || op->i[0] > 2)
+		return false;
+	split = weir_vk_type(p->temps[op->src[1]].buffer->type)->split;
+	for (int k = 1; k < op->i[0]; k++)
+		if (!weir_vk_type(p->temps[op->src[1 + k]].buffer->type)->split == split ||
+		    s->q8[k] || (!(op->flags & WEIR_LINEAR_GLU) && s->f32[k] != s->f32[0]))
+			return false;
+	return true;
+}
+
+/* The NORM right after a LINEAR that writes its source (BitNet's, within the feed-forward). Only
+ * where a workgroup is one subgroup: in others the sums take barriers within a condition, and no
+ * such device was here to try that on. */
+static void tail_norm(weir_program *p, const struct weir_vk_step *last)
+{
+	struct weir_vk_step *norm = &p->steps[p->n_steps - 1], *linear = norm - 1;
+	const struct weir_op *op = &norm->op;
+
+	if (!p->vk->subgroups || p->vk->subs > 1 || norm != last || p->n_steps < 2 ||
+	    norm->code != WEIR_OP_NORM || op->i[0] ||
+	    op->flags & (WEIR_NORM_LAYER | WEIR_NORM_ADD) || op->src[2] != WEIR_NO_TENSOR ||
+	    linear->op.dst[0] != op->src[0] || !takes_tail(p, linear, p->temps[op->dst[0]].rows) ||
+	    (linear->op.i[0] > 1 && !(linear->op.flags & WEIR_LINEAR_GLU)))
+		return;
+	linear->tail[0] = p->n_steps - 1;
+	norm->tailed = true;
+}
+
+/* The choice of a mixture, by its router's last workgroup: that LINEAR is the step before, or wrote
+ * the logits of the mixture before this one, too. */
+static void tail_route(weir_program *p, struct weir_vk_step *route)
+{
+	uint32_t i = (uint32_t)(route - p->steps);
+	const struct weir_op *op = &route->op;
+	struct weir_vk_step *linear = i ? route - 1 : NULL;
+
+	if (linear && linear->op.dst[0] == op->src[1] && !(linear->op.flags & WEIR_LINEAR_GLU) &&
+	    takes_tail(p, linear, p->temps[op->dst[0]].rows)) {
+		linear->tail[0] = i;
+		route->tailed = true;
+		return;
+	}
+	/* ... LINEAR, ROUTE, EXPERTS, MOE, and this. The second has one expert. */
+	linear = i >= 4 ? route - 4 : NULL;
+	if (!linear || linear->code != WEIR_OP_LINEAR || linear->tail[0] != i - 3 ||
+	    linear->op.i[0] != 2 || linear->op.dst[1] != op->src[1] || op->i[0] != 1 ||
+	    !(op->flags & WEIR_MOE_SIGMOID) || op->flags & WEIR_MOE_NORM ||
+	    route->choice == linear[1].choice)
+		return;
+	linear->tail[1] = i;
+	route->tailed = true;
+}
+
 /* x += norm(...), and the norm of x right after it: one step. The last result may take the place of
  * the first source, whose row has been read by then. */
 static bool chains(const struct weir_program_desc *desc, uint32_t i)
@@ -278,6 +339,7 @@ static struct weir_vk_step *split_op(weir_program *p, const struct weir_op *op,
 		choice = own_temp(p, rows, 2, (uint32_t)op->i[1], false);
 		step->code = WEIR_VK_STEP_ROUTE;
 		step->choice = choice;
+		tail_route(p, step);
 		step = &p->steps[p->n_steps++];
 		*step = (struct weir_vk_step){ .code = WEIR_VK_STEP_EXPERTS, .op = *op };
 		step->choice = choice;
@@ -337,6 +399,7 @@ static weir_status copy_ops(weir_program *p, const struct weir_program_desc *des
 			if (w->q8[k] && !step->q8[k])
 				add_quantise(p, op->dst[k]);
 		}
+		tail_norm(p, step);
 		if (op->code == WEIR_OP_ROPE_KV && w->q8[3])
 			add_quantise(p, op->src[0]);
 	}
@@ -414,7 +477,7 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 		uint64_t bytes, offset;
 		void **host;
 		size_t address; /* in the header */
-	} parts[10 + WEIR_VK_MAX_ANGLES];
+	} parts[11 + WEIR_VK_MAX_ANGLES];
 	uint64_t at = 0, header, tokens = (uint64_t)p->max_tokens * 4;
 	unsigned n = 0;
 	weir_status s;
@@ -433,6 +496,7 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 	PART(adapter, tokens);
 	PART(type, tokens);
 	PART(pieces, tokens * 3);
+	PART(counters, WEIR_VK_MATVEC_ROWS * 4);
 #undef PART
 	for (uint32_t i = 0; i < p->n_angles; i++) {
 		parts[n].bytes = tokens * 2 * p->angles[i].half;

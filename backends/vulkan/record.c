@@ -7,20 +7,13 @@
  * A barrier stands only where a dispatch depends on one since the last barrier.
  */
 #include "layout.h"
-#include "program.h"
+#include "recorder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* As in the shaders. */
 enum {
-	FLAG_OUT_ROWS = 4,
-	FLAG_EMIT_F32 = 8,
-	FLAG_EMIT_Q8 = 16,
-	LINEAR_ADD = 1,
-	LINEAR_GLU = 2,
-	LINEAR_BIAS = 32, /* << k: of matrix k */
-	LINEAR_SOFTCAP = 256,
 	NORM_LAYER = 1,
 	NORM_ADD = 2,
 	NORM_BIAS = 32,
@@ -36,24 +29,12 @@ enum {
 	ATTENTION_CAUSAL = 4,
 };
 
-struct recorder {
-	weir_program *p;
-	struct weir_vk *vk;
-	const struct weir_vk_bucket *bucket;
-	VkCommandBuffer commands;
-	uint8_t *touched; /* [n_temps + 1] since the last barrier: 1 read, 2 written; last: partials
-			   */
-	uint32_t n_dispatches;
-	bool dry; /* only asks for the pipelines */
-	struct weir_error *err;
-};
-
-static uint32_t scratch(const struct recorder *r)
+static uint32_t scratch(const struct weir_vk_recorder *r)
 {
 	return r->p->n_temps;
 }
 
-static void barrier(struct recorder *r)
+static void barrier(struct weir_vk_recorder *r)
 {
 	VkMemoryBarrier b = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
 			      .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
@@ -63,26 +44,10 @@ static void barrier(struct recorder *r)
 	r->vk->api.CmdPipelineBarrier(r->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
 				      VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &b, 0, NULL, 0,
 				      NULL);
-	memset(r->touched, 0, r->p->n_temps + 1);
+	memset(r->touched, 0, (size_t)r->p->n_temps + 2);
 }
 
-struct touches {
-	uint32_t read[12], written[4];
-	unsigned n_read, n_written;
-};
-
-static void reads(struct touches *t, uint32_t tensor)
-{
-	if (tensor != WEIR_NO_TENSOR)
-		t->read[t->n_read++] = tensor;
-}
-
-static void writes(struct touches *t, uint32_t tensor)
-{
-	t->written[t->n_written++] = tensor;
-}
-
-static void order(struct recorder *r, const struct touches *t)
+static void order(struct weir_vk_recorder *r, const struct touches *t)
 {
 	bool wait = false;
 
@@ -98,9 +63,10 @@ static void order(struct recorder *r, const struct touches *t)
 		r->touched[t->written[i]] |= 2;
 }
 
-static weir_status dispatch(struct recorder *r, enum weir_vk_shader shader, const uint32_t *spec,
-			    uint32_t n_spec, const void *push, uint32_t push_bytes,
-			    const struct touches *t, uint32_t x, uint32_t y, uint32_t z)
+weir_status weir_vk_dispatch(struct weir_vk_recorder *r, enum weir_vk_shader shader,
+			     const uint32_t *spec, uint32_t n_spec, const void *push,
+			     uint32_t push_bytes, const struct touches *t, uint32_t x, uint32_t y,
+			     uint32_t z)
 {
 	VkPipeline pipeline;
 	weir_status s;
@@ -120,37 +86,7 @@ static weir_status dispatch(struct recorder *r, enum weir_vk_shader shader, cons
 	return WEIR_OK;
 }
 
-#define DISPATCH(r, shader, spec, push, t, x, y, z)                                                \
-	dispatch(r, shader, spec, sizeof(spec) / sizeof((spec)[0]), &(push), sizeof(push), t, x,   \
-		 y, z)
-
-static struct weir_vk_temp *temp(const struct recorder *r, uint32_t t)
-{
-	return &r->p->temps[t];
-}
-
-static const weir_buffer *buffer(const struct recorder *r, uint32_t t)
-{
-	return t == WEIR_NO_TENSOR ? NULL : r->p->temps[t].buffer;
-}
-
-static VkDeviceAddress vector(const struct recorder *r, uint32_t t)
-{
-	return t == WEIR_NO_TENSOR ? 0 : r->p->temps[t].buffer->vector;
-}
-
-static uint32_t n_rows(const struct recorder *r, uint32_t t)
-{
-	return temp(r, t)->rows == WEIR_ROWS_OUT ? r->bucket->out : r->bucket->tokens;
-}
-
-static uint32_t row_flags(const struct recorder *r, uint32_t t, bool f32, bool q8)
-{
-	return (temp(r, t)->rows == WEIR_ROWS_OUT ? FLAG_OUT_ROWS : 0u) |
-	       (f32 ? FLAG_EMIT_F32 : 0u) | (q8 ? FLAG_EMIT_Q8 : 0u);
-}
-
-static weir_status record_embed(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_embed(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op;
 	const weir_buffer *table = buffer(r, op->src[0]);
@@ -180,7 +116,7 @@ struct norm_push {
 	float eps, eps2;
 };
 
-static weir_status record_norm(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_norm(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op, *next = &s->next;
 	bool chain = s->code == WEIR_VK_STEP_NORM_CHAIN;
@@ -219,12 +155,15 @@ static weir_status record_norm(struct recorder *r, const struct weir_vk_step *s)
 		push.eps2 = next->f[0];
 		writes(&t, next->dst[0]);
 	}
-	uint32_t spec[] = { r->vk->width, r->vk->lanes, flags };
+	/* In the order of additions of LINEAR's last workgroup, where that does it for few rows. */
+	uint32_t width = s->tailed ? r->vk->lanes * r->vk->subs : r->vk->width;
+	uint32_t spec[] = { width, r->vk->lanes, flags };
 	return DISPATCH(r, WEIR_VK_SHADER_NORM, spec, push, &t, (uint32_t)(x->width / group),
 			n_rows(r, op->dst[0]), 1);
 }
 
-static weir_status record_rows(struct recorder *r, uint32_t from, uint32_t to, uint32_t flags)
+static weir_status record_rows(struct weir_vk_recorder *r, uint32_t from, uint32_t to,
+			       uint32_t flags)
 {
 	struct weir_vk_temp *x = temp(r, from), *y = temp(r, to);
 	uint32_t spec[] = { r->vk->width, r->vk->lanes, flags };
@@ -240,187 +179,14 @@ static weir_status record_rows(struct recorder *r, uint32_t from, uint32_t to, u
 	return DISPATCH(r, WEIR_VK_SHADER_ROWS, spec, push, &t, n_rows(r, to), 1, 1);
 }
 
-struct linear_push {
-	VkDeviceAddress batch, x, w[3], y[3], bias[3], y_q8;
-	uint32_t n_in, x_meta, y_meta, n_out[3];
-	float scale, softcap;
-};
-
-static uint32_t activation(uint32_t flags)
-{
-	static const uint32_t acts[] = { WEIR_ACT_SILU,     WEIR_ACT_GELU_TANH, WEIR_ACT_RELU2,
-					 WEIR_ACT_GELU_ERF, WEIR_ACT_RELU,      WEIR_ACT_TANH };
-
-	for (uint32_t i = 0; i < 6; i++)
-		if (flags & acts[i])
-			return i + 1;
-	return 0;
-}
-
-/* One dispatch of a linear shader: up to three matrices of one family. */
-struct product {
-	uint32_t x, n, w[3], dst[3], bias[3]; /* tensors */
-	uint32_t flags;                       /* of LINEAR */
-	uint32_t adapter, mixture, choices, choice, n_experts;
-	float scale, softcap;
-	bool f32, q8;
-};
-
-/* Consecutive blocks of a lane: what they share is loaded once, where that leaves no lane idle for
- * long. The same for all numbers of rows, since it decides the order of additions. */
-static uint32_t run_of(const struct weir_vk *vk, uint64_t n_in)
-{
-	uint64_t blocks = n_in / 32, each = (uint64_t)vk->run * vk->lanes;
-	uint64_t alone = (blocks + vk->lanes - 1) / vk->lanes;
-	uint64_t together = (blocks + each - 1) / each * vk->run;
-
-	return blocks % vk->run == 0 && 3 * together <= 4 * alone ? vk->run : 1;
-}
-
-static weir_status record_product(struct recorder *r, const struct product *o)
-{
-	const weir_buffer *first = buffer(r, o->w[0]);
-	bool glu = o->flags & WEIR_LINEAR_GLU, floats = first->format >= WEIR_VK_FORMAT_FLOATS;
-	struct weir_vk_temp *x = temp(r, o->x), *y = temp(r, o->dst[0]);
-	struct linear_push push = { .batch = r->p->batch.address,
-				    .x = floats ? x->f32 : x->q8,
-				    .y_q8 = y->q8,
-				    .n_in = (uint32_t)x->width,
-				    .x_meta = floats ? x->stride : x->q8_meta,
-				    .y_meta = y->q8_meta,
-				    .scale = o->scale,
-				    .softcap = o->softcap };
-	uint32_t rows = n_rows(r, o->dst[0]) * (o->mixture == 1 ? o->choices : 1), groups = 0;
-	bool tiled = !o->mixture && rows > WEIR_VK_MATVEC_ROWS;
-	uint32_t cols = o->mixture || rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
-	uint32_t group = tiled ? r->vk->tile_width * r->vk->tile_rows : 32;
-	uint32_t flags = row_flags(r, o->dst[0], o->f32, o->q8), format_b = first->format;
-	uint32_t which = 0;
-	struct touches t = { .n_read = 0 };
-
-	flags |= o->flags & WEIR_LINEAR_ADD ? LINEAR_ADD : 0u;
-	flags |= glu ? LINEAR_GLU : 0u;
-	flags |= o->softcap > 0 ? LINEAR_SOFTCAP : 0u;
-	flags |= activation(o->flags) << 16;
-	reads(&t, o->x);
-	for (uint32_t k = 0; k < o->n; k++) {
-		const weir_buffer *w = buffer(r, o->w[k]);
-
-		push.w[k] = w->address;
-		push.n_out[k] = (uint32_t)(o->mixture ? w->n_out / o->n_experts : w->n_out);
-		push.bias[k] = vector(r, o->bias[k]);
-		if (push.bias[k])
-			flags |= (uint32_t)LINEAR_BIAS << k;
-		if (w->format != first->format) {
-			format_b = w->format;
-			which |= 1u << k;
-		}
-		if (!glu || k == 0) {
-			/* Results lie at multiples of the matrix's rows. */
-			push.y[k] = temp(r, o->dst[k])->f32;
-			groups += (push.n_out[k] + group - 1) / group;
-			writes(&t, o->dst[k]);
-		}
-	}
-	if (o->mixture) {
-		push.bias[2] = temp(r, o->choice)->f32;
-		push.n_out[2] = o->n_experts;
-		reads(&t, o->choice);
-	}
-	/* A subgroup adds up no more columns than it has lanes. */
-	cols = tiled ? r->vk->tile_cols : cols < r->vk->lanes ? cols : r->vk->lanes;
-	uint32_t spec[] = { tiled ? r->vk->tile_width : r->vk->lanes * r->vk->subs,
-			    r->vk->lanes,
-			    r->vk->subs,
-			    tiled                              ? r->vk->tile_rows
-			    : cols > 1 && r->vk->rows_each > 4 ? 4
-							       : r->vk->rows_each,
-			    cols,
-			    flags,
-			    first->format & ~WEIR_VK_FORMAT_FLOATS,
-			    format_b & ~WEIR_VK_FORMAT_FLOATS,
-			    which,
-			    o->n,
-			    o->adapter,
-			    o->mixture,
-			    o->mixture ? o->choices : 1,
-			    floats ? 1 : run_of(r->vk, push.n_in) };
-	enum weir_vk_shader shader =
-		floats ? (tiled ? WEIR_VK_SHADER_TILE_F : WEIR_VK_SHADER_LINEAR_F)
-		       : (tiled ? WEIR_VK_SHADER_TILE_Q : WEIR_VK_SHADER_LINEAR_Q);
-	return DISPATCH(r, shader, spec, push, &t, (rows + cols - 1) / cols, groups, 1);
-}
-
-/* Both steps of LORA: down to the temporary between, and up to the result. */
-static weir_status record_lora(struct recorder *r, const struct weir_vk_step *s)
-{
-	const struct weir_op *op = &s->op;
-	bool down = s->code == WEIR_VK_STEP_LORA_DOWN;
-	struct product o = { .x = down ? op->src[0] : s->between,
-			     .n = 1,
-			     .w = { op->src[down ? 1 : 2] },
-			     .dst = { down ? s->between : op->dst[0] },
-			     .bias = { WEIR_NO_TENSOR },
-			     .flags = down ? 0u : (uint32_t)WEIR_LINEAR_ADD,
-			     .adapter = (uint32_t)op->i[0],
-			     .scale = down ? 1 : op->f[0],
-			     .f32 = down ? s->f32[0] : true,
-			     .q8 = down && s->q8[0] };
-
-	return record_product(r, &o);
-}
-
-/* MOE after its choice: gate and up for each pair of a row and an expert; down for each row. */
-static weir_status record_experts(struct recorder *r, const struct weir_vk_step *s)
-{
-	const uint32_t choice_flags = WEIR_MOE_NORM | WEIR_MOE_SIGMOID;
-	const struct weir_op *op = &s->op;
-	bool up = s->code == WEIR_VK_STEP_EXPERTS;
-	struct product o = { .x = up ? op->src[0] : s->between,
-			     .n = up ? 2 : 1,
-			     .w = { op->src[up ? 2 : 4], op->src[3] },
-			     .dst = { up ? s->between : op->dst[0] },
-			     .bias = { WEIR_NO_TENSOR, WEIR_NO_TENSOR },
-			     .mixture = up ? 1 : 2,
-			     .choices = (uint32_t)op->i[1],
-			     .choice = s->choice,
-			     .n_experts = (uint32_t)op->i[0],
-			     .scale = up ? 1 : op->f[0],
-			     .f32 = up ? s->f32[0] : true,
-			     .q8 = up && s->q8[0] };
-
-	o.flags = up ? (op->flags & ~choice_flags) | WEIR_LINEAR_GLU : WEIR_LINEAR_ADD;
-	return record_product(r, &o);
-}
-
-static weir_status record_route(struct recorder *r, const struct weir_vk_step *s)
-{
-	const struct weir_op *op = &s->op;
-	uint32_t spec[] = { r->vk->lanes, r->vk->lanes,
-			    (op->flags & WEIR_MOE_NORM ? 1u : 0u) |
-				    (op->flags & WEIR_MOE_SIGMOID ? 2u : 0u) |
-				    row_flags(r, op->src[1], false, false),
-			    (uint32_t)op->i[1] };
-	struct {
-		VkDeviceAddress batch, logits, to;
-		uint32_t n_experts, reserved;
-	} push = { r->p->batch.address, temp(r, op->src[1])->f32, temp(r, s->choice)->f32,
-		   (uint32_t)op->i[0], 0 };
-	struct touches t = { .n_read = 0 };
-
-	reads(&t, op->src[1]);
-	writes(&t, s->choice);
-	return DISPATCH(r, WEIR_VK_SHADER_ROUTE, spec, push, &t, n_rows(r, op->src[1]), 1, 1);
-}
-
-static weir_status record_glu(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_glu(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op;
 	bool two = op->src[1] != WEIR_NO_TENSOR;
 	struct weir_vk_temp *y = temp(r, op->dst[0]);
 	uint32_t spec[] = { r->vk->width, r->vk->lanes,
 			    row_flags(r, op->dst[0], s->f32[0], s->q8[0]) | (two ? 1u : 0u),
-			    activation(op->flags) };
+			    weir_vk_activation(op->flags) };
 	struct {
 		VkDeviceAddress batch, x, u, y, q8;
 		uint32_t width, q8_meta;
@@ -439,50 +205,6 @@ static weir_status record_glu(struct recorder *r, const struct weir_vk_step *s)
 	return DISPATCH(r, WEIR_VK_SHADER_GLU, spec, push, &t, n_rows(r, op->dst[0]), 1, 1);
 }
 
-/* As many matrices at a time as have two formats of one family, and the same wishes. */
-static weir_status record_linear(struct recorder *r, const struct weir_vk_step *s)
-{
-	const struct weir_op *op = &s->op;
-	int n = op->i[0], first = 0;
-
-	while (first < n) {
-		uint32_t a = buffer(r, op->src[1 + first])->format, b = a;
-		struct product o = { .x = op->src[0],
-				     .flags = op->flags,
-				     .scale = op->f[0],
-				     .softcap = op->f[1],
-				     .f32 = s->f32[first],
-				     .q8 = s->q8[first] };
-		int k = first + 1;
-		weir_status status;
-
-		for (; k < n; k++) {
-			uint32_t f = buffer(r, op->src[1 + k])->format;
-
-			if ((f >= WEIR_VK_FORMAT_FLOATS) != (a >= WEIR_VK_FORMAT_FLOATS))
-				break;
-			if (f != a && b != a && f != b)
-				break;
-			if (!(op->flags & WEIR_LINEAR_GLU) &&
-			    (s->q8[k] || s->q8[first] || s->f32[k] != s->f32[first]))
-				break;
-			if (f != a)
-				b = f;
-		}
-		o.n = (uint32_t)(k - first);
-		for (int m = first; m < k; m++) {
-			o.w[m - first] = op->src[1 + m];
-			o.bias[m - first] = op->src[4 + m];
-			o.dst[m - first] = op->dst[m];
-		}
-		status = record_product(r, &o);
-		if (status)
-			return status;
-		first = k;
-	}
-	return WEIR_OK;
-}
-
 static uint32_t kv_kind(const weir_buffer *b)
 {
 	if (!b)
@@ -494,7 +216,7 @@ static uint32_t kv_kind(const weir_buffer *b)
 }
 
 /* Caches have no number among the temporaries' touches of their own: each is one tensor. */
-static weir_status record_rope_kv(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_rope_kv(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op;
 	const weir_buffer *keys = buffer(r, op->src[3]), *values = buffer(r, op->src[4]);
@@ -553,7 +275,7 @@ uint32_t weir_vk_attention_tile(const struct weir_op *op)
 	return tile < most ? tile : most;
 }
 
-static weir_status record_attention(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_attention(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const struct weir_op *op = &s->op;
 	bool packed = op->code == WEIR_OP_ATTENTION_PACKED;
@@ -628,7 +350,7 @@ static weir_status record_attention(struct recorder *r, const struct weir_vk_ste
 			(uint32_t)op->i[0], r->bucket->tokens, 1);
 }
 
-static weir_status record_step(struct recorder *r, const struct weir_vk_step *s)
+static weir_status record_step(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	switch (s->code) {
 	case WEIR_OP_EMBED:
@@ -637,7 +359,7 @@ static weir_status record_step(struct recorder *r, const struct weir_vk_step *s)
 	case WEIR_VK_STEP_NORM_CHAIN:
 		return record_norm(r, s);
 	case WEIR_OP_LINEAR:
-		return record_linear(r, s);
+		return weir_vk_record_linear(r, s);
 	case WEIR_OP_ROPE_KV:
 		return record_rope_kv(r, s);
 	case WEIR_OP_ATTENTION:
@@ -645,12 +367,12 @@ static weir_status record_step(struct recorder *r, const struct weir_vk_step *s)
 		return record_attention(r, s);
 	case WEIR_OP_LORA:
 	case WEIR_VK_STEP_LORA_DOWN:
-		return record_lora(r, s);
+		return weir_vk_record_lora(r, s);
 	case WEIR_VK_STEP_ROUTE:
-		return record_route(r, s);
+		return weir_vk_record_route(r, s);
 	case WEIR_OP_MOE:
 	case WEIR_VK_STEP_EXPERTS:
-		return record_experts(r, s);
+		return weir_vk_record_experts(r, s);
 	case WEIR_OP_GLU:
 		return record_glu(r, s);
 	case WEIR_OP_GATHER:
@@ -665,7 +387,7 @@ static weir_status record_step(struct recorder *r, const struct weir_vk_step *s)
 }
 
 /* Outputs to memory that the host reads, and made visible to it. */
-static void record_end(struct recorder *r)
+static void record_end(struct weir_vk_recorder *r)
 {
 	VkMemoryBarrier to_copy = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
 				    .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
@@ -695,7 +417,7 @@ static void record_end(struct recorder *r)
 		VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
 }
 
-static weir_status record_steps(struct recorder *r, uint32_t from, uint32_t end)
+static weir_status record_steps(struct weir_vk_recorder *r, uint32_t from, uint32_t end)
 {
 	weir_status s = WEIR_OK;
 
@@ -706,12 +428,14 @@ static weir_status record_steps(struct recorder *r, uint32_t from, uint32_t end)
 		if (op->dst[0] != WEIR_NO_TENSOR && r->p->steps[i].code != WEIR_OP_ROPE_KV &&
 		    !n_rows(r, op->dst[0]))
 			continue;
+		if (r->p->steps[i].tailed && weir_vk_does_tail(r, op))
+			continue;
 		s = record_step(r, &r->p->steps[i]);
 	}
 	return s;
 }
 
-static weir_status record_segment(struct recorder *r, uint32_t k)
+static weir_status record_segment(struct weir_vk_recorder *r, uint32_t k)
 {
 	VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO };
 	weir_status s = weir_vk_result(r->vk, r->vk->api.BeginCommandBuffer(r->commands, &begin),
@@ -737,10 +461,10 @@ weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struc
 					     .commandPool = p->vk->pool,
 					     .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
 					     .commandBufferCount = 1 };
-	struct recorder r = { .p = p, .vk = p->vk, .bucket = bucket, .err = err };
+	struct weir_vk_recorder r = { .p = p, .vk = p->vk, .bucket = bucket, .err = err };
 	weir_status s;
 
-	r.touched = calloc((size_t)p->n_temps + 1, 1);
+	r.touched = calloc((size_t)p->n_temps + 2, 1);
 	if (!r.touched)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory to record a step");
 	s = weir_vk_result(p->vk,
@@ -764,7 +488,7 @@ weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struc
 weir_status weir_vk_prepare(weir_program *p, struct weir_error *err)
 {
 	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8 };
-	struct recorder r = { .p = p, .vk = p->vk, .dry = true, .err = err };
+	struct weir_vk_recorder r = { .p = p, .vk = p->vk, .dry = true, .err = err };
 	weir_status s = WEIR_OK;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !s; i++) {

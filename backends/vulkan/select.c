@@ -311,14 +311,26 @@ static bool is_named(const struct weir_vk_caps *c, const char *wanted)
 	return false;
 }
 
+/* As is_uuid() reads it. */
+static const char *uuid_text(const struct weir_vk_caps *c, char ret[37])
+{
+	char *to = ret;
+
+	for (unsigned i = 0; i < VK_UUID_SIZE; i++)
+		to += snprintf(to, 4, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+			       c->uuid[i]);
+	return ret;
+}
+
 static void say_what_is_here(const struct weir_vk_caps *caps, uint32_t n, char *ret, size_t len)
 {
 	size_t at = 0;
+	char uuid[37];
 
 	*ret = '\0';
 	for (uint32_t i = 0; i < n && at < len; i++)
-		at += (size_t)snprintf(ret + at, len - at, "%s%u: %.60s", i ? "; " : "",
-				       caps[i].index, caps[i].name);
+		at += (size_t)snprintf(ret + at, len - at, "%s%u: %.60s (%s)", i ? "; " : "",
+				       caps[i].index, caps[i].name, uuid_text(&caps[i], uuid));
 }
 
 weir_status weir_vk_choose(const struct weir_vk_caps *caps, uint32_t n, const char *wanted,
@@ -326,7 +338,7 @@ weir_status weir_vk_choose(const struct weir_vk_caps *caps, uint32_t n, const ch
 {
 	uint32_t best = n;
 	bool named = wanted && *wanted;
-	char list[256];
+	char list[400];
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (named && !is_named(&caps[i], wanted))
@@ -357,19 +369,23 @@ int32_t weir_vk_probe(struct weir_error *why)
 	VkInstance instance;
 	uint32_t n = 0, best = 0;
 	int32_t score = 0;
+	char list[400];
 
 	if (weir_vk_api_open(&api, why) || weir_vk_instance_new(&api, false, &instance, why))
 		return 0;
 	if (!weir_vk_list(&api, instance, caps, MAX_DEVICES, &n, why) &&
 	    !weir_vk_choose(caps, n, wanted, &best, why)) {
 		score = caps[best].score;
-		if (score == SOFTWARE_SCORE && wanted && *wanted)
+		bool software = score == SOFTWARE_SCORE;
+
+		if (software && wanted && *wanted) {
 			score = 40; /* chosen by name */
-		else if (score == SOFTWARE_SCORE)
-			weir_vk_fail(why, WEIR_OK, "only %s: slower than the cpu plugin",
-				     caps[best].reason);
-		if (score != SOFTWARE_SCORE)
-			weir_vk_fail(why, WEIR_OK, "%s", caps[best].reason);
+			software = false;
+		}
+		say_what_is_here(caps, n, list, sizeof(list));
+		weir_vk_fail(why, WEIR_OK, "%s%s%s; here are %s", software ? "only " : "",
+			     caps[best].reason, software ? ", slower than the cpu plugin" : "",
+			     list);
 	}
 	api.DestroyInstance(instance, NULL);
 	return score;

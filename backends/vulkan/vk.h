@@ -97,7 +97,7 @@ enum weir_vk_shader {
 	WEIR_VK_N_SHADERS,
 };
 
-enum { WEIR_VK_MAX_SPEC = 14, WEIR_VK_MAX_PUSH = 128 };
+enum { WEIR_VK_MAX_SPEC = 17, WEIR_VK_MAX_PUSH = 128 };
 
 enum weir_vk_pipeline_state {
 	WEIR_VK_PIPELINE_WANTED,

@@ -27,6 +27,8 @@ layout(constant_id = 1) const uint LANES = 8; /* of them in a subgroup */
 
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Words { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float at[]; };
+/* What one workgroup writes and another of the same dispatch reads. */
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Passed { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Quads { uvec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pairs { uvec2 at[]; };
 #if WIDE
@@ -37,7 +39,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Lon
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Batch {
 	uint n_tokens, n_rows, n_out, n_pieces;
 	uint block_stride, reserved0, reserved1, reserved2;
-	Words token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter, type, reserved3;
+	Words token, pos, row, slot, first, kv_len, blocks, out_row, pieces, adapter, type, counters;
 	Floats angles[6];
 };
 

@@ -18,6 +18,11 @@ layout(constant_id = 10) const uint ADAPTER = 0; /* only for tokens of sequences
 layout(constant_id = 11) const uint MIXTURE = 0;
 layout(constant_id = 12) const uint CHOICES = 1;
 layout(constant_id = 13) const uint RUN = 1; /* consecutive blocks of a lane: 1, or 4 in rows of 4 n */
+/* What the last workgroup of a group of columns does when all are done (tail.glsl): 0 nothing,
+ * 1 route MOE, 2 NORM. Its flags; experts a token. */
+layout(constant_id = 14) const uint TAIL = 0;
+layout(constant_id = 15) const uint TAIL_FLAGS = 0;
+layout(constant_id = 16) const uint ROUTE_CHOICES = 1;
 
 const uint FLAG_ADD = 1u, FLAG_GLU = 2u, FLAG_OUT_ROWS = 4u, FLAG_EMIT_F32 = 8u, FLAG_EMIT_Q8 = 16u,
 	   FLAG_BIAS = 32u, FLAG_SOFTCAP = 256u; /* FLAG_BIAS << k: of matrix k */
@@ -131,7 +136,9 @@ void store_results(uint mat, uint row, uint col0)
 			continue;
 		if ((FLAGS & FLAG_ADD) != 0u)
 			results[i] += y[mat].at[at];
-		if ((FLAGS & FLAG_EMIT_F32) != 0u)
+		if (TAIL != 0u)
+			Passed(y[mat]).at[at] = results[i];
+		else if ((FLAGS & FLAG_EMIT_F32) != 0u)
 			y[mat].at[at] = results[i];
 	}
 	if ((FLAGS & FLAG_EMIT_Q8) != 0u) {

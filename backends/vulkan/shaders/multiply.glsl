@@ -79,6 +79,8 @@ void mix(uint mat, uint row, uint at, uint col)
 		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) put_result(mat, row, at + r, 0u, mixed[r], 0.0);
 }
 
+#include "tail.glsl"
+
 void main()
 {
 	uint n = n_cols(), col0 = gl_WorkGroupID.x * COLS, mat, row, sub = lane() / LANES;
@@ -108,4 +110,6 @@ void main()
 		}
 	}
 	store_results(mat, row, col0);
+	if (TAIL != 0u && is_last_of(gl_WorkGroupID.x))
+		tail(col0, min(col0 + COLS, n));
 }

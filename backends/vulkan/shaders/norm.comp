@@ -21,27 +21,12 @@ layout(push_constant, std430) uniform Push {
 	float eps, eps2;
 };
 
-/* Mean and 1 / deviation of n floats. */
-vec2 moments(Floats v, uint at, uint n, float e)
-{
-	float mean = 0.0, sum = 0.0;
-
-	if ((FLAGS & FLAG_LAYER) != 0u) {
-		for (uint i = lane(); i < n; i += WIDTH)
-			mean += v.at[at + i];
-		mean = group_sum(mean) / float(n);
-	}
-	for (uint i = lane(); i < n; i += WIDTH) {
-		float d = v.at[at + i] - mean;
-
-		sum = fma(d, d, sum);
-	}
-	return vec2(mean, 1.0 / sqrt(group_sum(sum) / float(n) + e));
-}
+#define NORM_SOURCE Floats
+#include "norm.glsl"
 
 float normed(Floats v, uint at, vec2 m, Floats scale, Floats bias, bool has_bias, uint i)
 {
-	float r = (v.at[at + i] - m.x) * m.y * scale.at[w_stride * gl_WorkGroupID.x + i];
+	float r = scaled(v.at[at + i], m, scale.at[w_stride * gl_WorkGroupID.x + i]);
 
 	return has_bias ? r + bias.at[w_stride * gl_WorkGroupID.x + i] : r;
 }
@@ -52,18 +37,18 @@ void main()
 	uint n = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
 	uint at = t * x_stride + from, to = t * y_stride + from;
 	Floats src = x, scale = w, bias = b, dst = y;
-	bool has_bias = (FLAGS & FLAG_BIAS) != 0u;
+	bool has_bias = (FLAGS & FLAG_BIAS) != 0u, layer = (FLAGS & FLAG_LAYER) != 0u;
 	vec2 m;
 
 	if (t >= n)
 		return;
-	m = moments(x, at, group, eps);
+	m = moments(x, at, group, eps, layer);
 	if ((FLAGS & FLAG_CHAIN) != 0u) {
 		for (uint i = lane(); i < group; i += WIDTH)
 			y.at[to + i] += normed(x, at, m, w, b, has_bias, i);
 		memoryBarrierBuffer();
 		barrier();
-		m = moments(y, to, group, eps2);
+		m = moments(y, to, group, eps2, layer);
 		src = y;
 		at = to;
 		scale = w2;
