@@ -16,15 +16,16 @@
 #include "cpu.h"
 #include "dequant.h"
 #include "float16.h"
+#include "iquant.h"
 #include "repack.h"
 
 enum { MAX_IN = 1024, MAX_GROUPS = 5, TILE = WEIR_CPU_TILE };
 
 static const uint32_t types[] = {
-	WEIR_DTYPE_Q8_0,   WEIR_DTYPE_Q4_0,   WEIR_DTYPE_Q4_1,  WEIR_DTYPE_Q5_0,
-	WEIR_DTYPE_Q5_1,   WEIR_DTYPE_Q2_K,   WEIR_DTYPE_Q3_K,  WEIR_DTYPE_Q4_K,
-	WEIR_DTYPE_Q5_K,   WEIR_DTYPE_Q6_K,   WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0,
-	WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS, WEIR_DTYPE_MXFP4, WEIR_DTYPE_NVFP4,
+	WEIR_DTYPE_Q8_0,  WEIR_DTYPE_Q4_0,   WEIR_DTYPE_Q4_1,   WEIR_DTYPE_Q5_0,   WEIR_DTYPE_Q5_1,
+	WEIR_DTYPE_Q2_K,  WEIR_DTYPE_Q3_K,   WEIR_DTYPE_Q4_K,   WEIR_DTYPE_Q5_K,   WEIR_DTYPE_Q6_K,
+	WEIR_DTYPE_TQ1_0, WEIR_DTYPE_TQ2_0,  WEIR_DTYPE_IQ4_NL, WEIR_DTYPE_IQ4_XS, WEIR_DTYPE_MXFP4,
+	WEIR_DTYPE_NVFP4, WEIR_DTYPE_IQ2_XS, WEIR_DTYPE_IQ3_S,
 };
 
 static uint32_t state = 1;
@@ -67,7 +68,9 @@ static void random_row(uint32_t type, size_t n_blocks, uint8_t *row)
 			for (int i = 0; i < codes->field[f].count; i++) {
 				uint16_t h = weir_f32_to_f16(random_float() / 16);
 
-				if (type == WEIR_DTYPE_NVFP4)
+				if (weir_iquant_values(type))
+					memcpy(row, &h, 2);
+				else if (type == WEIR_DTYPE_NVFP4)
 					row[i] = (uint8_t)(random_bits() % 128);
 				else if (codes->field[f].size == 2)
 					memcpy(row + codes->field[f].at + 2 * i, &h, 2);

@@ -12,13 +12,15 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CPU = ROOT / "backends/cpu"
+GGUF = ROOT / "backends/tensor/gguf"
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-static", "-ffp-contract=off", "-fno-strict-aliasing",
-         f"-I{ROOT / 'sdk/include'}", f"-I{CPU}"]
+         f"-I{ROOT / 'sdk/include'}", f"-I{CPU}", f"-I{GGUF}"]
 # object: what it is built of, and for
 OBJECTS = {
     "check": (ROOT / "tests/numeric/cpu-levels.c", []),
     "isa": (CPU / "isa.c", []), "codes": (CPU / "codes.c", []), "dequant": (CPU / "dequant.c", []),
+    "iquant": (GGUF / "iquant.c", []), "iquant-tables": (GGUF / "iquant-tables.c", []),
     "repack": (CPU / "repack.c", []), "scalar": (CPU / "level-scalar.c", []),
     "neon": (CPU / "level-neon.c", []),
     "dotprod": (CPU / "level-neon.c", ["-march=armv8.2-a+dotprod"]),
