@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include <api/json-check.h>
+#include <api/json-tree.h>
 #include <api/json-write.h>
 #include <json-glib/json-glib.h>
 
@@ -98,14 +98,12 @@ static bool read_body(struct conn *c, char **ret_model, bool *ret_wait)
 {
 	const struct buf *text = &c->req->body;
 	struct json_fault fault;
-	g_autoptr(JsonParser) parser = json_parser_new();
+	g_autoptr(JsonNode) root = NULL;
 	const char *why = NULL;
 	if (text->len == 0)
 		return true;
-	JsonNode *root = NULL;
-	if (text->len <= MAX_BODY && json_check(text->data, text->len, &fault) &&
-	    json_parser_load_from_data(parser, text->data, (gssize)text->len, NULL))
-		root = json_parser_get_root(parser);
+	if (text->len <= MAX_BODY)
+		root = json_tree_parse(text->data, text->len, true, &fault);
 	JsonObject *body = root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
 	if (!body) {
 		conn_respond_error(c, 400, "invalid_json", "the body must be a JSON object");

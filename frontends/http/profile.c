@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <api/json-check.h>
+#include <api/json-tree.h>
 #include <json-glib/json-glib.h>
 
 #include "handlers.h"
@@ -65,10 +65,7 @@ static bool read_start(struct conn *c, uint32_t *seconds, uint32_t *events)
 	g_autoptr(JsonNode) root = NULL;
 	if (body->len == 0)
 		return true;
-	if (json_check(body->data, body->len, &fault)) {
-		g_autofree char *text = g_strndup(body->data, body->len);
-		root = json_from_string(text, NULL);
-	}
+	root = json_tree_parse(body->data, body->len, true, &fault);
 	if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
 		conn_respond_error(c, 400, "invalid_json", "the body must be a JSON object");
 		return false;

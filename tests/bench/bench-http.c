@@ -250,6 +250,20 @@ static int run_streams(int epoll, int port, int n, double seconds, int per)
 	return 0;
 }
 
+/* Contents are clocks: the first one is not empty, as that of the role's event is. */
+static bool has_content(const char *in)
+{
+	static const char name[] = "\"content\":\"";
+	const char *at = in;
+
+	while ((at = strstr(at, name))) {
+		at += sizeof(name) - 1;
+		if (*at >= '0' && *at <= '9')
+			return true;
+	}
+	return false;
+}
+
 static int run_ttft(int epoll, int port, int n)
 {
 	struct samples s = { calloc(MAX_SAMPLES, sizeof(float)), 0 };
@@ -260,7 +274,7 @@ static int run_ttft(int epoll, int port, int n)
 
 		usleep(500);
 		ask(c, streaming);
-		while (!strstr(c->in, "\"content\":\"1") && !strstr(c->in, "\"content\":\"2"))
+		while (!has_content(c->in))
 			if (epoll_wait(epoll, &e, 1, 5000) == 1)
 				(void)fill(c);
 		sample(&s, now_ns() - c->sent_ns);
