@@ -176,6 +176,25 @@ struct weir_embedder {
 };
 WEIR_FROZEN(struct weir_embedder, encode_pair);
 
+/*
+ * An instance of level A that can go on with an answer which another one has begun: it takes the
+ * request's field `resume`. Level B needs nothing: the core does it. The field is
+ *   {"seed": "N", "started": true, "prompt_events": N,
+ *    "choices": [{"tokens": [id, ...], "events": N}, ...]}
+ * seed: of the request, in decimal. started: STARTED was taken. prompt_events: so many PROMPT
+ * events were. choices (n of them): the tokens whose first event was taken, in order, and the
+ * number of events taken of the choice (the parts of a token are events, too; the last token's may
+ * be incomplete). The producer computes prompt and tokens, draws nothing for them, does not tell
+ * again what was told, and goes on: the client sees neither a gap nor a repetition. The end's
+ * numbers are those of the whole answer. A field that does not fit the request ends it with
+ * INTERNAL.
+ */
+#define WEIR_RESUME "weir.resume/1"
+struct weir_resume {
+	uint32_t size, reserved;
+};
+WEIR_FROZEN(struct weir_resume, reserved);
+
 /* Adapters (LoRA) that were loaded with the model. */
 #define WEIR_ADAPTERS "weir.adapters/1"
 struct weir_adapters {
