@@ -18,7 +18,8 @@ it. Members of a request that are not listed are ignored; `null` is the same as 
 
 WebSockets are at `/v1/ws` ([protocol](websocket-protocol.md)). With `admin = true` in the frontend's section
 this machine may also load and unload models, record [profiles](profiling.md), and reload the server's
-profile by `POST /admin/reload`.
+profile by `POST /admin/reload`. That is answered under `localhost`, loopback addresses, the names of `listen` and those
+of the option `admin_hosts` only (403 under others), and not to pages of other sites.
 
 Each event of a stream has an id, `ANSWER:NUMBER`. With the header `X-Weir-Resume: true` the answer outlives its
 connection: `GET /v1/stream/ANSWER` with `Last-Event-ID: ANSWER:NUMBER` sends the events behind that one, until

@@ -8,31 +8,6 @@
 
 #include <string.h>
 
-static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, float logprob)
-{
-	struct weir_str bytes = raw.len ? raw : text;
-	buf_puts(b, "{\"token\":");
-	api_put_token(b, "", text, raw);
-	buf_puts(b, ",\"logprob\":");
-	json_put_logprob(b, logprob);
-	buf_puts(b, ",\"bytes\":");
-	json_put_bytes(b, bytes.data, bytes.len);
-}
-
-static void put_logprob(struct buf *b, const struct weir_event *e)
-{
-	struct weir_str none = { NULL, 0 };
-	put_token(b, e->text, e->raw, e->logprob);
-	buf_puts(b, ",\"top_logprobs\":[");
-	for (uint32_t i = 0; i < e->n_top; i++) {
-		if (i)
-			buf_putc(b, ',');
-		put_token(b, e->top[i].text, none, e->top[i].logprob);
-		buf_putc(b, '}');
-	}
-	buf_puts(b, "]}");
-}
-
 static void begin(struct api_call *k)
 {
 	for (uint32_t i = 0; i < k->n_choices; i++) {
@@ -70,7 +45,7 @@ static void event(struct api_call *k, struct api_choice *c, const struct weir_ev
 	put_delta(out, e);
 	if (logprobs) {
 		buf_puts(out, ",\"logprobs\":{\"content\":[");
-		put_logprob(out, e);
+		api_put_logprob(out, e);
 		buf_puts(out, "],\"refusal\":null}");
 	} else {
 		buf_puts(out, ",\"logprobs\":null");
@@ -102,7 +77,7 @@ static void gather(struct api_call *k, struct api_choice *c, const struct weir_e
 			return;
 		if (c->lp[0].len)
 			buf_putc(&c->lp[0], ',');
-		put_logprob(&c->lp[0], e);
+		api_put_logprob(&c->lp[0], e);
 	}
 }
 

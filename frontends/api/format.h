@@ -67,6 +67,9 @@ char *api_stop_string(const struct api_call *, const struct api_choice *);
 /* A token as a string of its own: text where its bytes are text, else OpenAI's \xe2\x82 behind
  * prefix, which is "bytes:" in completions and "" in chats. */
 void api_put_token(struct buf *, const char *prefix, struct weir_str text, struct weir_str raw);
+/* OpenAI's object of a TOKEN event, as chats and Responses have it: token, logprob, bytes,
+ * top_logprobs. */
+void api_put_logprob(struct buf *, const struct weir_event *);
 /* `"a":-1.5,"b":-2`: the first n_top alternatives, and the token itself. */
 void api_put_alternatives(struct buf *, const struct weir_event *, uint32_t n_top);
 enum { API_LP_TOKENS, API_LP_LOGPROBS, API_LP_TOP, API_LP_OFFSETS }; /* of a completion's lp[] */

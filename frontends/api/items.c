@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "format.h"
 #include "json-write.h"
 #include "tools.h"
 
@@ -35,6 +36,14 @@ void api_item_put_text(struct buf *out, const struct api_choice *c, const struct
 	json_put_string(out, i->len ? c->text.data + i->start : "", i->len);
 }
 
+void api_item_put_logprobs(struct buf *out, const struct api_choice *c, const struct api_item *i,
+			   bool only_piece)
+{
+	size_t from = only_piece ? i->lp_piece : i->lp_start, end = i->lp_start + i->lp_len;
+	if (end > from)
+		buf_append(out, c->lp[0].data + from, end - from);
+}
+
 static struct api_item *current(const struct api_items *s, enum api_item_type type)
 {
 	struct api_item *i = s->list->len ? s->list->pdata[s->list->len - 1] : NULL;
@@ -62,6 +71,9 @@ static struct api_item *open_item(struct api_call *k, struct api_items *s, struc
 	i->type = type;
 	i->index = s->list->len;
 	i->start = c->text.len;
+	i->lp_start = i->lp_piece = c->lp[0].len;
+	if (type != API_ITEM_TEXT)
+		c->lp[1].len = 0;
 	g_ptr_array_add(s->list, i);
 	return i;
 }
@@ -103,11 +115,39 @@ static void add_call(struct api_call *k, struct api_items *s, struct api_choice 
 	tool_delta_clear(&d);
 }
 
+/* A token goes with the text that shows it, which may come with a later token: until then it waits
+ * in lp[1]. What no text will ever show (a marker, what belongs to a call) has no entry. */
+static void note_logprob(struct api_choice *c, const struct api_item *open,
+			 const struct weir_event *e)
+{
+	struct weir_str bytes = e->raw.len ? e->raw : e->text;
+	bool part = !g_utf8_validate_len(bytes.data ? bytes.data : "", bytes.len, NULL);
+	if (e->text.len == 0 && !open && !part)
+		return;
+	if (c->lp[1].len)
+		buf_putc(&c->lp[1], ',');
+	api_put_logprob(&c->lp[1], e);
+}
+
+static void settle_logprobs(struct api_choice *c, struct api_item *i)
+{
+	if (c->lp[1].len && i->lp_len) {
+		buf_putc(&c->lp[0], ',');
+		i->lp_len++;
+	}
+	i->lp_piece = c->lp[0].len;
+	buf_append(&c->lp[0], c->lp[1].data, c->lp[1].len);
+	i->lp_len += c->lp[1].len;
+	c->lp[1].len = 0;
+}
+
 void api_items_take(struct api_call *k, struct api_items *s, struct api_choice *c,
 		    const struct weir_event *e)
 {
 	enum api_item_type type =
 		e->type == WEIR_EVENT_REASONING ? API_ITEM_REASONING : API_ITEM_TEXT;
+	if (s->logprobs && e->type == WEIR_EVENT_TOKEN)
+		note_logprob(c, current(s, API_ITEM_TEXT), e);
 	if (e->text.len == 0 || (type == API_ITEM_REASONING && k->body->params.no_reasoning))
 		return;
 	if (e->type == WEIR_EVENT_TOOL) {
@@ -121,5 +161,7 @@ void api_items_take(struct api_call *k, struct api_items *s, struct api_choice *
 		i = open_item(k, s, c, type);
 		announce(k, s, c, i);
 	}
+	if (s->logprobs && type == API_ITEM_TEXT)
+		settle_logprobs(c, i);
 	add_text(k, s, c, i, e->text.data, e->text.len);
 }

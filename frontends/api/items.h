@@ -19,6 +19,9 @@ struct api_item {
 	size_t start, len;    /* in the choice's text; a call's are its arguments */
 	char *name, *call_id; /* of a call */
 	int64_t tool;         /* its index among the backend's calls */
+	/* A text's log-probabilities, in the choice's lp[0]; those of the piece that added() is
+	 * called for are from lp_piece on. */
+	size_t lp_start, lp_len, lp_piece;
 	bool closed;
 };
 
@@ -33,6 +36,7 @@ struct api_items {
 	const struct api_item_sink *sink;       /* NULL: nobody listens */
 	const char *prefixes[API_N_ITEM_TYPES]; /* of the items' ids */
 	GPtrArray *list;                        /* struct api_item */
+	bool logprobs;                          /* keep those of texts */
 };
 
 void api_items_init(struct api_items *, const struct api_item_sink *);
@@ -41,6 +45,9 @@ void api_items_clear(struct api_items *);
 void api_items_take(struct api_call *, struct api_items *, struct api_choice *,
 		    const struct weir_event *);
 void api_items_close(struct api_call *, struct api_items *, struct api_choice *);
+/* The item's log-probabilities, and those of its last piece: entries with commas between. */
+void api_item_put_logprobs(struct buf *, const struct api_choice *, const struct api_item *,
+			   bool only_piece);
 /* The item's text as a JSON string. */
 void api_item_put_text(struct buf *, const struct api_choice *, const struct api_item *);
 

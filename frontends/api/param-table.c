@@ -56,6 +56,12 @@
 	"{\"anyOf\":[" STRING ",{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[" \
 	"\"type\",\"text\"],\"properties\":{\"type\":{\"const\":\"text\"},\"text\":" STRING        \
 	"}}}]}"
+#define INCLUDE                                                                                    \
+	"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"enum\":["                            \
+	"\"message.output_text.logprobs\",\"reasoning.encrypted_content\","                        \
+	"\"file_search_call.results\",\"web_search_call.results\","                                \
+	"\"web_search_call.action.sources\",\"message.input_image.image_url\","                    \
+	"\"computer_call_output.output.image_url\",\"code_interpreter_call.outputs\"]}}"
 #define TOOL_CHOICE "{\"$ref\":\"#/components/schemas/ToolChoice\"}"
 
 static const struct param_rule table[] = {
@@ -232,6 +238,13 @@ static const struct param_rule table[] = {
 	  "report log-probabilities", NULL, 0 },
 	{ "top_logprobs", PARAM_TYPE_UINT, PARAM_KIND_CHAT, 0, 20, false, false,
 	  AT(sampling.top_logprobs), "alternatives to each token; needs logprobs", NULL, 0 },
+	{ "top_logprobs", PARAM_TYPE_UINT, PARAM_KIND_RESPONSES, 0, 20, false, false,
+	  AT(sampling.top_logprobs), "alternatives to each token of texts; asks for these", NULL,
+	  0 },
+	{ "include", PARAM_TYPE_OTHER, PARAM_KIND_RESPONSES, 0, 0, false, false, 0,
+	  "message.output_text.logprobs: log-probabilities of texts; other names of OpenAI's are "
+	  "taken, there is nothing of theirs",
+	  INCLUDE, 0 },
 	{ "logprobs", PARAM_TYPE_COUNT, PARAM_KIND_COMPLETION, 0, 20, false, false,
 	  AT(sampling.top_logprobs), "alternatives to each token, with echo to the prompt's too",
 	  NULL, 0 },

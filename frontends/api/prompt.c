@@ -66,6 +66,31 @@ static bool is_listed(const struct weir_event *e, uint32_t n)
 	return false;
 }
 
+static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, float logprob)
+{
+	struct weir_str bytes = raw.len ? raw : text;
+	buf_puts(b, "{\"token\":");
+	api_put_token(b, "", text, raw);
+	buf_puts(b, ",\"logprob\":");
+	json_put_logprob(b, logprob);
+	buf_puts(b, ",\"bytes\":");
+	json_put_bytes(b, bytes.data, bytes.len);
+}
+
+void api_put_logprob(struct buf *b, const struct weir_event *e)
+{
+	struct weir_str none = { NULL, 0 };
+	put_token(b, e->text, e->raw, e->logprob);
+	buf_puts(b, ",\"top_logprobs\":[");
+	for (uint32_t i = 0; i < e->n_top; i++) {
+		if (i)
+			buf_putc(b, ',');
+		put_token(b, e->top[i].text, none, e->top[i].logprob);
+		buf_putc(b, '}');
+	}
+	buf_puts(b, "]}");
+}
+
 void api_put_alternatives(struct buf *b, const struct weir_event *e, uint32_t n_top)
 {
 	struct weir_str none = { NULL, 0 }, own = e->raw.len ? e->raw : e->text;

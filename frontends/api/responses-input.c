@@ -230,6 +230,40 @@ static void check_metadata(const struct reading *r)
 				MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE);
 }
 
+/* What answers of this server could hold beyond the usual is log-probabilities; the rest of what
+ * OpenAI lets clients include belongs to tools and pictures that are not here. */
+static void read_include(const struct reading *r)
+{
+	static const char *const known[] = { "message.output_text.logprobs",
+					     "reasoning.encrypted_content",
+					     "file_search_call.results",
+					     "web_search_call.results",
+					     "web_search_call.action.sources",
+					     "message.input_image.image_url",
+					     "computer_call_output.output.image_url",
+					     "code_interpreter_call.outputs",
+					     NULL };
+	struct weir_sampling *sampling = &r->body->params.sampling;
+	JsonNode *node = body_member(r->from, "include");
+	JsonArray *list = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+	if (node && !list)
+		must_be(r, "include", "an array of strings");
+	for (guint i = 0; list && i < json_array_get_length(list); i++) {
+		JsonNode *one = json_array_get_element(list, i);
+		const char *name = body_is_string(one) ? json_node_get_string(one) : "";
+		if (!g_strv_contains(known, name)) {
+			api_error_field(r->errors, NULL, "include",
+					"include[%u] must be one of the names that OpenAI has for "
+					"it, such as message.output_text.logprobs",
+					i);
+			return;
+		}
+		sampling->logprobs |= strcmp(name, known[0]) == 0;
+	}
+	if (sampling->top_logprobs)
+		sampling->logprobs = 1;
+}
+
 static void check_rest(const struct reading *r)
 {
 	static const char *const elsewhere[] = { "conversation", "prompt" };
@@ -311,7 +345,7 @@ static char *shown(const struct reading *r)
 	show_text(&b, o);
 	show(&b, "tool_choice", body_member(o, "tool_choice"), "\"auto\"");
 	show(&b, "tools", body_member(o, "tools"), "[]");
-	buf_puts(&b, ",\"top_logprobs\":0");
+	buf_printf(&b, ",\"top_logprobs\":%u", p->sampling.top_logprobs);
 	show_number(&b, "top_p", p->sampling.top_p);
 	buf_puts(&b, ",\"truncation\":\"disabled\"");
 	show(&b, "user", body_member(o, "user"), "null");
@@ -332,6 +366,7 @@ void responses_read(struct api_body *b, JsonObject *o, const struct api_config *
 	read_tools(&r);
 	read_text(&r);
 	read_reasoning(&r);
+	read_include(&r);
 	if (errors->n == 0)
 		api_endpoint_find("chat")->read(b, r.chat, conf, errors);
 	if (errors->n == 0) {

@@ -28,9 +28,14 @@ struct state {
 static void put_part(struct buf *out, const struct api_choice *c, const struct api_item *i,
 		     bool full)
 {
-	buf_puts(out, i->type == API_ITEM_TEXT ? "{\"type\":\"output_text\",\"annotations\":[],"
-						 "\"logprobs\":[],\"text\":"
-					       : "{\"type\":\"reasoning_text\",\"text\":");
+	if (i->type == API_ITEM_TEXT) {
+		buf_puts(out, "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[");
+		if (full)
+			api_item_put_logprobs(out, c, i, false);
+		buf_puts(out, "],\"text\":");
+	} else {
+		buf_puts(out, "{\"type\":\"reasoning_text\",\"text\":");
+	}
 	if (full)
 		api_item_put_text(out, c, i);
 	else
@@ -257,13 +262,23 @@ static void opened(struct api_call *k, const struct api_choice *c, const struct 
 		say_part(k, "response.content_part.added", c, i, false);
 }
 
+static void put_logprobs(struct buf *out, const struct api_choice *c, const struct api_item *i,
+			 bool only_piece)
+{
+	buf_puts(out, ",\"logprobs\":[");
+	api_item_put_logprobs(out, c, i, only_piece);
+	buf_putc(out, ']');
+}
+
 static void added(struct api_call *k, const struct api_item *i, const char *text, size_t n)
 {
 	static const char *const names[] = { "response.output_text.delta",
 					     "response.reasoning_text.delta",
 					     "response.function_call_arguments.delta" };
 	struct buf *out = say_of(k, names[i->type], i);
-	buf_puts(out, i->type == API_ITEM_TEXT ? ",\"logprobs\":[],\"delta\":" : ",\"delta\":");
+	if (i->type == API_ITEM_TEXT)
+		put_logprobs(out, &k->choices[0], i, true);
+	buf_puts(out, ",\"delta\":");
 	json_put_string(out, text, n);
 	said(k, out);
 }
@@ -279,8 +294,9 @@ static void closed(struct api_call *k, const struct api_choice *c, const struct 
 		json_put_cstring(out, i->name);
 		buf_puts(out, ",\"arguments\":");
 	} else {
-		buf_puts(out,
-			 i->type == API_ITEM_TEXT ? ",\"logprobs\":[],\"text\":" : ",\"text\":");
+		if (i->type == API_ITEM_TEXT)
+			put_logprobs(out, c, i, false);
+		buf_puts(out, ",\"text\":");
 	}
 	api_item_put_text(out, c, i);
 	said(k, out);
@@ -299,6 +315,7 @@ static void init(struct api_call *k)
 	struct state *s = g_new0(struct state, 1);
 	const struct api_body *b = k->body;
 	api_items_init(&s->items, k->stream ? &sink : NULL);
+	s->items.logprobs = b->params.sampling.logprobs;
 	s->progress = b->params.background ? QUEUED : IN_PROGRESS;
 	k->state = s;
 	if (!b->params.store || !to)

@@ -140,6 +140,7 @@ static void settings_clear(struct http_config *c, struct ws_config *w)
 {
 	g_strfreev(c->listen);
 	g_strfreev(c->cors_origins);
+	g_strfreev(c->admin_hosts);
 	g_strfreev(w->handshake.origins);
 	g_strfreev(c->health_listen);
 	g_free(c->swagger_ui);

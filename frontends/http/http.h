@@ -33,6 +33,7 @@ struct http_config {
 	char **cors_origins;       /* NULL: no CORS */
 	bool cors_any;
 	bool admin;
+	char **admin_hosts;   /* names that it is answered under; NULL: the usual ones only */
 	char *www;            /* NULL: none */
 	char *ui;             /* folder of the browser interface; NULL: none */
 	char *swagger_ui;     /* folder of the package swagger-ui-dist; NULL: none */

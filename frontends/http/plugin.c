@@ -62,6 +62,9 @@ OPTION(cors_origins, "cors_origins", NULL, LIST, 0, 0,
        "Origins whose pages may call; * for all; unset: no CORS headers.");
 OPTION(admin, "admin", "false", BOOL, 0, 0,
        "Offer this machine /admin/reload, /v1/profile, and loading and unloading of models.");
+OPTION(admin_hosts, "admin_hosts", NULL, LIST, 0, 0,
+       "Names of this machine that administration is answered under besides localhost, loopback "
+       "addresses and those of `listen`.");
 OPTION(websocket, "websocket", "true", BOOL, 0, 0,
        "Answer WebSockets at /v1/ws, of pages of cors_origins and of this server.");
 OPTION(swagger_ui, "swagger_ui", NULL, PATH, 0, 0,
@@ -105,6 +108,7 @@ static const struct weir_option *const options[] = {
 	&option_max_input_chars,
 	&option_cors_origins,
 	&option_admin,
+	&option_admin_hosts,
 	&option_websocket,
 	&option_swagger_ui,
 	&option_health_listen,
@@ -143,6 +147,7 @@ static void configure(struct http_settings *s, const struct weir_kv *conf, size_
 	c->cors_origins = http_option_list(conf, n, &option_cors_origins);
 	for (char **o = c->cors_origins; o && *o; o++)
 		c->cors_any |= strcmp(*o, "*") == 0;
+	c->admin_hosts = http_option_list(conf, n, &option_admin_hosts);
 	c->admin = strcmp(http_option(conf, n, &option_admin), "true") == 0;
 	c->websocket = strcmp(http_option(conf, n, &option_websocket), "true") == 0;
 	ws_config_init(&s->websocket);

@@ -72,28 +72,6 @@ void handle_metrics(struct conn *c)
 	free(body);
 }
 
-/* A page of another site can make a browser on this machine send a POST, but not hide its origin.
- */
-static bool is_foreign(const struct http_request *r)
-{
-	const char *origin = http_request_header(r, "origin");
-	const char *host = http_request_header(r, "host");
-	const char *name = origin ? strstr(origin, "://") : NULL;
-	return origin && (!name || !host || g_ascii_strcasecmp(name + 3, host) != 0);
-}
-
-bool handle_from_here(struct conn *c)
-{
-	const char *why = NULL;
-	if (!conn_is_loopback(c))
-		why = "administration is allowed from this machine only";
-	else if (is_foreign(c->req))
-		why = "administration is not for pages of other sites";
-	if (why)
-		conn_respond_error(c, 403, "permission_denied", why);
-	return !why;
-}
-
 void handle_reload(struct conn *c)
 {
 	const struct http *h = c->plane->http;

@@ -266,5 +266,26 @@ def test_not_for_everybody():
         assert server.get("/models/load")[0] == 405
 
 
+def test_not_for_rebound_names():
+    """A page whose name was made to lead here meanwhile (DNS rebinding) is our page for its browser: same origin."""
+    with Server("echo", "frontend.http.admin=true", "frontend.http.admin_hosts=box.example,[fd00::1]") as server:
+        port = server.port
+        for name, status in (("evil.example", 403), (f"evil.example:{port}", 403), ("localhost.evil.example", 403),
+                             ("127.0.0.1.evil.example", 403), ("8.8.8.8", 403), ("[::2]", 403), ("[::1", 403),
+                             ("", 403), (".", 403), ("evil.localhost.", 200), ("localhost", 200),
+                             (f"LocalHost:{port}", 200), (f"127.0.0.1:{port}", 200), ("127.8.9.1", 200),
+                             (f"[::1]:{port}", 200), (f"box.example:{port}", 200), ("[fd00::1]:1", 200)):
+            for origin in (None, "http://" + name):
+                headers = {"Host": name, **({"Origin": origin} if origin else {})}
+                got = server.post("/models/load", {"model": "echo"}, headers=headers)
+                assert got[0] == status, (name, origin, got)
+                if status == 403:
+                    assert "admin_hosts" in got[1]["error"]["message"], got
+        for path in ("/admin/reload", "/v1/profile/start"):
+            assert server.post(path, {}, headers={"Host": "evil.example"})[0] == 403
+        assert server.get("/v1/profile", headers={"Host": "evil.example"})[0] == 403
+        assert server.get("/v1/models", headers={"Host": "evil.example"})[0] == 200
+
+
 if __name__ == "__main__":
     sys.exit(tap.run(sys.modules[__name__], "models"))

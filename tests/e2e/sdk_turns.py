@@ -147,6 +147,37 @@ def test_response_errors():
     raises(openai.BadRequestError, lambda: client.responses.create(model="echo", input="x", temperature=3))
 
 
+def test_response_logprobs():
+    """As OpenAI's SDK types them: in the whole answer, in deltas, in what is done; of every token that is shown."""
+    try:
+        demo = Server("default")
+    except RuntimeError as error:
+        raise tap.Skip(str(error).splitlines()[0])
+    with demo:
+        client = openai.OpenAI(base_url=demo.url + "/v1", api_key="none", max_retries=0)
+        ask = dict(model="weir-demo", input="My name is Ada.", temperature=0, max_output_tokens=12, top_logprobs=3,
+                   include=["message.output_text.logprobs", "reasoning.encrypted_content"])
+        r = client.responses.create(**ask)
+        whole = r.output[0].content[0].logprobs
+        assert r.top_logprobs == 3 and 0 < len(whole) <= 12
+        assert b"".join(bytes(t.bytes) for t in whole).decode() == r.output_text
+        for t in whole:
+            assert t.logprob <= 0 and len(t.top_logprobs) == 3 and t.top_logprobs[0].token == t.token, t
+        chat = client.chat.completions.create(model="weir-demo", temperature=0, max_tokens=12, logprobs=True,
+                                              messages=[{"role": "user", "content": ask["input"]}])
+        assert [t.logprob for t in chat.choices[0].logprobs.content][:len(whole)] == [t.logprob for t in whole]
+        events = list(client.responses.create(**ask, stream=True))
+        deltas = [t for e in events if e.type == "response.output_text.delta" for t in e.logprobs]
+        done = [e for e in events if e.type == "response.output_text.done"][0].logprobs
+        wanted = [(t.token, t.logprob) for t in whole]
+        assert [(t.token, t.logprob) for t in deltas] == [(t.token, t.logprob) for t in done] == wanted
+        assert events[-1].response.output[0].content[0].logprobs == whole
+        plain = client.responses.create(**{**ask, "top_logprobs": None, "include": None})
+        assert plain.output[0].content[0].logprobs == []
+        raises(openai.BadRequestError, lambda: client.responses.create(**{**ask, "include": ["everything"]}))
+        raises(openai.BadRequestError, lambda: client.responses.create(**{**ask, "top_logprobs": 21}))
+
+
 # ---- Messages ----
 
 ASK = dict(model="echo", max_tokens=100, messages=[{"role": "user", "content": "one two"}])

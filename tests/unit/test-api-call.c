@@ -353,6 +353,65 @@ static void test_rerank(void)
 	g_assert_cmpstr(none, ==, "error 500 inference failed");
 }
 
+/* One token after the other: "a", the two halves of a rune, a marker before a thought, the thought,
+ * its end marker, the first half of a rune that a text begins with, the second half, an end that no
+ * text shows. */
+static void say_parts(struct fake_gateway *g, struct fake_stream *s)
+{
+	static const struct {
+		uint32_t type;
+		const char *text, *raw;
+	} tokens[] = {
+		{ WEIR_EVENT_TOKEN, "a", "a" },           { WEIR_EVENT_TOKEN, "", "\xc3" },
+		{ WEIR_EVENT_TOKEN, "\xc3\xa4", "\xa4" }, { WEIR_EVENT_TOKEN, "", "<think>" },
+		{ WEIR_EVENT_REASONING, "hm", NULL },     { WEIR_EVENT_TOKEN, "", "</think>" },
+		{ WEIR_EVENT_TOKEN, "", "\xc3" },         { WEIR_EVENT_TOKEN, "\xc3\xb6", "\xb6" },
+		{ WEIR_EVENT_TOKEN, "", "<end>" },
+	};
+	g_assert_cmpuint(fake_sampling(s)->logprobs, ==, 1);
+	g_assert_cmpuint(fake_sampling(s)->top_logprobs, ==, 1);
+	fake_started(s, 2);
+	for (size_t i = 0; i < G_N_ELEMENTS(tokens); i++) {
+		struct weir_top_logprob top = { 7, -0.5f, { "t", 1 } };
+		struct weir_event e = { .size = sizeof(e),
+					.type = tokens[i].type,
+					.logprob = -1 - (float)i,
+					.n_top = 1,
+					.top = &top };
+		e.text = (struct weir_str){ tokens[i].text, strlen(tokens[i].text) };
+		if (tokens[i].raw)
+			e.raw = (struct weir_str){ tokens[i].raw, strlen(tokens[i].raw) };
+		fake_emit(s, &e);
+	}
+	end_well(s, 9);
+}
+
+/* Responses: an entry for each token of a text, with the text that shows it; none for markers. */
+static void test_response_logprobs(void)
+{
+	static const char entry[] = ",\"top_logprobs\":[{\"token\":\"t\",\"logprob\":-0.5,"
+				    "\"bytes\":[116]}]}";
+	struct rig r;
+	rig_start(&r, say_parts, "responses",
+		  "{\"model\":\"m\",\"input\":\"x\",\"top_logprobs\":1}", false, 0);
+	while (r.call)
+		turn(&r);
+	g_autofree char *first = g_strdup_printf("\"logprobs\":[{\"token\":\"a\",\"logprob\":-1,"
+						 "\"bytes\":[97]%s,{\"token\":\"\\\\xc3\","
+						 "\"logprob\":-2,\"bytes\":[195]%s,{\"token\":"
+						 "\"\\\\xa4\",\"logprob\":-3,\"bytes\":[164]"
+						 "%s],\"text\":\"a\xc3\xa4\"",
+						 entry, entry, entry);
+	g_autofree char *second = g_strdup_printf(
+		"\"logprobs\":[{\"token\":\"\\\\xc3\",\"logprob\":-7,\"bytes\":[195]%s,{\"token\":"
+		"\"\\\\xb6\",\"logprob\":-8,\"bytes\":[182]%s],\"text\":\"\xc3\xb6\"",
+		entry, entry);
+	if (!strstr(r.log->str, first) || !strstr(r.log->str, second))
+		g_error("%s\nlacks\n%s\nor\n%s", r.log->str, first, second);
+	g_assert_nonnull(strstr(r.log->str, "\"top_logprobs\":1,\"top_p\""));
+	rig_stop(&r, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -365,5 +424,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/call/gone-in-frame", test_gone_in_frame);
 	g_test_add_func("/api/call/embed", test_embed);
 	g_test_add_func("/api/call/rerank", test_rerank);
+	g_test_add_func("/api/call/response-logprobs", test_response_logprobs);
 	return g_test_run();
 }
