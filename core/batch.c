@@ -212,7 +212,7 @@ static uint32_t reserve_of(const struct weir_batcher *b)
 /* The first choice has done the prompt: now there are as many as asked for. */
 static void fork_if_due(struct weir_batcher *b, struct weir_job *job)
 {
-	if (!job->forked && job->seqs[0].n_kv + 1 == job->n_prompt)
+	if (!job->forked && job->seqs[job->lead].n_kv + 1 == job->n_prompt)
 		weir_job_fork(job, b->blocks);
 }
 
@@ -238,7 +238,7 @@ static void plan_returning(struct weir_batcher *b)
 		uint32_t need;
 
 		if (s->state != WEIR_SEQUENCE_WAITS || s->job->stalled ||
-		    (!s->job->forked && s->index > 0))
+		    (!s->job->forked && s->index != s->job->lead))
 			continue;
 		if (b->n_rows == b->max_rows || b->budget == 0)
 			return;
@@ -274,9 +274,9 @@ void weir_batcher_plan(struct weir_batcher *b)
 
 /* --- newcomers ----------------------------------------------------------------------------- */
 
-bool weir_batcher_fits(struct weir_batcher *b, uint32_t n_prompt)
+bool weir_batcher_fits(struct weir_batcher *b, uint32_t n_tokens)
 {
-	uint32_t need = weir_batcher_blocks_for(b, n_prompt);
+	uint32_t need = weir_batcher_blocks_for(b, n_tokens);
 
 	if (b->n_rows == b->max_rows || b->budget == 0 || b->short_of_blocks)
 		return false;
@@ -301,18 +301,20 @@ static bool comes_before(const struct weir_sequence *a, const struct weir_sequen
 
 void weir_batcher_add(struct weir_batcher *b, struct weir_job *job)
 {
-	struct weir_sequence *first = &job->seqs[0];
-	guint at = b->live->len;
+	struct weir_sequence *first = &job->seqs[job->lead];
+	guint at = b->live->len, n = 0;
 
 	while (at > 0 && comes_before(first, b->live->pdata[at - 1]))
 		at--;
 	for (uint32_t i = 0; i < job->n; i++) {
+		if (job->seqs[i].state == WEIR_SEQUENCE_DONE)
+			continue;
 		job->seqs[i].number = b->next_number++;
-		g_ptr_array_insert(b->live, (gint)(at + i), &job->seqs[i]);
+		g_ptr_array_insert(b->live, (gint)(at + n++), &job->seqs[i]);
 	}
 	begin(b, at);
 	/* What begin() has not found in the cache has not been computed yet. */
-	job->n_cached = first->n_kv;
+	job->n_cached = MIN(first->n_kv, job->n_prompt);
 }
 
 /* --- guesses ------------------------------------------------------------------------------- */

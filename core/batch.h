@@ -53,9 +53,9 @@ void weir_batcher_free(struct weir_batcher *);
 /* Counts blocks that n tokens fill. */
 uint32_t weir_batcher_blocks_for(const struct weir_batcher *, uint32_t n_tokens);
 void weir_batcher_plan(struct weir_batcher *);
-/* Can a request of so many prompt tokens be let in beside what runs? May take blocks away from
+/* Can a request of so many tokens be let in beside what runs? May take blocks away from
  * sequences that have no credit. */
-bool weir_batcher_fits(struct weir_batcher *, uint32_t n_prompt);
+bool weir_batcher_fits(struct weir_batcher *, uint32_t n_tokens);
 /* An admitted job joins, and gets its share of the step being planned. */
 void weir_batcher_add(struct weir_batcher *, struct weir_job *);
 /* A sequence is over: blocks back, out of the list. */

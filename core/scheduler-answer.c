@@ -89,9 +89,14 @@ static void wait_for_credit(struct weir_job *job, const struct weir_event *e)
 weir_status weir_scheduler_send(struct weir_scheduler *s, struct weir_job *job,
 				const struct weir_event *e)
 {
-	weir_status status =
-		job->pending ? WEIR_E_NO_CREDIT : weir_stream_emit(job->out, e, &s->bell);
+	weir_status status = WEIR_E_NO_CREDIT;
 
+	if (weir_job_skips(job, e))
+		return WEIR_OK;
+	if (!job->pending && !job->replays)
+		status = weir_stream_emit(job->out, e, &s->bell);
+	if (status == WEIR_OK)
+		weir_job_told(job, e);
 	if (status != WEIR_E_NO_CREDIT)
 		return status;
 	wait_for_credit(job, e);
@@ -167,6 +172,8 @@ bool weir_scheduler_flush(struct weir_scheduler *s, struct weir_job *job)
 
 		if (status == WEIR_E_NO_CREDIT)
 			return false;
+		if (status == WEIR_OK)
+			weir_job_told(job, &w->event);
 		g_free(g_queue_pop_head(job->pending));
 		if (status < 0)
 			break; /* cancelled: whoever looks next ends it */

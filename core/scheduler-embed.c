@@ -319,7 +319,7 @@ weir_status weir_scheduler_prepare_embed(struct weir_scheduler *s, struct weir_j
 		return status;
 	job->n = job->n_live = 1;
 	job->n_prompt = r.work->tokens->len;
-	return WEIR_OK;
+	return weir_scheduler_resume(s, job, err);
 }
 
 /* --- a batch, on the thread ---------------------------------------------------------------- */

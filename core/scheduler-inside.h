@@ -174,10 +174,27 @@ bool weir_scheduler_echo(struct weir_scheduler *, struct weir_job *);
 /* What the step has found out of a row's targets. False: the request has ended with it. */
 bool weir_scheduler_deliver_scores(struct weir_scheduler *, struct weir_sequence *,
 				   const struct weir_row *);
+/* The prompt's first n tokens have been told by another instance. [worker] */
+void weir_scheduler_skip_echo(struct weir_scheduler *, struct weir_job *, uint32_t n);
 /* Ends requests without output whose prompts have been told. True: there was one. */
 bool weir_scheduler_end_silent(struct weir_scheduler *);
 
+/* scheduler-resume.c: an answer that another instance has begun, by the request's field `resume`.
+ * The job is prepared but for that; nothing without the field. INTERNAL: it does not fit. [worker]
+ */
+weir_status weir_scheduler_resume(struct weir_scheduler *, struct weir_job *,
+				  struct weir_error *err);
+/* The field for what the job's client has taken so far; g_free(). NULL: nothing was. The thread. */
+char *weir_scheduler_told(const struct weir_job *);
+/* An event of the output was taken. Was it, by an instance before this one? */
+void weir_job_told(struct weir_job *, const struct weir_event *);
+bool weir_job_skips(struct weir_job *, const struct weir_event *);
+
 /* scheduler-output.c, on the thread. */
+/* What a token adds to its choice's text, and whether the choice ends with it: a weir_finish.
+ * bytes: the token's own. Also on a worker, before the job is handed over. */
+uint32_t weir_scheduler_take_token(struct weir_scheduler *, struct weir_sequence *, int32_t token,
+				   GString *text, GString *bytes);
 /* A step's alternatives with their texts, lent until the next call. ret holds 20. */
 uint32_t weir_scheduler_tops(struct weir_scheduler *, const struct weir_top *, uint32_t n_wanted,
 			     struct weir_top_logprob *ret);

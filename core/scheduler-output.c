@@ -140,8 +140,8 @@ void weir_scheduler_refused(struct weir_scheduler *s, struct weir_job *job, weir
 	weir_scheduler_finish(s, job, &err, 0);
 }
 
-/* Text for the token, and whether it is the last one. */
-static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, int32_t token)
+uint32_t weir_scheduler_take_token(struct weir_scheduler *s, struct weir_sequence *seq,
+				   int32_t token, GString *out, GString *bytes)
 {
 	const struct weir_job *job = seq->job;
 	const struct weir_tokenizer *t = s->tokenizer;
@@ -149,19 +149,19 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 	struct weir_str text = { NULL, 0 };
 	bool ends;
 
-	g_string_truncate(s->text, 0);
-	g_string_truncate(s->bytes, 0);
+	g_string_truncate(out, 0);
+	g_string_truncate(bytes, 0);
 	ends = t && !job->limits->ignore_end && t->is_end(s->options.instance, token);
 	if (ends) {
 		finish = WEIR_FINISH_STOP;
 	} else {
 		bool shows = seq->answer && s->answers->shows(s->options.instance, token);
 
-		weir_scheduler_piece(s, token, shows ? WEIR_PIECE_SPECIAL : 0, s->bytes);
-		if (weir_cutter_push(seq->cutter, (struct weir_str){ s->bytes->str, s->bytes->len },
+		weir_scheduler_piece(s, token, shows ? WEIR_PIECE_SPECIAL : 0, bytes);
+		if (weir_cutter_push(seq->cutter, (struct weir_str){ bytes->str, bytes->len },
 				     &text))
 			finish = WEIR_FINISH_STOP;
-		g_string_append_len(s->text, text.data, (gssize)text.len);
+		g_string_append_len(out, text.data, (gssize)text.len);
 		if (finish == WEIR_FINISH_NONE && weir_scheduler_grammar_over(seq))
 			finish = WEIR_FINISH_STOP;
 		if (finish == WEIR_FINISH_NONE && seq->n_output >= job->max_output)
@@ -170,7 +170,7 @@ static uint32_t take_token(struct weir_scheduler *s, struct weir_sequence *seq, 
 	if (finish != WEIR_FINISH_NONE) {
 		seq->stop = weir_cutter_stop(seq->cutter);
 		text = weir_cutter_flush(seq->cutter);
-		g_string_append_len(s->text, text.data, (gssize)text.len);
+		g_string_append_len(out, text.data, (gssize)text.len);
 	}
 	return finish;
 }
@@ -195,7 +195,7 @@ static bool deliver_token(struct weir_scheduler *s, uint32_t row, int32_t token,
 	weir_sequence_append(seq, token);
 	weir_tenants_charge(&job->waiter, 1);
 	weir_engine_metrics_token(&s->metrics, seq, now_ns);
-	seq->finish = take_token(s, seq, token);
+	seq->finish = weir_scheduler_take_token(s, seq, token, s->text, s->bytes);
 	status = weir_scheduler_emit(
 		s, seq,
 		&(struct weir_event){

@@ -338,5 +338,5 @@ weir_status weir_scheduler_prepare(struct weir_scheduler *s, struct weir_job *jo
 	if (status < 0)
 		return status;
 	weir_job_prepare(job);
-	return WEIR_OK;
+	return weir_scheduler_resume(s, job, err);
 }

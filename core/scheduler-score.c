@@ -29,28 +29,29 @@ weir_status weir_scheduler_prepare_echo(const struct weir_scheduler *s, struct w
 	return WEIR_OK;
 }
 
-/* The bytes of the prompt's next token into s->bytes, what it adds to the text into s->text. */
-static void describe(struct weir_scheduler *s, struct weir_job *job, int32_t token)
+/* The bytes of the prompt's next token, and what it adds to the text. */
+static void describe(const struct weir_scheduler *s, struct weir_job *job, int32_t token,
+		     GString *out, GString *bytes)
 {
 	uint32_t flags = WEIR_PIECE_SPECIAL;
 	bool first = job->n_echoed == 0 || (job->own_text && job->after_control);
 	bool last = job->n_echoed + 1 == job->n_prompt;
 	struct weir_str text;
 
-	g_string_truncate(s->bytes, 0);
-	g_string_truncate(s->text, 0);
-	weir_scheduler_piece(s, token, 0, s->bytes);
-	job->after_control = s->bytes->len == 0;
-	g_string_truncate(s->bytes, 0);
-	weir_scheduler_piece(s, token, flags | (first ? WEIR_PIECE_FIRST : 0u), s->bytes);
+	g_string_truncate(bytes, 0);
+	g_string_truncate(out, 0);
+	weir_scheduler_piece(s, token, 0, bytes);
+	job->after_control = bytes->len == 0;
+	g_string_truncate(bytes, 0);
+	weir_scheduler_piece(s, token, flags | (first ? WEIR_PIECE_FIRST : 0u), bytes);
 	if (!job->own_text || !job->after_control) {
-		(void)weir_cutter_push(job->echoed,
-				       (struct weir_str){ s->bytes->str, s->bytes->len }, &text);
-		g_string_append_len(s->text, text.data, (gssize)text.len);
+		(void)weir_cutter_push(job->echoed, (struct weir_str){ bytes->str, bytes->len },
+				       &text);
+		g_string_append_len(out, text.data, (gssize)text.len);
 	}
 	if (last) {
 		text = weir_cutter_flush(job->echoed);
-		g_string_append_len(s->text, text.data, (gssize)text.len);
+		g_string_append_len(out, text.data, (gssize)text.len);
 	}
 }
 
@@ -76,13 +77,24 @@ bool weir_scheduler_echo(struct weir_scheduler *s, struct weir_job *job)
 		/* A token that was described is not described again. */
 		if (weir_stream_credit(job->out) == 0)
 			return false;
-		describe(s, job, job->prompt[job->n_echoed]);
+		describe(s, job, job->prompt[job->n_echoed], s->text, s->bytes);
 		e = prompt_event(s, job->prompt[job->n_echoed++]);
 		status = weir_scheduler_send(s, job, &e);
 		if (status < 0)
 			return true; /* cancelled: whoever looks next ends it */
 	}
 	return true;
+}
+
+void weir_scheduler_skip_echo(struct weir_scheduler *s, struct weir_job *job, uint32_t n)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GString) bytes = g_string_new(NULL);
+
+	for (; job->n_echoed < n; job->n_echoed++)
+		describe(s, job, job->prompt[job->n_echoed], text, bytes);
+	job->n_told_prompt = n;
+	job->n_scored = job->scores && n > 0 ? n - 1 : 0;
 }
 
 bool weir_scheduler_deliver_scores(struct weir_scheduler *s, struct weir_sequence *seq,
@@ -104,7 +116,7 @@ bool weir_scheduler_deliver_scores(struct weir_scheduler *s, struct weir_sequenc
 			weir_scheduler_finish(s, job, &err, 0);
 			return false;
 		}
-		describe(s, job, row->targets[k]);
+		describe(s, job, row->targets[k], s->text, s->bytes);
 		e = prompt_event(s, row->targets[k]);
 		e.logprob = score->logprob;
 		e.value = score->rank;

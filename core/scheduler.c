@@ -291,6 +291,8 @@ static void handle_message(struct weir_scheduler *s, struct weir_job *job)
 	}
 	if (weir_stream_cancelled(job->out))
 		cancelled(s, job);
+	else if (job->n_live == 0 && !job->admitted && !job->pending)
+		weir_scheduler_finish(s, job, NULL, 0); /* it had told everything but its end */
 	else if (job->reply)
 		weir_scheduler_try_reply(s, job);
 	else if (job->stalled && weir_stream_credit(job->out) > 0)
@@ -378,7 +380,8 @@ bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 		.token = -1,
 		.value = job->n_prompt,
 	};
-	weir_status status = weir_stream_emit(job->out, &started, &s->bell);
+	weir_status status =
+		job->started ? WEIR_OK : weir_stream_emit(job->out, &started, &s->bell);
 
 	if (status == WEIR_E_NO_CREDIT)
 		return false;
@@ -386,7 +389,7 @@ bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 		cancelled(s, job);
 		return true;
 	}
-	job->admitted = true;
+	job->started = job->admitted = true;
 	job->admitted_ns = weir_clock_ns();
 	weir_trace_admitted(s, job);
 	job->order = s->next_order++;
@@ -398,6 +401,8 @@ bool weir_scheduler_begin(struct weir_scheduler *s, struct weir_job *job)
 	atomic_fetch_sub(&s->n_waiting, 1);
 	weir_metric_add(s->metrics.queue_depth, -1);
 	weir_metric_add(s->metrics.queue_wait, (double)(job->admitted_ns - job->arrived_ns) / 1e9);
+	if (job->pending && !weir_scheduler_flush(s, job))
+		job->stalled = true;
 	return true;
 }
 
@@ -409,7 +414,10 @@ static bool admit(struct weir_scheduler *s, struct weir_job *job)
 		return true;
 	weir_tenants_admit(s->tenants, &job->waiter);
 	weir_tenants_charge(&job->waiter, job->n_prompt);
-	weir_batcher_add(s->batcher, job);
+	for (uint32_t i = 0; i < job->n; i++)
+		weir_tenants_charge(&job->waiter, job->seqs[i].n_output);
+	if (job->n_live > 0)
+		weir_batcher_add(s->batcher, job);
 	weir_engine_metrics_admitted(&s->metrics, job);
 	return true;
 }
@@ -425,7 +433,7 @@ static bool let_in(struct weir_scheduler *s)
 		if (limit > 0 && count_busy(s) >= limit)
 			break;
 		job = (struct weir_job *)weir_tenants_next(s->tenants, has_credit, NULL);
-		if (!job || !weir_batcher_fits(s->batcher, job->n_prompt) || !admit(s, job))
+		if (!job || !weir_batcher_fits(s->batcher, weir_job_size(job)) || !admit(s, job))
 			break;
 		moved = true;
 	}

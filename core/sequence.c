@@ -36,7 +36,7 @@ struct weir_job *weir_job_new(struct weir_channel *channel)
 	return job;
 }
 
-static void give_prompt(struct weir_sequence *s)
+void weir_sequence_give_prompt(struct weir_sequence *s)
 {
 	const struct weir_job *job = s->job;
 
@@ -46,19 +46,31 @@ static void give_prompt(struct weir_sequence *s)
 	s->n_tokens = job->n_prompt;
 }
 
+void weir_job_give_seeds(struct weir_job *job, uint64_t seed)
+{
+	job->seed = seed;
+	for (uint32_t i = 0; i < job->n; i++)
+		job->seqs[i].seed = i == 0 ? seed : mix(seed + i);
+}
+
+uint32_t weir_job_size(const struct weir_job *job)
+{
+	return job->seqs[job->lead].n_tokens;
+}
+
 void weir_job_prepare(struct weir_job *job)
 {
+	weir_job_give_seeds(job, job->sampling->seed);
 	for (uint32_t i = 0; i < job->n; i++) {
 		struct weir_sequence *s = &job->seqs[i];
 
 		s->job = job;
 		s->index = i;
 		s->copy_from = s->copy_to = WEIR_NO_BLOCK;
-		s->seed = i == 0 ? job->sampling->seed : mix(job->sampling->seed + i);
 		s->key = job->root;
 		s->cutter = weir_cutter_new(job->stops);
 	}
-	give_prompt(&job->seqs[0]); /* the others get theirs when they begin */
+	weir_sequence_give_prompt(&job->seqs[0]); /* the others get theirs when they begin */
 	job->forked = job->n == 1;
 }
 
@@ -98,14 +110,14 @@ uint32_t weir_sequence_pending(const struct weir_sequence *s, bool *ret_samples)
 		return weir_sequence_scores(s) ? job->n_prompt - 1 - s->n_kv : 0;
 	if (job->forked)
 		return s->n_tokens - s->n_kv;
-	return s->index == 0 ? job->n_prompt - 1 - s->n_kv : 0;
+	return s->index == job->lead ? job->n_prompt - 1 - s->n_kv : 0;
 }
 
 bool weir_sequence_scores(const struct weir_sequence *s)
 {
 	const struct weir_job *job = s->job;
 
-	return job->scores && s->index == 0 && job->n_scored + 1 < job->n_prompt;
+	return job->scores && s->index == job->lead && job->n_scored + 1 < job->n_prompt;
 }
 
 int32_t *weir_sequence_tail(struct weir_sequence *s, uint32_t n)
@@ -207,15 +219,21 @@ void weir_sequence_drop_blocks(struct weir_sequence *s, struct weir_blocks *bloc
 
 void weir_job_fork(struct weir_job *job, struct weir_blocks *blocks)
 {
-	const struct weir_sequence *first = &job->seqs[0];
+	struct weir_sequence *first = &job->seqs[job->lead];
 	uint32_t size = weir_blocks_size(blocks);
 	/* Not what is reserved beyond: each choice writes there by itself. */
 	uint32_t n_shared = (first->n_kv + size - 1) / size;
 
-	for (uint32_t i = 1; i < job->n; i++) {
+	/* Of a resumed one there is output already, behind the prompt. */
+	first->n_tokens += first->n_output;
+	for (uint32_t i = job->lead + 1; i < job->n; i++) {
 		struct weir_sequence *s = &job->seqs[i];
 
-		give_prompt(s);
+		if (s->state == WEIR_SEQUENCE_DONE)
+			continue;
+		if (!s->tokens)
+			weir_sequence_give_prompt(s);
+		s->n_tokens += s->n_output;
 		for (uint32_t k = 0; k < n_shared; k++) {
 			weir_blocks_ref(blocks, first->blocks[k]);
 			add_block(s, first->blocks[k]);

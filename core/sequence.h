@@ -57,6 +57,10 @@ struct weir_sequence {
 	struct weir_cutter *cutter;
 	weir_answer *answer;                /* reads the text; NULL: it is plain */
 	uint32_t finish, stop, n_reasoning; /* as weir_choice_end */
+	/* What its client has taken: tokens whose first event was, and events. skip: so many more
+	 * of the events to come were taken from an instance before this one. */
+	uint32_t n_told;
+	uint64_t n_told_events, skip;
 	int64_t last_token_ns;
 };
 
@@ -84,13 +88,17 @@ struct weir_job {
 	uint32_t n_prompt, max_output;
 	/* limits.echo: so many of the prompt's tokens have been told; and, when they are told with
 	 * their log-probabilities, those after positions 0 .. n_scored - 1 are known. */
-	uint32_t n_echoed, n_scored;
+	uint32_t n_echoed, n_scored,
+		n_told_prompt;      /* n_told_prompt: their events that were taken */
 	bool scores, own_text;      /* own_text: the prompt was text, not token ids */
 	bool after_control;         /* the last one told was a control token */
 	struct weir_cutter *echoed; /* of the prompt's text; NULL: no echo */
 	uint32_t adapter;           /* 0: none */
 	struct weir_prefix_key root;
 
+	uint64_t seed; /* the request's, or that of the instance before */
+	bool started;  /* STARTED was taken */
+	bool replays;  /* scheduler-resume.c goes through what was told: nothing is sent */
 	bool admitted, forked;
 	bool over;    /* ended: only to be freed */
 	bool stalled; /* no credit when last looked at: a wake() will come */
@@ -101,6 +109,7 @@ struct weir_job {
 	int64_t arrived_ns, admitted_ns, first_ns, last_ns;
 	uint64_t trace_row; /* scheduler-trace.h; 0: none yet */
 
+	uint32_t lead; /* the first choice that lives when it begins: it computes the prompt */
 	uint32_t n, n_live;
 	struct weir_sequence seqs[];
 };
@@ -111,6 +120,9 @@ struct weir_job *weir_job_new(struct weir_channel *);
 void weir_job_free(struct weir_job *);
 /* Gives every choice its seed and cutter, the first one its tokens. The prompt must be there. */
 void weir_job_prepare(struct weir_job *);
+void weir_job_give_seeds(struct weir_job *, uint64_t seed);
+/* Tokens that the job holds when it begins, of the choice that computes them first. */
+uint32_t weir_job_size(const struct weir_job *);
 
 /* Tokens that a prefill still has to compute before the sequence may draw: with several choices the
  * first one stops before the last prompt token, which each choice computes for itself. */
@@ -118,6 +130,7 @@ uint32_t weir_sequence_pending(const struct weir_sequence *, bool *ret_samples);
 /* Is the prompt's log-probability wanted at what it computes next? */
 bool weir_sequence_scores(const struct weir_sequence *);
 void weir_sequence_append(struct weir_sequence *, int32_t token);
+void weir_sequence_give_prompt(struct weir_sequence *);
 /* Room for n guesses behind the tokens. */
 int32_t *weir_sequence_tail(struct weir_sequence *, uint32_t n);
 

@@ -187,7 +187,7 @@ WEIR_FROZEN(struct weir_embedder, encode_pair);
  * be incomplete). The producer computes prompt and tokens, draws nothing for them, does not tell
  * again what was told, and goes on: the client sees neither a gap nor a repetition. The end's
  * numbers are those of the whole answer. A field that does not fit the request ends it with
- * INTERNAL.
+ * INTERNAL. Of an embed request, one choice: no tokens, and as many events as vectors were taken.
  */
 #define WEIR_RESUME "weir.resume/1"
 struct weir_resume {
