@@ -272,6 +272,7 @@ static void choose_sizes(struct weir_vk *vk)
 	vk->subs = 1;
 	vk->width = vk->lanes;
 	vk->busy = software ? 1 : 64;
+	vk->tail_norms = software ? 8 : 2;
 	vk->segment_work = UINT64_C(1) << (software ? 30 : 36);
 	if (vk->subgroups && !software) {
 		vk->subs = 8;

@@ -196,15 +196,18 @@ static weir_status find_angles(weir_program *p, const struct weir_op *op,
 	return WEIR_OK;
 }
 
-/* May the last workgroup of the LINEAR do what comes after it? All matrices in one dispatch, and
+/* May the last workgroup of the product do what comes after it? All matrices in one dispatch, and
  * nobody else wants what it writes in another form. */
 static bool takes_tail(const weir_program *p, const struct weir_vk_step *s, uint32_t dst_rows)
 {
 	const struct weir_op *op = &s->op;
 	bool split; /* not the field itself, which may be more than one */
 
-	if (s->code != WEIR_OP_LINEAR || s->tail[0] || p->temps[op->dst[0]].rows != dst_rows ||
-	    op->flags & WEIR_LINEAR_ADD || s->q8[0] || op->i[0] > 2)
+	if (s->tail[0] || p->temps[op->dst[0]].rows != dst_rows || s->q8[0])
+		return false;
+	if (s->code == WEIR_OP_MOE)
+		return true;
+	if (s->code != WEIR_OP_LINEAR || op->i[0] > 2)
 		return false;
 	split = weir_vk_type(p->temps[op->src[1]].buffer->type)->split;
 	for (int k = 1; k < op->i[0]; k++)
@@ -214,19 +217,18 @@ static bool takes_tail(const weir_program *p, const struct weir_vk_step *s, uint
 	return true;
 }
 
-/* The NORM right after a LINEAR that writes its source (BitNet's, within the feed-forward). Only
- * where a workgroup is one subgroup: in others the sums take barriers within a condition, and no
- * such device was here to try that on. */
+/* The NORM right after a LINEAR or MOE that writes its source: the stream's next one, or BitNet's
+ * within the feed-forward. */
 static void tail_norm(weir_program *p, const struct weir_vk_step *last)
 {
 	struct weir_vk_step *norm = &p->steps[p->n_steps - 1], *linear = norm - 1;
 	const struct weir_op *op = &norm->op;
 
-	if (!p->vk->subgroups || p->vk->subs > 1 || norm != last || p->n_steps < 2 ||
-	    norm->code != WEIR_OP_NORM || op->i[0] ||
-	    op->flags & (WEIR_NORM_LAYER | WEIR_NORM_ADD) || op->src[2] != WEIR_NO_TENSOR ||
-	    linear->op.dst[0] != op->src[0] || !takes_tail(p, linear, p->temps[op->dst[0]].rows) ||
-	    (linear->op.i[0] > 1 && !(linear->op.flags & WEIR_LINEAR_GLU)))
+	if (norm != last || p->n_steps < 2 || norm->code != WEIR_OP_NORM || op->i[0] ||
+	    op->flags & WEIR_NORM_ADD || linear->op.dst[0] != op->src[0] ||
+	    !takes_tail(p, linear, p->temps[op->dst[0]].rows) ||
+	    (linear->code == WEIR_OP_LINEAR && linear->op.i[0] > 1 &&
+	     !(linear->op.flags & WEIR_LINEAR_GLU)))
 		return;
 	linear->tail[0] = p->n_steps - 1;
 	norm->tailed = true;
@@ -240,7 +242,8 @@ static void tail_route(weir_program *p, struct weir_vk_step *route)
 	const struct weir_op *op = &route->op;
 	struct weir_vk_step *linear = i ? route - 1 : NULL;
 
-	if (linear && linear->op.dst[0] == op->src[1] && !(linear->op.flags & WEIR_LINEAR_GLU) &&
+	if (linear && linear->code == WEIR_OP_LINEAR && linear->op.dst[0] == op->src[1] &&
+	    !(linear->op.flags & (WEIR_LINEAR_GLU | WEIR_LINEAR_ADD)) &&
 	    takes_tail(p, linear, p->temps[op->dst[0]].rows)) {
 		linear->tail[0] = i;
 		route->tailed = true;
@@ -477,7 +480,7 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 		uint64_t bytes, offset;
 		void **host;
 		size_t address; /* in the header */
-	} parts[11 + WEIR_VK_MAX_ANGLES];
+	} parts[10 + WEIR_VK_MAX_ANGLES];
 	uint64_t at = 0, header, tokens = (uint64_t)p->max_tokens * 4;
 	unsigned n = 0;
 	weir_status s;
@@ -496,7 +499,6 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 	PART(adapter, tokens);
 	PART(type, tokens);
 	PART(pieces, tokens * 3);
-	PART(counters, WEIR_VK_MATVEC_ROWS * 4);
 #undef PART
 	for (uint32_t i = 0; i < p->n_angles; i++) {
 		parts[n].bytes = tokens * 2 * p->angles[i].half;
@@ -510,9 +512,13 @@ static weir_status lay_out_batch(weir_program *p, struct weir_error *err)
 		if (!place(&at, parts[i].bytes + 16, &parts[i].offset))
 			goto too_large;
 	s = weir_vk_memory_new(p->vk, at, WEIR_VK_PLACE_BATCH, "a batch", &p->batch, err);
+	if (!s)
+		s = weir_vk_memory_new(p->vk, WEIR_VK_MATVEC_ROWS * 4, WEIR_VK_PLACE_DEVICE,
+				       "counters", &p->counters, err);
 	if (s)
 		return s;
 	p->header = (struct weir_vk_batch *)p->batch.mapped;
+	p->header->counters = p->counters.address;
 	for (unsigned i = 0; i < n; i++) {
 		VkDeviceAddress address = p->batch.address + parts[i].offset;
 
@@ -642,6 +648,7 @@ void weir_vk_program_free(struct weir_instance *instance, weir_program *p)
 		weir_vk_memory_free(p->vk, &p->batch);
 		weir_vk_memory_free(p->vk, &p->blocks);
 		weir_vk_memory_free(p->vk, &p->partial);
+		weir_vk_memory_free(p->vk, &p->counters);
 	}
 	for (uint32_t i = 0; i < p->n_angles; i++)
 		free(p->angles[i].frequency);

@@ -64,8 +64,10 @@ struct weir_vk_step {
 	uint32_t angles;          /* ROPE_KV: which table */
 	uint32_t between, choice; /* temporaries of the device's own */
 	bool f32[3], q8[3];       /* which forms of dst[k] are read later */
-	/* LINEAR: later steps, 0 none, that its last workgroup does where rows are few (tail.glsl):
-	 * a NORM, or the routes of one or two mixtures. Those have `tailed`. */
+	/* LINEAR, MOE: later steps, 0 none, that its last workgroup does where rows are few
+	 * (tail.glsl): a NORM; of LINEAR, or the routes of one or two mixtures. Those have
+	 * `tailed`.
+	 */
 	uint32_t tail[2];
 	bool tailed;
 	struct weir_op op, next;
@@ -103,10 +105,10 @@ struct weir_program {
 	struct weir_vk_angles angles[WEIR_VK_MAX_ANGLES];
 	weir_buffer **caches;
 	struct weir_vk_memory arena, outputs, batch, blocks, partial;
-	bool outputs_in_place; /* shaders write to `outputs` themselves */
+	struct weir_vk_memory counters; /* of a product's columns; zero between dispatches */
+	bool outputs_in_place;          /* shaders write to `outputs` themselves */
 	struct weir_vk_batch *header;
-	uint32_t *token, *pos, *row, *slot, *first, *kv_len, *out_row, *adapter, *type,
-		*counters; /* mapped */
+	uint32_t *token, *pos, *row, *slot, *first, *kv_len, *out_row, *adapter, *type; /* mapped */
 	struct weir_vk_piece *pieces;
 	struct weir_vk_bucket buckets[WEIR_VK_MAX_BUCKETS];
 	uint32_t n_buckets;

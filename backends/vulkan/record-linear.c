@@ -16,6 +16,8 @@ enum {
 	LINEAR_SOFTCAP = 256,
 	TAIL_ROUTE = 1,
 	TAIL_NORM = 2,
+	TAIL_LAYER = 1, /* of its flags */
+	TAIL_BIAS = 32,
 };
 
 struct linear_push {
@@ -56,10 +58,17 @@ static uint32_t run_of(const struct weir_vk *vk, uint64_t n_in)
 	return blocks % vk->run == 0 && 3 * together <= 4 * alone ? vk->run : 1;
 }
 
-/* Are rows so few that the LINEAR's last workgroup does the steps of its tail? */
-bool weir_vk_does_tail(const struct weir_vk_recorder *r, const struct weir_op *op)
+bool weir_vk_does_tail(const struct weir_vk_recorder *r, const struct weir_vk_step *tail)
 {
-	return n_rows(r, op->dst[0]) <= WEIR_VK_MATVEC_ROWS;
+	/* One workgroup norms the rows one after the other: a dispatch would take them at once. */
+	return n_rows(r, tail->op.dst[0]) <=
+	       (tail->code == WEIR_OP_NORM ? r->vk->tail_norms : WEIR_VK_MATVEC_ROWS);
+}
+
+/* The step's tail, where it has one and rows are few; NULL. */
+static const uint32_t *tail_of(const struct weir_vk_recorder *r, const struct weir_vk_step *s)
+{
+	return s->tail[0] && weir_vk_does_tail(r, &r->p->steps[s->tail[0]]) ? s->tail : NULL;
 }
 
 static uint32_t route_flags(const struct weir_op *op)
@@ -68,11 +77,12 @@ static uint32_t route_flags(const struct weir_op *op)
 }
 
 /* What tail.glsl wants in the constants from the first on, and in what the push has left over. */
-static void add_tail(struct weir_vk_recorder *r, const uint32_t tail[2], struct linear_push *push,
-		     uint32_t *spec, struct touches *t)
+static void add_tail(struct weir_vk_recorder *r, const uint32_t tail[2], bool mixture,
+		     struct linear_push *push, uint32_t *spec, struct touches *t)
 {
 	const struct weir_vk_step *s = &r->p->steps[tail[0]];
 	const struct weir_vk_temp *y;
+	int at = mixture ? 1 : 2;
 
 	writes(t, counters(r));
 	if (s->code == WEIR_OP_NORM) {
@@ -81,9 +91,12 @@ static void add_tail(struct weir_vk_recorder *r, const uint32_t tail[2], struct 
 		push->y[1] = y->f32;
 		push->y_q8 = y->q8;
 		push->y_meta = y->q8_meta;
-		memcpy(&push->n_out[2], &s->op.f[0], sizeof(push->n_out[2]));
+		push->bias[at] = vector(r, s->op.src[2]);
+		memcpy(&push->n_out[at], &s->op.f[0], sizeof(push->n_out[at]));
 		spec[0] = TAIL_NORM;
-		spec[1] = row_flags(r, s->op.dst[0], s->f32[0], s->q8[0]);
+		spec[1] = row_flags(r, s->op.dst[0], s->f32[0], s->q8[0]) |
+			  (s->op.flags & WEIR_NORM_LAYER ? TAIL_LAYER : 0u) |
+			  (push->bias[at] ? TAIL_BIAS : 0u);
 		writes(t, s->op.dst[0]);
 		return;
 	}
@@ -170,7 +183,7 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 			    0,
 			    1 };
 	if (o->tail)
-		add_tail(r, o->tail, &push, &spec[14], &t);
+		add_tail(r, o->tail, o->mixture != 0, &push, &spec[14], &t);
 	/* The tiled shaders have no tail. */
 	uint32_t n_spec = tiled ? 14 : sizeof(spec) / sizeof(spec[0]);
 	enum weir_vk_shader shader =
@@ -216,7 +229,8 @@ weir_status weir_vk_record_experts(struct weir_vk_recorder *r, const struct weir
 			     .n_experts = (uint32_t)op->i[0],
 			     .scale = up ? 1 : op->f[0],
 			     .f32 = up ? s->f32[0] : true,
-			     .q8 = up && s->q8[0] };
+			     .q8 = up && s->q8[0],
+			     .tail = tail_of(r, s) };
 
 	o.flags = up ? (op->flags & ~choice_flags) | WEIR_LINEAR_GLU : WEIR_LINEAR_ADD;
 	return record_product(r, &o);
@@ -254,8 +268,7 @@ weir_status weir_vk_record_linear(struct weir_vk_recorder *r, const struct weir_
 				     .softcap = op->f[1],
 				     .f32 = s->f32[first],
 				     .q8 = s->q8[first],
-				     .tail = s->tail[0] && weir_vk_does_tail(r, op) ? s->tail
-										    : NULL };
+				     .tail = tail_of(r, s) };
 		int k = first + 1;
 		weir_status status;
 

@@ -155,7 +155,8 @@ static weir_status record_norm(struct weir_vk_recorder *r, const struct weir_vk_
 		push.eps2 = next->f[0];
 		writes(&t, next->dst[0]);
 	}
-	/* In the order of additions of LINEAR's last workgroup, where that does it for few rows. */
+	/* In the order of additions of a product's last workgroup, where that does it for few rows.
+	 */
 	uint32_t width = s->tailed ? r->vk->lanes * r->vk->subs : r->vk->width;
 	uint32_t spec[] = { width, r->vk->lanes, flags };
 	return DISPATCH(r, WEIR_VK_SHADER_NORM, spec, push, &t, (uint32_t)(x->width / group),
@@ -428,7 +429,7 @@ static weir_status record_steps(struct weir_vk_recorder *r, uint32_t from, uint3
 		if (op->dst[0] != WEIR_NO_TENSOR && r->p->steps[i].code != WEIR_OP_ROPE_KV &&
 		    !n_rows(r, op->dst[0]))
 			continue;
-		if (r->p->steps[i].tailed && weir_vk_does_tail(r, op))
+		if (r->p->steps[i].tailed && weir_vk_does_tail(r, &r->p->steps[i]))
 			continue;
 		s = record_step(r, &r->p->steps[i]);
 	}

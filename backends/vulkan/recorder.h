@@ -87,7 +87,8 @@ static inline uint32_t counters(const struct weir_vk_recorder *r)
 
 /* record-linear.c: the products of matrices, and what chooses and joins them. */
 uint32_t weir_vk_activation(uint32_t flags);
-bool weir_vk_does_tail(const struct weir_vk_recorder *r, const struct weir_op *op);
+/* Are rows so few that the last workgroup of the product before it does this step? */
+bool weir_vk_does_tail(const struct weir_vk_recorder *r, const struct weir_vk_step *tail);
 weir_status weir_vk_record_linear(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 weir_status weir_vk_record_lora(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 weir_status weir_vk_record_experts(struct weir_vk_recorder *r, const struct weir_vk_step *s);

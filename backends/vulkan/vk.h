@@ -154,6 +154,7 @@ struct weir_vk {
 	uint32_t tile_cols;                     /* and columns */
 	uint32_t run; /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
 	uint64_t segment_work; /* multiplications of a submit, about */
+	uint32_t tail_norms;   /* most rows that a product's last workgroup norms */
 	uint32_t busy;         /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */
 	char title[192];

@@ -1,7 +1,7 @@
 /*
- * test-vulkan-tail.c - what the last workgroup of a LINEAR does after it (tail.glsl): the routes of
- * one or two mixtures, and a NORM; held against the CPU's, and against the same as dispatches of
- * their own, which more rows take.
+ * test-vulkan-tail.c - what the last workgroup of a product does after it (tail.glsl): the routes
+ * of one or two mixtures, and a NORM; held against the CPU's, and against the same as dispatches of
+ * their own, which more rows take. With and without subgroups, one and several in a workgroup.
  */
 #include "vulkan-fixture.h"
 
@@ -11,10 +11,19 @@ enum { ROWS = 11, EMBD = 64, FF = 160, EXPERT_FF = 32, EXPERTS = 70 };
 
 static struct desk cpu;
 
-static const uint32_t without[] = {
-	0,
-	WEIR_VK_WITHOUT_SUBGROUPS | WEIR_VK_WITHOUT_MAPPED | WEIR_VK_WITHOUT_WIDE,
-	WEIR_VK_WITH_DOT | WEIR_VK_WITHOUT_WIDE,
+struct variant {
+	const char *name;
+	uint32_t without, subs; /* subgroups in a workgroup of LINEAR; 0: the device's choice */
+	size_t n_parts;         /* shaders for several rows take long to compile */
+	bool all;               /* cases */
+};
+
+static const struct variant variants[] = {
+	{ "all", 0, 0, 6, true },
+	{ "least", WEIR_VK_WITHOUT_SUBGROUPS | WEIR_VK_WITHOUT_MAPPED | WEIR_VK_WITHOUT_WIDE, 0, 2,
+	  false },
+	{ "dot", WEIR_VK_WITH_DOT | WEIR_VK_WITHOUT_WIDE, 0, 2, false },
+	{ "subgroups", WEIR_VK_WITHOUT_WIDE, 4, 3, false },
 };
 
 /* A recipe, the memory of its weights, and its output. */
@@ -133,6 +142,67 @@ static void add_norm(struct setup *u, uint32_t type)
 	op->f[0] = 1;
 }
 
+/* The stream's next norm, in place of a layer's first: y is added to by a LINEAR, or by `mixed`
+ * experts, and normed for a matrix of `type`. With a bias where `layer`. */
+static void add_stream(struct setup *u, uint32_t type, bool mixed, bool layer)
+{
+	uint32_t x = recipe_temp(&u->r, WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS, EMBD);
+	uint32_t normed = recipe_temp(&u->r, WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS, EMBD);
+	uint32_t logits = recipe_temp(&u->r, WEIR_TENSOR_TEMP, WEIR_ROWS_TOKENS, EXPERTS);
+	struct weir_op *op = recipe_op(&u->r, WEIR_OP_EMBED);
+
+	op->src[0] = recipe_weight(&u->r, WEIR_DTYPE_F32, EMBD, ROWS, WEIR_WEIGHT_TABLE,
+				   numbers(u, ROWS * EMBD));
+	op->dst[0] = x;
+	op->f[0] = 1;
+	if (mixed) {
+		op = recipe_op(&u->r, WEIR_OP_LINEAR);
+		op->src[0] = u->in;
+		op->src[1] = matrix(u, WEIR_DTYPE_F32, EMBD, EXPERTS);
+		op->dst[0] = logits;
+		op->i[0] = 1;
+		op->f[0] = 1;
+		u->y = x;
+		mixture(u, logits, EXPERTS, 3);
+	} else {
+		op = recipe_op(&u->r, WEIR_OP_LINEAR);
+		op->flags = WEIR_LINEAR_ADD;
+		op->src[0] = u->in;
+		op->src[1] = matrix(u, type, EMBD, EMBD);
+		op->src[4] = layer ? recipe_weight(&u->r, WEIR_DTYPE_F32, EMBD, 1,
+						   WEIR_WEIGHT_VECTOR, numbers(u, EMBD))
+				   : WEIR_NO_TENSOR;
+		op->dst[0] = x;
+		op->i[0] = 1;
+		op->f[0] = 1;
+	}
+	op = recipe_op(&u->r, WEIR_OP_NORM);
+	op->flags = layer ? WEIR_NORM_LAYER : 0;
+	op->src[0] = x;
+	op->src[1] =
+		recipe_weight(&u->r, WEIR_DTYPE_F32, EMBD, 1, WEIR_WEIGHT_VECTOR, numbers(u, EMBD));
+	if (layer)
+		op->src[2] = recipe_weight(&u->r, WEIR_DTYPE_F32, EMBD, 1, WEIR_WEIGHT_VECTOR,
+					   numbers(u, EMBD));
+	op->dst[0] = normed;
+	op->f[0] = 1e-5f;
+	/* Both are read: the sum is still the stream. */
+	u->y = recipe_temp(&u->r, WEIR_TENSOR_OUTPUT, WEIR_ROWS_TOKENS, EMBD);
+	op = recipe_op(&u->r, WEIR_OP_LINEAR);
+	op->src[0] = normed;
+	op->src[1] = matrix(u, type, EMBD, EMBD);
+	op->dst[0] = u->y;
+	op->i[0] = 1;
+	op->f[0] = 1;
+	op = recipe_op(&u->r, WEIR_OP_LINEAR);
+	op->flags = WEIR_LINEAR_ADD;
+	op->src[0] = x;
+	op->src[1] = matrix(u, WEIR_DTYPE_F16, EMBD, EMBD);
+	op->dst[0] = u->y;
+	op->i[0] = 1;
+	op->f[0] = 1;
+}
+
 /* n rows from one on; how many dispatches they took. */
 static uint32_t step(struct dish *dish, unsigned from, unsigned n)
 {
@@ -175,39 +245,55 @@ static void check(struct desk *vk, struct setup *u, uint32_t tails, size_t n_par
 	dish_free(&want);
 }
 
+static void add_case(struct setup *u, int what, uint32_t flags, uint32_t type)
+{
+	if (what < 2)
+		add_routes(u, flags, what == 1);
+	else if (what == 2)
+		add_norm(u, type);
+	else
+		add_stream(u, type, what == 4, what == 5);
+}
+
 static void test_tails(gconstpointer data)
 {
 	static const struct {
 		const char *name;
-		uint32_t flags, type; /* routes: type 0 */
-		bool shared;
+		int what; /* 0 a route, 1 two, 2 BitNet's norm, 3 the stream's, 4 experts', 5 LAYER
+			   */
+		uint32_t flags, type;
 		uint32_t tails;
 		double limit;
+		bool always;
 	} cases[] = {
-		{ "route", 0, 0, false, 1, 2e-3 },
-		{ "route, shares of one", WEIR_MOE_NORM, 0, false, 1, 2e-3 },
-		{ "two routes", WEIR_MOE_NORM, 0, true, 2, 2e-3 },
-		{ "norm, floats", 0, WEIR_DTYPE_F16, false, 1, 1e-5 },
-		{ "norm, bytes", 0, WEIR_DTYPE_Q8_0, false, 1, 5e-3 },
+		{ "route", 0, 0, 0, 1, 2e-3, false },
+		{ "route, shares of one", 0, WEIR_MOE_NORM, 0, 1, 2e-3, false },
+		{ "two routes", 1, WEIR_MOE_NORM, 0, 2, 2e-3, true },
+		{ "norm, floats", 2, 0, WEIR_DTYPE_F16, 1, 1e-5, false },
+		{ "norm, bytes", 2, 0, WEIR_DTYPE_Q8_0, 1, 5e-3, true },
+		{ "norm of a sum", 3, 0, WEIR_DTYPE_Q8_0, 1, 5e-3, false },
+		{ "norm after experts", 4, 0, WEIR_DTYPE_Q8_0, 2, 5e-3, true },
+		{ "norm of a sum, with means", 5, 0, WEIR_DTYPE_Q8_0, 1, 5e-3, true },
+		{ "the same, floats", 5, 0, WEIR_DTYPE_F32, 1, 1e-5, false },
 	};
-	/* Shaders for several rows take long to compile. */
-	size_t n_parts = data ? 2 : 6;
+	const struct variant *v = data;
 	struct desk vk;
 
-	if (!desk_open(&vk, without[GPOINTER_TO_UINT(data)]))
+	if (!desk_open(&vk, v->without))
 		return;
+	if (v->subs) {
+		vk.data.vk->subs = v->subs;
+		vk.data.vk->width = v->subs * vk.data.vk->lanes;
+	}
+	vk.data.vk->tail_norms = 8;
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-		/* norms: where a workgroup is one subgroup */
-		bool one = vk.data.vk->subgroups && vk.data.vk->subs == 1;
 		struct setup u;
 
+		if (!v->all && !cases[i].always)
+			continue;
 		setup_init(&u);
-		if (cases[i].type == 0)
-			add_routes(&u, cases[i].flags, cases[i].shared);
-		else
-			add_norm(&u, cases[i].type);
-		check(&vk, &u, cases[i].type == 0 || one ? cases[i].tails : 0, n_parts,
-		      cases[i].limit, cases[i].name);
+		add_case(&u, cases[i].what, cases[i].flags, cases[i].type);
+		check(&vk, &u, cases[i].tails, v->n_parts, cases[i].limit, cases[i].name);
 		setup_clear(&u);
 	}
 	desk_close(&vk);
@@ -219,9 +305,11 @@ int main(int argc, char **argv)
 
 	g_test_init(&argc, &argv, NULL);
 	desk_open_reference(&cpu);
-	g_test_add_data_func("/vulkan/tail/all", GUINT_TO_POINTER(0), test_tails);
-	g_test_add_data_func("/vulkan/tail/least", GUINT_TO_POINTER(1), test_tails);
-	g_test_add_data_func("/vulkan/tail/dot", GUINT_TO_POINTER(2), test_tails);
+	for (size_t i = 0; i < G_N_ELEMENTS(variants); i++) {
+		g_autofree char *path = g_strdup_printf("/vulkan/tail/%s", variants[i].name);
+
+		g_test_add_data_func(path, &variants[i], test_tails);
+	}
 	result = g_test_run();
 	desk_close_reference(&cpu);
 	return result;
