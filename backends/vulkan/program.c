@@ -13,6 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	OWN_TEMPS = 4,      /* of an operation, at most */
+	MAX_EACH = 1 << 26, /* values: 256 MiB */
+};
+
 static unsigned op_n_dst(const struct weir_op *op)
 {
 	if (op->code == WEIR_OP_ROPE_KV)
@@ -304,24 +309,39 @@ static void add_quantise(weir_program *p, uint32_t t)
 }
 
 /* A temporary of the device's own, shared by all operations that need one like it. */
-static uint32_t own_temp(weir_program *p, uint32_t rows, uint64_t width, uint32_t multiple, bool q8)
+static uint32_t own_temp(weir_program *p, enum weir_vk_own own, uint32_t rows, uint64_t width,
+			 uint32_t multiple, uint64_t more, bool q8)
 {
 	struct weir_vk_temp *t;
 	uint32_t i;
 
-	for (i = p->max_temps - p->n_ops * 2; i < p->n_temps; i++) {
+	for (i = p->max_temps - p->n_ops * OWN_TEMPS; i < p->n_temps; i++) {
 		t = &p->temps[i];
-		if (t->rows == rows && t->width == width && t->multiple == multiple &&
-		    t->want_q8 == q8)
+		if (t->own == own && t->rows == rows && t->width == width &&
+		    t->multiple == multiple && t->more == more && t->want_q8 == q8)
 			return i;
 	}
 	p->temps[p->n_temps] = (struct weir_vk_temp){ .kind = WEIR_TENSOR_TEMP,
 						      .rows = rows,
 						      .width = width,
+						      .more = more,
+						      .own = own,
 						      .multiple = multiple,
 						      .want_f32 = !q8,
 						      .want_q8 = q8 };
 	return p->n_temps++;
+}
+
+/* May experts multiply many rows in tiles? Each pair of a row and a choice has a result of its own
+ * then; and at most as many groups of pairs as a dispatch may surely have. */
+static bool is_tiled(const weir_program *p, const struct weir_op *op)
+{
+	const struct weir_vk_temp *y = &p->temps[op->dst[0]];
+	uint64_t pairs =
+		(uint64_t)op->i[1] * (y->rows == WEIR_ROWS_OUT ? p->max_out : p->max_tokens);
+
+	return pairs * y->width <= MAX_EACH &&
+	       pairs / p->vk->tile_cols + (uint64_t)op->i[0] < 65536;
 }
 
 /* LORA and MOE as the steps that they take; *step is the last. */
@@ -329,23 +349,33 @@ static struct weir_vk_step *split_op(weir_program *p, const struct weir_op *op,
 				     struct weir_vk_step *step)
 {
 	uint32_t rows = p->temps[op->dst[0]].rows, n, between, choice = 0;
+	uint32_t sorted = WEIR_NO_TENSOR, each = WEIR_NO_TENSOR;
 	bool q8;
 
 	if (op->code == WEIR_OP_LORA) {
 		n = (uint32_t)p->temps[op->src[1]].buffer->n_out;
 		q8 = weir_vk_type(p->temps[op->src[2]].buffer->type)->split;
-		between = own_temp(p, rows, n, 1, q8);
+		between = own_temp(p, WEIR_VK_OWN_BETWEEN, rows, n, 1, 0, q8);
 		step->code = WEIR_VK_STEP_LORA_DOWN;
 	} else {
 		q8 = weir_vk_type(p->temps[op->src[4]].buffer->type)->split;
-		between = own_temp(p, rows, (uint64_t)op->i[2], (uint32_t)op->i[1], q8);
-		choice = own_temp(p, rows, 2, (uint32_t)op->i[1], false);
+		n = (uint32_t)op->i[1];
+		between = own_temp(p, WEIR_VK_OWN_BETWEEN, rows, (uint64_t)op->i[2], n, 0, q8);
+		choice = own_temp(p, WEIR_VK_OWN_CHOICE, rows, 2, n, 0, false);
+		if (is_tiled(p, op)) {
+			sorted = own_temp(p, WEIR_VK_OWN_SORTED, rows, 2, n, 3 * (uint64_t)op->i[0],
+					  false);
+			each = own_temp(p, WEIR_VK_OWN_EACH, rows, p->temps[op->dst[0]].width, n, 0,
+					false);
+		}
 		step->code = WEIR_VK_STEP_ROUTE;
 		step->choice = choice;
 		tail_route(p, step);
 		step = &p->steps[p->n_steps++];
 		*step = (struct weir_vk_step){ .code = WEIR_VK_STEP_EXPERTS, .op = *op };
 		step->choice = choice;
+		step->sorted = sorted;
+		step->each = each;
 	}
 	step->between = between;
 	step->q8[0] = q8;
@@ -354,6 +384,8 @@ static struct weir_vk_step *split_op(weir_program *p, const struct weir_op *op,
 	*step = (struct weir_vk_step){ .code = op->code, .op = *op };
 	step->between = between;
 	step->choice = choice;
+	step->sorted = sorted;
+	step->each = each;
 	return step;
 }
 
@@ -443,7 +475,7 @@ static weir_status lay_out(weir_program *p, struct weir_error *err)
 		if (is_output && !place(&out, rows * t->stride * 4 + 256, &t->output))
 			goto too_large;
 		if (t->want_f32 && !(is_output && p->outputs_in_place) &&
-		    !place(&at, rows * t->stride * 4 + 256, &t->offset))
+		    !place(&at, (rows * t->stride + t->more) * 4 + 256, &t->offset))
 			goto too_large;
 		t->f32 = t->offset; /* until the arena has an address */
 		t->q8_meta = (uint32_t)(rows * t->width / 4);
@@ -594,7 +626,7 @@ weir_status weir_vk_program_new(struct weir_instance *instance,
 	if (!wishes || !p)
 		goto no_memory;
 	p->vk = weir_vk_of(instance);
-	p->max_temps = desc->n_tensors + 2 * desc->n_ops;
+	p->max_temps = desc->n_tensors + OWN_TEMPS * desc->n_ops;
 	p->temps = calloc((size_t)p->max_temps + 1, sizeof(*p->temps));
 	p->steps = calloc((size_t)desc->n_ops * 6, sizeof(*p->steps));
 	p->caches = calloc(desc->n_tensors + 1, sizeof(*p->caches));

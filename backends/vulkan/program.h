@@ -37,11 +37,21 @@ struct weir_vk_piece {
 	uint32_t row, first, count;
 };
 
+/* What a temporary of the device's own is for. */
+enum weir_vk_own {
+	WEIR_VK_OWN_NOT = 0,
+	WEIR_VK_OWN_BETWEEN, /* two products of one operation */
+	WEIR_VK_OWN_CHOICE,  /* route.glsl's */
+	WEIR_VK_OWN_SORTED,  /* sort.comp's: the order of pairs, then groups */
+	WEIR_VK_OWN_EACH,    /* the results of pairs, for mix.comp */
+};
+
 /* A temporary: float rows and the Q8 form, each where something reads it. */
 struct weir_vk_temp {
 	uint32_t kind, rows;
-	uint64_t width;
+	uint64_t width, more; /* more: words behind the rows */
 	weir_buffer *buffer;
+	uint32_t own;      /* weir_vk_own */
 	uint32_t multiple; /* rows for each row of tokens or of output; 0: 1 */
 	bool want_f32, want_q8;
 	uint32_t stride; /* floats between two rows */
@@ -63,6 +73,7 @@ struct weir_vk_step {
 	uint32_t code;
 	uint32_t angles;          /* ROPE_KV: which table */
 	uint32_t between, choice; /* temporaries of the device's own */
+	uint32_t sorted, each;    /* MOE: the same; WEIR_NO_TENSOR: never in tiles */
 	bool f32[3], q8[3];       /* which forms of dst[k] are read later */
 	/* LINEAR, MOE: later steps, 0 none, that its last workgroup does where rows are few
 	 * (tail.glsl): a NORM; of LINEAR, or the routes of one or two mixtures. Those have

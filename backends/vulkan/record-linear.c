@@ -10,20 +10,10 @@
 
 /* As in the shaders. */
 enum {
-	LINEAR_ADD = 1,
-	LINEAR_GLU = 2,
-	LINEAR_BIAS = 32, /* << k: of matrix k */
-	LINEAR_SOFTCAP = 256,
 	TAIL_ROUTE = 1,
 	TAIL_NORM = 2,
 	TAIL_LAYER = 1, /* of its flags */
 	TAIL_BIAS = 32,
-};
-
-struct linear_push {
-	VkDeviceAddress batch, x, w[3], y[3], bias[3], y_q8;
-	uint32_t n_in, x_meta, y_meta, n_out[3];
-	float scale, softcap;
 };
 
 uint32_t weir_vk_activation(uint32_t flags)
@@ -47,9 +37,9 @@ struct product {
 	const uint32_t *tail; /* two steps; NULL */
 };
 
-/* Consecutive blocks of a lane: what they share is loaded once, where that leaves no lane idle for
- * long. The same for all numbers of rows, since it decides the order of additions. */
-static uint32_t run_of(const struct weir_vk *vk, uint64_t n_in)
+/* What consecutive blocks share is loaded once, where that leaves no lane idle for long. It decides
+ * the order of additions. */
+uint32_t weir_vk_run_of(const struct weir_vk *vk, uint64_t n_in)
 {
 	uint64_t blocks = n_in / 32, each = (uint64_t)vk->run * vk->lanes;
 	uint64_t alone = (blocks + vk->lanes - 1) / vk->lanes;
@@ -178,7 +168,7 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 			    o->adapter,
 			    o->mixture,
 			    o->mixture ? o->choices : 1,
-			    floats ? 1 : run_of(r->vk, push.n_in),
+			    floats ? 1 : weir_vk_run_of(r->vk, push.n_in),
 			    0,
 			    0,
 			    1 };
@@ -212,12 +202,16 @@ weir_status weir_vk_record_lora(struct weir_vk_recorder *r, const struct weir_vk
 	return record_product(r, &o);
 }
 
-/* MOE after its choice: gate and up for each pair of a row and an expert; down for each row. */
+/* MOE after its choice: gate and up for each pair of a row and an expert; down for each row. Many
+ * rows are record-experts.c's. */
 weir_status weir_vk_record_experts(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	const uint32_t choice_flags = WEIR_MOE_NORM | WEIR_MOE_SIGMOID;
 	const struct weir_op *op = &s->op;
 	bool up = s->code == WEIR_VK_STEP_EXPERTS;
+
+	if (weir_vk_in_groups(r, s))
+		return weir_vk_record_groups(r, s);
 	struct product o = { .x = up ? op->src[0] : s->between,
 			     .n = up ? 2 : 1,
 			     .w = { op->src[up ? 2 : 4], op->src[3] },

@@ -488,7 +488,7 @@ weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struc
  * whether there are more, and on whether attention is split. */
 weir_status weir_vk_prepare(weir_program *p, struct weir_error *err)
 {
-	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8 };
+	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8, WEIR_VK_MATVEC_ROWS + 1 };
 	struct weir_vk_recorder r = { .p = p, .vk = p->vk, .dry = true, .err = err };
 	weir_status s = WEIR_OK;
 

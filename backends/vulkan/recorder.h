@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recorder.h - what record.c and record-linear.c share: the command buffer under way, which tensors
+ * recorder.h - what the files of record*.c share: the command buffer under way, which tensors
  * its dispatches touch, and the dispatch itself.
  */
 #ifndef WEIR_VULKAN_RECORDER_H
@@ -13,6 +13,20 @@ enum {
 	FLAG_OUT_ROWS = 4,
 	FLAG_EMIT_F32 = 8,
 	FLAG_EMIT_Q8 = 16,
+};
+
+/* Of linear and tiled shaders. */
+enum {
+	LINEAR_ADD = 1,
+	LINEAR_GLU = 2,
+	LINEAR_BIAS = 32, /* << k: of matrix k */
+	LINEAR_SOFTCAP = 256,
+};
+
+struct linear_push {
+	VkDeviceAddress batch, x, w[3], y[3], bias[3], y_q8;
+	uint32_t n_in, x_meta, y_meta, n_out[3];
+	float scale, softcap;
 };
 
 struct weir_vk_recorder {
@@ -92,6 +106,11 @@ bool weir_vk_does_tail(const struct weir_vk_recorder *r, const struct weir_vk_st
 weir_status weir_vk_record_linear(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 weir_status weir_vk_record_lora(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 weir_status weir_vk_record_experts(struct weir_vk_recorder *r, const struct weir_vk_step *s);
+/* Consecutive blocks of a lane; the same for all numbers of rows. */
+uint32_t weir_vk_run_of(const struct weir_vk *vk, uint64_t n_in);
+/* record-experts.c: do so many rows' experts multiply in tiles? Then the steps EXPERTS and MOE. */
+bool weir_vk_in_groups(const struct weir_vk_recorder *r, const struct weir_vk_step *s);
+weir_status weir_vk_record_groups(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 weir_status weir_vk_record_route(struct weir_vk_recorder *r, const struct weir_vk_step *s);
 
 #endif

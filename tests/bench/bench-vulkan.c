@@ -2,7 +2,7 @@
  * bench-vulkan.c - what the Vulkan device does in a second: bandwidth of a copy, matrix-vector
  * products of every type, products with many rows, the cost of a dispatch. Not a test.
  *
- *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPE]]]
+ *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPE, or "experts"]]]
  *
  * Best of several runs; weights are random bits, since speed does not depend on them.
  */
@@ -55,16 +55,16 @@ static weir_buffer *weight(uint32_t type, size_t n_in, size_t n_out, uint32_t us
 	return b; /* src stays: the device may read it where it is */
 }
 
-/* Seconds of one step of n tokens, at best. */
-static double step_seconds(weir_program *p, uint32_t n)
+/* Seconds of one step of n tokens, at best; their numbers are 0, or 0 to n - 1. */
+static double step_seconds_of(weir_program *p, uint32_t n, bool counts, int rounds)
 {
-	int32_t zero[512] = { 0 };
+	int32_t zero[512] = { 0 }, token[512] = { 0 };
 	uint32_t first[] = { 0, n }, len[] = { n }, none[512] = { 0 };
 	struct weir_device_batch batch = { .size = sizeof(batch),
 					   .n_tokens = n,
 					   .n_rows = 1,
 					   .block_stride = 1,
-					   .token = zero,
+					   .token = token,
 					   .pos = zero,
 					   .row = zero,
 					   .slot = none,
@@ -75,7 +75,9 @@ static double step_seconds(weir_program *p, uint32_t n)
 	struct weir_error err = { 0 };
 	double best = 1e9;
 
-	for (int i = 0; i <= ROUNDS; i++) {
+	for (uint32_t i = 0; counts && i < n; i++)
+		token[i] = (int32_t)i;
+	for (int i = 0; i <= rounds; i++) {
 		double t = now();
 
 		must(weir_vk_run(&instance, p, &batch, &err), &err);
@@ -85,6 +87,11 @@ static double step_seconds(weir_program *p, uint32_t n)
 			best = t;
 	}
 	return best;
+}
+
+static double step_seconds(weir_program *p, uint32_t n)
+{
+	return step_seconds_of(p, n, false, ROUNDS);
 }
 
 struct list {
@@ -210,6 +217,58 @@ static void bench_type(uint32_t type, uint32_t n_out, weir_buffer *table)
 	weir_vk_buffer_free(&instance, w);
 }
 
+/* A mixture's operation, Q4_0, experts of 1024 x 512: a prompt's rows by pairs of a row and a
+ * choice, and in groups through tiles. */
+static void bench_experts(int32_t n, int32_t k, uint32_t rows)
+{
+	enum { WIDTH = 1024, FF = 512 };
+	size_t all = (size_t)n;
+	weir_buffer *inputs = weight(WEIR_DTYPE_F32, WIDTH, rows, WEIR_WEIGHT_TABLE);
+	weir_buffer *logits = weight(WEIR_DTYPE_F32, all, rows, WEIR_WEIGHT_TABLE);
+	weir_buffer *w[3] = { weight(WEIR_DTYPE_Q4_0, WIDTH, all * FF, WEIR_WEIGHT_MATRIX),
+			      weight(WEIR_DTYPE_Q4_0, WIDTH, all * FF, WEIR_WEIGHT_MATRIX),
+			      weight(WEIR_DTYPE_Q4_0, FF, all * WIDTH, WEIR_WEIGHT_MATRIX) };
+	double gops = 2.0 * 3 * WIDTH * FF * rows * k / 1e9, seconds[2];
+	struct list l = { .n_ops = 0 };
+	uint32_t x = add_tensor(&l, WEIR_TENSOR_TEMP, NULL, WIDTH);
+	uint32_t y = add_tensor(&l, WEIR_TENSOR_OUTPUT, NULL, WIDTH);
+	uint32_t router = add_tensor(&l, WEIR_TENSOR_TEMP, NULL, all);
+	uint32_t table = add_tensor(&l, WEIR_TENSOR_WEIGHT, inputs, 0);
+	struct weir_op *op;
+	weir_program *p;
+
+	add_op(&l, WEIR_OP_EMBED, x, table, WEIR_NO_TENSOR)->i[0] = 0;
+	add_op(&l, WEIR_OP_EMBED, y, table, WEIR_NO_TENSOR)->i[0] = 0;
+	add_op(&l, WEIR_OP_EMBED, router, add_tensor(&l, WEIR_TENSOR_WEIGHT, logits, 0),
+	       WEIR_NO_TENSOR)
+		->i[0] = 0;
+	op = add_op(&l, WEIR_OP_MOE, y, x, router);
+	op->flags = WEIR_ACT_SILU | WEIR_MOE_NORM;
+	for (int i = 0; i < 3; i++)
+		op->src[2 + i] = add_tensor(&l, WEIR_TENSOR_WEIGHT, w[i], 0);
+	op->i[0] = n;
+	op->i[1] = k;
+	op->i[2] = FF;
+	p = compile(&l, rows);
+	for (int i = 1; i >= 0; i--) {
+		for (uint32_t s = 0; s < p->n_steps && i == 0; s++)
+			if (p->steps[s].code == WEIR_OP_MOE ||
+			    p->steps[s].code == WEIR_VK_STEP_EXPERTS)
+				p->steps[s].sorted = WEIR_NO_TENSOR;
+		weir_vk_forget(p);
+		seconds[i] = step_seconds_of(p, rows, true, 2);
+	}
+	printf("%3u rows, %d of %2d experts: by pairs %6.1f Gop/s   in tiles %6.1f Gop/s   %.2f "
+	       "x\n",
+	       rows, k, n, gops / seconds[0], gops / seconds[1], seconds[0] / seconds[1]);
+	fflush(stdout);
+	weir_vk_program_free(&instance, p);
+	for (int i = 0; i < 3; i++)
+		weir_vk_buffer_free(&instance, w[i]);
+	weir_vk_buffer_free(&instance, inputs);
+	weir_vk_buffer_free(&instance, logits);
+}
+
 int main(int argc, char **argv)
 {
 	struct weir_vk_config config = { .device = argc > 1 ? argv[1] : NULL };
@@ -222,6 +281,11 @@ int main(int argc, char **argv)
 	table = weight(WEIR_DTYPE_F32, N_IN, 1, WEIR_WEIGHT_TABLE);
 	bench_copy();
 	bench_dispatch();
+	for (uint32_t rows = 32; rows <= 512 && (argc < 4 || !strcmp(argv[3], "experts"));
+	     rows *= 4) {
+		bench_experts(8, 2, rows);
+		bench_experts(64, 8, rows);
+	}
 	for (uint32_t type = 0; type < 64; type++)
 		if (weir_vk_type(type) && (argc < 4 || !strcmp(weir_vk_type(type)->name, argv[3])))
 			bench_type(type, n_out ? n_out : 4096, table);

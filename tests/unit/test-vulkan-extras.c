@@ -120,6 +120,158 @@ static void test_moe(void)
 	}
 }
 
+/* Many rows' experts go in groups through tiles (sort.comp, tile-q and tile-f, mix.comp): near the
+ * CPU's results, and each row the same bits as in company that goes row by row. */
+struct group_case {
+	const char *name;
+	uint32_t gate, up, down;
+	int32_t n, k;
+	uint32_t rows, without;
+	int skew; /* 1: all rows choose alike; 2: most experts are never chosen */
+	bool out; /* rows of output, gathered */
+};
+
+static const struct group_case group_cases[] = {
+	{ "q8", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, 8, 2, 40, 0, 0, false },
+	{ "two types", WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q5_1, 8, 3, 33, 0, 2, false },
+	{ "floats", WEIR_DTYPE_F16, WEIR_DTYPE_F16, WEIR_DTYPE_BF16, 6, 2, 31, 0, 0, false },
+	{ "floats, bytes", WEIR_DTYPE_F32, WEIR_DTYPE_F32, WEIR_DTYPE_Q8_0, 6, 6, 24, 0, 0, false },
+	{ "alike", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_F32, 8, 2, 48, 0, 1, false },
+	{ "one", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, 1, 1, 21, 0, 0, false },
+	{ "least", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, 6, 2, 29,
+	  WEIR_VK_WITHOUT_SUBGROUPS | WEIR_VK_WITHOUT_MAPPED | WEIR_VK_WITHOUT_WIDE, 0, false },
+	{ "dot", WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q8_0, 6, 2, 40,
+	  WEIR_VK_WITH_DOT | WEIR_VK_WITHOUT_WIDE, 2, false },
+	{ "output", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, 8, 2, 27, 0, 0, true },
+};
+
+enum { GROUP_ROWS = 48, GROUP_EXPERTS = 8 };
+
+static void fill_logits(GRand *rand, const struct group_case *c, float *logits)
+{
+	reference_random(rand, logits, (size_t)(GROUP_ROWS * c->n));
+	for (int i = 0; i < GROUP_ROWS * c->n; i++) {
+		if (c->skew == 1)
+			logits[i] = (float)(i % c->n == 1 || i % c->n == 6);
+		else if (c->skew == 2 && i % c->n > c->k && i % c->n < c->n - 1)
+			logits[i] -= 100;
+	}
+}
+
+/* n rows from row `from` of the input on; how many dispatches they took. */
+static uint32_t group_step(struct dish *dish, unsigned from, unsigned n)
+{
+	struct weir_device_batch *batch = plain_batch(n, 1);
+
+	for (unsigned i = 0; i < n; i++)
+		((int32_t *)batch->token)[i] = (int32_t)(from + i);
+	dish_step(dish, batch);
+	plain_batch_free(batch);
+	return dish->desk->device == weir_vk_device() ? dish->desk->data.vk->last_dispatches : 0;
+}
+
+static uint32_t gather(struct recipe *r, uint32_t from, uint32_t kind)
+{
+	uint32_t to = recipe_temp(r, kind, WEIR_ROWS_OUT, r->parts[from].tensor.width);
+	struct weir_op *op = recipe_op(r, WEIR_OP_GATHER);
+
+	op->src[0] = from;
+	op->dst[0] = to;
+	return to;
+}
+
+static void check_groups(const struct recipe *r, const struct group_case *c, uint32_t y)
+{
+	static const unsigned parts[][2] = { { 0, 1 }, { 3, 8 }, { 20, 1 }, { 13, 8 } };
+	bool is_float = c->gate == WEIR_DTYPE_F16 || c->gate == WEIR_DTYPE_F32;
+	g_autofree float *all = NULL;
+	struct dish got, want;
+	struct desk vk;
+	uint32_t own;
+	double d;
+
+	if (!desk_open(&vk, c->without))
+		return;
+	if (c->without & WEIR_VK_WITH_DOT) { /* the sizes that GPUs get */
+		vk.data.vk->tile_width = 128;
+		vk.data.vk->tile_rows = 2;
+		vk.data.vk->tile_cols = 16;
+		vk.data.vk->width = 4 * vk.data.vk->lanes;
+	}
+	dish_make(&got, &vk, r);
+	dish_make(&want, &cpu, r);
+	/* The inputs (as bytes), y's base, the choice, the order, gate and up, down, the sum. */
+	own = (is_float ? 3 : 4) + (c->out ? 2 : 0);
+	g_assert_cmpuint(group_step(&got, 0, c->rows), ==, own + 5);
+	group_step(&want, 0, c->rows);
+	all = g_memdup2(dish_output(&got, y), c->rows * EMBD * sizeof(float));
+	d = distance(all, dish_output(&want, y), c->rows * EMBD);
+	g_test_message("groups, %s: %g", c->name, d);
+	g_assert_cmpfloat(d, <=, is_float && c->down != WEIR_DTYPE_Q8_0 ? 1e-5 : 3e-3);
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		unsigned from = parts[i][0], n = parts[i][1];
+
+		g_assert_cmpuint(group_step(&got, from, n), ==, own + 3);
+		g_assert_cmpmem(dish_output(&got, y), n * EMBD * sizeof(float), all + from * EMBD,
+				n * EMBD * sizeof(float));
+	}
+	/* And in another company, in a bucket that is not full. */
+	group_step(&got, 2, c->rows - 3);
+	g_assert_cmpmem(dish_output(&got, y), (c->rows - 3) * EMBD * sizeof(float), all + 2 * EMBD,
+			(c->rows - 3) * EMBD * sizeof(float));
+	dish_free(&got);
+	dish_free(&want);
+	desk_close(&vk);
+}
+
+static void test_groups(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(group_cases); i++) {
+		const struct group_case *c = &group_cases[i];
+		g_autoptr(GRand) rand = g_rand_new_with_seed(5);
+		float x[GROUP_ROWS * EMBD], z[GROUP_ROWS * EMBD];
+		float logits[GROUP_ROWS * GROUP_EXPERTS];
+		size_t n = (size_t)c->n;
+		g_autofree uint8_t *gate = reference_weights(rand, c->gate, EMBD, n * FF);
+		g_autofree uint8_t *up = reference_weights(rand, c->up, EMBD, n * FF);
+		g_autofree uint8_t *down = reference_weights(rand, c->down, FF, n * EMBD);
+		struct recipe r = { .max_tokens = GROUP_ROWS, .max_out = GROUP_ROWS };
+		uint32_t in, route, y;
+		struct weir_op *op;
+
+		reference_random(rand, x, G_N_ELEMENTS(x));
+		reference_random(rand, z, G_N_ELEMENTS(z));
+		fill_logits(rand, c, logits);
+		in = recipe_input(&r, x, GROUP_ROWS, EMBD);
+		route = recipe_input(&r, logits, GROUP_ROWS, n);
+		y = recipe_temp(&r, c->out ? WEIR_TENSOR_TEMP : WEIR_TENSOR_OUTPUT,
+				WEIR_ROWS_TOKENS, EMBD);
+		op = recipe_op(&r, WEIR_OP_EMBED);
+		op->src[0] =
+			recipe_weight(&r, WEIR_DTYPE_F32, EMBD, GROUP_ROWS, WEIR_WEIGHT_TABLE, z);
+		op->dst[0] = y;
+		op->f[0] = 1;
+		if (c->out) {
+			in = gather(&r, in, WEIR_TENSOR_TEMP);
+			route = gather(&r, route, WEIR_TENSOR_TEMP);
+			y = gather(&r, y, WEIR_TENSOR_OUTPUT);
+		}
+		op = recipe_op(&r, WEIR_OP_MOE);
+		op->flags = WEIR_ACT_SILU | (c->n == 1 ? WEIR_MOE_SIGMOID : WEIR_MOE_NORM);
+		op->src[0] = in;
+		op->src[1] = route;
+		op->src[2] = recipe_weight(&r, c->gate, EMBD, n * FF, WEIR_WEIGHT_MATRIX, gate);
+		op->src[3] = recipe_weight(&r, c->up, EMBD, n * FF, WEIR_WEIGHT_MATRIX, up);
+		op->src[4] = recipe_weight(&r, c->down, FF, n * EMBD, WEIR_WEIGHT_MATRIX, down);
+		op->dst[0] = y;
+		op->i[0] = c->n;
+		op->i[1] = c->k;
+		op->i[2] = FF;
+		op->f[0] = 1.5f;
+		check_groups(&r, c, y);
+	}
+}
+
 static void test_lora(void)
 {
 	static const uint32_t types[][2] = { { WEIR_DTYPE_F32, WEIR_DTYPE_F16 },
@@ -293,6 +445,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	desk_open_reference(&cpu);
 	g_test_add_func("/vulkan/extras/moe", test_moe);
+	g_test_add_func("/vulkan/extras/groups", test_groups);
 	g_test_add_func("/vulkan/extras/lora", test_lora);
 	g_test_add_func("/vulkan/extras/glu", test_glu);
 	g_test_add_func("/vulkan/extras/packed", test_packed);

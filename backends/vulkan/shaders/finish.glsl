@@ -123,14 +123,20 @@ void put_result(uint mat, uint row, uint at, uint c, float y0, float y1)
 	results[c * 32u + at] = v;
 }
 
+/* Where a column's results go, and how many columns there are: tiles of experts have their own. */
+#ifndef RESULT_ROW
+#define RESULT_ROW(col0, c) ((col0) + (c))
+#define RESULT_COLS(col0) min(COLS, n_cols() - (col0))
+#endif
+
 /* After all results are in: to memory, in the forms that are wanted. */
 void store_results(uint mat, uint row, uint col0)
 {
-	uint n = min(COLS, n_cols() - col0), rows = min(32u, n_out[mat] - row);
+	uint n = RESULT_COLS(col0), rows = min(32u, n_out[mat] - row);
 
 	barrier();
 	for (uint i = lane(); i < n * 32u; i += WIDTH) {
-		uint c = i / 32u, r = i % 32u, at = (col0 + c) * n_out[mat] + row + r;
+		uint c = i / 32u, r = i % 32u, at = RESULT_ROW(col0, c) * n_out[mat] + row + r;
 
 		if (r >= rows || !is_adapted(col0 + c))
 			continue;
@@ -148,7 +154,7 @@ void store_results(uint mat, uint row, uint col0)
 
 			for (int i = 0; i < 32; i++)
 				v[i] = results[c * 32u + uint(i)];
-			put_q8(y_q8, y_meta, ((col0 + c) * n_out[mat] + row) / 32u, v);
+			put_q8(y_q8, y_meta, (RESULT_ROW(col0, c) * n_out[mat] + row) / 32u, v);
 		}
 	}
 }

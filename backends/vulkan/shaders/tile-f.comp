@@ -5,6 +5,7 @@
 #define GROUP_ROWS (WIDTH * ROWS_EACH)
 #include "common.glsl"
 #include "quantize.glsl"
+#include "places.glsl"
 #include "finish.glsl"
 #include "floats.glsl"
 
@@ -20,7 +21,7 @@ void load_x(uint row, uint b, out float v[UNITS], out float meta[METAS])
 	meta[0] = 0.0;
 }
 
-void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uint last)
+void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row)
 {
 	uint runs = (n_in + 7u) / 8u;
 
@@ -29,9 +30,9 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 		for (uint b = phase; b < runs; b += LANES) {
 			float q[ROWS_EACH][8];
 
-			stage_x(b, col0, last);
+			stage_x(b);
 			[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
-				load_weights(f, m, min(row + r, n_rows - 1u) * runs + b, q[r]);
+				load_weights(f, m, (base + min(row + r, n_rows - 1u)) * runs + b, q[r]);
 			[[unroll]] for (uint c = 0u; c < COLS; c++)
 				[[unroll]] for (uint k = 0u; k < 8u; k++) {
 					float u = x_unit(c, k);

@@ -9,6 +9,7 @@
 #include "common.glsl"
 #include "quantize.glsl"
 #include "codes.glsl"
+#include "places.glsl"
 #include "finish.glsl"
 
 #if SDOT
@@ -45,18 +46,18 @@ void load_x(uint row, uint b, out UNIT v[UNITS], out float meta[METAS])
 
 /* Adds the products of block b0 + at. */
 void multiply_block(uint f, Quads m, Planes p, uint n_rows, uint row, uint blocks, uint b0, uint at,
-		    Extras extras[ROWS_EACH], uint col0, uint last)
+		    Extras extras[ROWS_EACH])
 {
 	int off = int(fmt_offset(f));
 	UNIT q[ROWS_EACH][UNITS];
 	Scales s[ROWS_EACH];
 
-	stage_x(b0 + at, col0, last);
+	stage_x(b0 + at);
 	[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) {
 		uint words[8];
 
 		s[r] = scales_of(f, extras[r], at);
-		load_codes(f, m, p, min(row + r, n_rows - 1u) * blocks + b0 + at, extras[r], at, words);
+		load_codes(f, m, p, (base + min(row + r, n_rows - 1u)) * blocks + b0 + at, extras[r], at, words);
 		look_up_all(f, words);
 		[[unroll]] for (uint k = 0u; k < UNITS; k++)
 #if SDOT
@@ -110,10 +111,10 @@ void multiply_block(uint f, Quads m, Planes p, uint n_rows, uint row, uint block
 	}
 }
 
-void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uint last)
+void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row)
 {
 	uint blocks = n_in / 32u;
-	Planes p = planes_of(f, n_rows * blocks);
+	Planes p = planes_of(f, all * blocks);
 
 	for (uint phase = 0u; phase < LANES; phase++) {
 		clear_sums();
@@ -121,9 +122,10 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uin
 			Extras extras[ROWS_EACH];
 
 			[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
-				extras[r] = load_extras(f, m, p, min(row + r, n_rows - 1u) * blocks + b0, RUN);
+				extras[r] = load_extras(f, m, p, (base + min(row + r, n_rows - 1u)) * blocks + b0,
+							RUN);
 			for (uint at = 0u; at < RUN; at++)
-				multiply_block(f, m, p, n_rows, row, blocks, b0, at, extras, col0, last);
+				multiply_block(f, m, p, n_rows, row, blocks, b0, at, extras);
 		}
 		add_totals(which);
 	}
