@@ -27,6 +27,8 @@ struct ticket {
 	struct ticket *prev, *next; /* of slot->tickets; slot lock */
 	int32_t priority;
 	int64_t opened_ns;
+	uint64_t task;
+	struct weir_seat_ids seats; /* slot lock */
 };
 
 static void ticket_unref(struct ticket *t)
@@ -34,6 +36,7 @@ static void ticket_unref(struct ticket *t)
 	if (atomic_fetch_sub(&t->refs, 1) > 1)
 		return;
 	weir_slot_unref(t->slot);
+	g_free(t->seats.ids);
 	g_free(t);
 }
 
@@ -158,6 +161,21 @@ void weir_slot_cancel(struct weir_slot *slot)
 		weir_channel_unref(channels->pdata[i]);
 	}
 	g_ptr_array_unref(channels);
+}
+
+void weir_slot_each_ticket(struct weir_slot *slot,
+			   void (*each)(void *data, const struct weir_ticket_view *), void *data)
+{
+	/* New ones are put in front: from the back, who came first. */
+	struct ticket *last = slot->tickets;
+
+	while (last && last->next)
+		last = last->next;
+	for (struct ticket *t = last; t; t = t->prev) {
+		struct weir_ticket_view view = { t->channel, t->task, t->opened_ns, &t->seats };
+
+		each(data, &view);
+	}
 }
 
 static void on_ended(void *owner, weir_stream *out)
@@ -344,6 +362,7 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 	t->slot = slot;
 	t->priority = weir_request_limits(request)->priority;
 	t->opened_ns = weir_clock_ns();
+	t->task = atomic_fetch_add(&r->n_tasks, 1) + 1;
 	if (links)
 		weir_links_attach(links, &options);
 	options.owner = t;
@@ -416,4 +435,5 @@ const struct weir_gateway weir_gateway_calls = {
 	.open = gateway_open,
 	.models = weir_router_list,
 	.change_model = gateway_change,
+	.seats = weir_router_seats,
 };

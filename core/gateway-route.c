@@ -193,6 +193,18 @@ weir_status weir_router_route(struct weir_router *r, const weir_request *request
 	return status;
 }
 
+struct weir_slot *weir_router_find(struct weir_router *r, struct weir_str model)
+{
+	struct weir_slot *slot;
+
+	pthread_mutex_lock(&r->lock);
+	slot = find_slot(r, model);
+	if (slot)
+		weir_slot_ref(slot);
+	pthread_mutex_unlock(&r->lock);
+	return slot;
+}
+
 const char *weir_router_backend_of(struct weir_router *r, struct weir_str model)
 {
 	struct weir_slot *slot;
@@ -237,6 +249,7 @@ void weir_router_list(const struct weir_host *host,
 		g_auto(GStrv) names = weir_slot_names(slot);
 		char why[sizeof(slot->why)] = "";
 		enum weir_router_state state = weir_slot_state(slot, why, sizeof(why));
+		struct weir_scheduler_status status = { .state = WEIR_SCHEDULER_LOADING };
 		struct weir_model_entry entry = {
 			.size = sizeof(entry),
 			.context = weir_slot_context(slot),
@@ -246,7 +259,13 @@ void weir_router_list(const struct weir_host *host,
 			.bytes = weir_slot_bytes(slot),
 			.error = state == WEIR_ROUTER_FAILED ? why : NULL,
 			.load_ms = atomic_load(&slot->load_ms),
+			.n_seats = weir_slot_seats(slot),
 		};
+
+		if (weir_slot_scheduler(slot))
+			weir_scheduler_status(slot->scheduler, &status);
+		if (status.state == WEIR_SCHEDULER_READY)
+			entry.model = &status.model;
 
 		for (char **name = names; *name; name++) {
 			if (g_str_has_suffix(*name, "*"))

@@ -74,6 +74,7 @@ struct weir_router {
 	GPtrArray *all;            /* lock; every slot that lives */
 	struct weir_loader loader; /* constant while it runs; change NULL: none */
 	atomic_bool draining, settled;
+	_Atomic uint64_t n_tasks;
 	atomic_size_t n_opening; /* calls of open() that are running */
 	weir_metric *queue_depth, *queue_rejections, *queue_wait;
 };
@@ -84,7 +85,30 @@ extern const struct weir_gateway weir_gateway_calls;
 /* Ends every wait in the slot: with a start, or with an error when refused. */
 void weir_slot_release(struct weir_slot *, bool refused);
 
+/* The seats (weir/frontend.h) of a request's choices; ids NULL: none yet. */
+struct weir_seat_ids {
+	uint32_t *ids, n;
+};
+struct weir_ticket_view { /* a request that is on its way in a slot */
+	struct weir_channel *channel;
+	uint64_t task;
+	int64_t opened_ns;
+	struct weir_seat_ids *seats;
+};
+/* In the order that they came. The slot's lock is held. */
+void weir_slot_each_ticket(struct weir_slot *,
+			   void (*each)(void *data, const struct weir_ticket_view *), void *data);
+
+/* gateway-seats.c: weir_gateway.seats */
+void weir_router_seats(const struct weir_host *, const char *model,
+		       void (*each)(void *data, const struct weir_seat *), void *data,
+		       bool *ret_found);
+/* Sequences that it runs at a time; 0: any number, or unknown. [any] */
+uint32_t weir_slot_seats(const struct weir_slot *);
+
 /* gateway-route.c */
+/* The slot that answers to a model's name (empty: the first one) with a reference; NULL: none. */
+struct weir_slot *weir_router_find(struct weir_router *, struct weir_str model);
 /* The slot for a request's model, with a reference, counted in its n_inflight; *ret_n: how many
  * there were before. */
 weir_status weir_router_route(struct weir_router *, const weir_request *, struct weir_slot **ret,

@@ -44,6 +44,8 @@ struct weir_channel {
 	atomic_bool submitted;
 	atomic_bool ended; /* by the producer, or detached */
 	atomic_uint n_reports;
+	atomic_bool started; /* it has sent an event */
+	_Atomic uint32_t n_prompt, n_output;
 	_Atomic uintptr_t emitter; /* the thread inside lock, while hooks may run; 0: none */
 	_Atomic uintptr_t waker;   /* the thread inside wake_lock; 0: none */
 	pthread_mutex_t lock, wake_lock;

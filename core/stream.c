@@ -199,6 +199,32 @@ static void on_soon(void *target)
 
 static const struct weir_loop_calls loop_calls = { on_soon, on_event, on_end };
 
+/* One writer at a time: it has the channel's lock. */
+static void note_progress(struct weir_channel *c, const struct weir_event *e)
+{
+	uint32_t n;
+
+	if (e->type >= WEIR_EVENT_TOKEN && e->type <= WEIR_EVENT_TOOL) {
+		n = atomic_load_explicit(&c->n_output, memory_order_relaxed);
+		atomic_store_explicit(&c->n_output, n + 1, memory_order_relaxed);
+	} else if (e->type == WEIR_EVENT_STARTED) {
+		n = (uint32_t)CLAMP(e->value, 0, UINT32_MAX);
+		atomic_store_explicit(&c->n_prompt, n, memory_order_relaxed);
+	}
+	if (e->seq == 0)
+		atomic_store_explicit(&c->started, true, memory_order_relaxed);
+}
+
+bool weir_channel_progress(const struct weir_channel *cc, uint32_t *ret_prompt,
+			   uint32_t *ret_output)
+{
+	struct weir_channel *c = (struct weir_channel *)cc;
+
+	*ret_prompt = atomic_load_explicit(&c->n_prompt, memory_order_relaxed);
+	*ret_output = atomic_load_explicit(&c->n_output, memory_order_relaxed);
+	return atomic_load_explicit(&c->started, memory_order_relaxed);
+}
+
 weir_status weir_channel_deliver_event(struct weir_channel *c, const struct weir_event *event)
 {
 	struct weir_event e = *event;
@@ -210,6 +236,7 @@ weir_status weir_channel_deliver_event(struct weir_channel *c, const struct weir
 	else if (!c->ending)
 		return WEIR_E_NO_CREDIT;
 	e.seq = c->next_seq++;
+	note_progress(c, &e);
 	weir_loop_push_event(c->loop, &loop_calls, c, &e, c->bell);
 	return WEIR_OK;
 }

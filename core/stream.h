@@ -75,6 +75,9 @@ weir_stream *weir_channel_handle(struct weir_channel *, uint32_t level);
 weir_stream *weir_channel_producer(struct weir_channel *);
 void *weir_channel_passage_data(struct weir_channel *);
 weir_request *weir_channel_request(struct weir_channel *); /* lent until the end */
+/* Prompt tokens as STARTED told them, events of output so far; false: none has come at all. [any]
+ */
+bool weir_channel_progress(const struct weir_channel *, uint32_t *ret_prompt, uint32_t *ret_output);
 /* wake() may be called from now on; calls it once, since things may have changed before. */
 void weir_channel_submitted(struct weir_channel *);
 /* For passages: on to the consumer. */

@@ -5,6 +5,7 @@
  * interrupt and ext on any. The extensions find their backend as the first member of what
  * instance->data points to.
  */
+#include "about.h"
 #include "backend.h"
 #include "answer.h"
 #include "cache.h"
@@ -49,6 +50,7 @@ struct weir_tensor_backend {
 	struct weir_stepper *stepper;
 	struct weir_tensor_embedder *embedder; /* NULL: the device cannot; all that encoders have */
 	struct weir_tokenizer tokenizer;
+	struct weir_about about;
 	char name[128], summary[96];
 	_Atomic bool loaded;
 };
@@ -223,6 +225,7 @@ static void unload(struct weir_tensor_backend *b)
 		b->device->program_free(b->instance, b->program);
 	if (b->adapted)
 		b->device->program_free(b->instance, b->adapted);
+	weir_about_clear(&b->about);
 	weir_grammar_engine_free(b->grammars);
 	weir_vocab_ext_free(b->vocab);
 	weir_cache_free(b->cache);
@@ -300,6 +303,7 @@ static void describe_encoder(struct weir_tensor_backend *b, struct weir_model *r
 		.max_rows = b->conf.max_sequences,
 		.max_tokens = b->conf.max_batch_tokens,
 		.bytes_weights = weir_tensor_embedder_bytes(b->embedder),
+		.n_params = weir_tensor_embedder_params(b->embedder),
 		.name = b->name,
 		.summary = b->summary,
 	};
@@ -358,8 +362,13 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		.summary = b->summary,
 		.max_guesses = max_guesses(b),
 		.max_scores = max_scores(b),
+		.n_params = b->weights->n_params,
 	};
 loaded:
+	ret->path = b->conf.model;
+	ret->n_embd = b->hparams.n_embd;
+	ret->n_ctx_train = b->hparams.n_ctx;
+	weir_about_read(b->gguf, b->vocab, &b->about, ret);
 	b->tokenizer.n_vocab = b->hparams.n_vocab;
 	b->tokenizer.bos = weir_vocab_ext_bos(b->vocab);
 	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);

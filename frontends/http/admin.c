@@ -71,6 +71,15 @@ const char *admin_refuses(const struct http_config *conf, bool loopback, const c
 	return NULL;
 }
 
+bool handle_is_admin(struct conn *c)
+{
+	const struct http *h = c->plane->http;
+	const char *name;
+	return h->config.admin && !admin_refuses(&h->config, conn_is_loopback(c),
+						 http_request_header(c->req, "origin"),
+						 http_request_header(c->req, "host"), &name);
+}
+
 bool handle_from_here(struct conn *c)
 {
 	const struct http *h = c->plane->http;

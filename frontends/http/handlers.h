@@ -14,6 +14,8 @@ void handle_reload(struct conn *);
 /* Administration: false when the client is elsewhere, or a page of another site's in a browser
  * here; it has been told so. */
 bool handle_from_here(struct conn *);
+/* The same, asked only, and with option admin: may this client know what is others'? */
+bool handle_is_admin(struct conn *);
 void handle_profile(struct conn *); /* /v1/profile and below */
 void handle_models(struct conn *);
 void handle_model(struct conn *);
@@ -21,6 +23,7 @@ void handle_change(struct conn *); /* /v1/models/load, /unload: the model is in 
 void handle_websocket(struct conn *);
 void handle_version(struct conn *);
 void handle_props(struct conn *);
+void handle_slots(struct conn *);
 void handle_stream(struct conn *);   /* /v1/stream/{id} */
 void handle_response(struct conn *); /* /v1/responses/{id} and below */
 void handle_openapi(struct conn *);

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <weir/backend.h>
+
 #include "handlers.h"
 #include "models.h"
 #include <api/json-write.h>
@@ -22,6 +24,20 @@ void models_put_status(struct buf *b, const char *state)
 							: "unloaded";
 	buf_printf(b, ",\"status\":{\"value\":\"%s\"%s}", value,
 		   strcmp(state, "failed") ? "" : ",\"failed\":true");
+}
+
+/* As llama-server has it; what is not known is left out. */
+static void put_meta(struct buf *b, const struct weir_model *m)
+{
+	buf_printf(b, ",\"meta\":{\"n_vocab\":%u,\"n_ctx\":%u,\"size\":%" PRIu64, m->n_vocab,
+		   m->n_ctx, m->bytes_weights);
+	if (m->n_ctx_train)
+		buf_printf(b, ",\"n_ctx_train\":%u", m->n_ctx_train);
+	if (m->n_embd)
+		buf_printf(b, ",\"n_embd\":%u", m->n_embd);
+	if (m->n_params)
+		buf_printf(b, ",\"n_params\":%" PRIu64, m->n_params);
+	buf_putc(b, '}');
 }
 
 static void put_model(struct buf *b, const struct weir_model_entry *e, const char *id)
@@ -44,6 +60,8 @@ static void put_model(struct buf *b, const struct weir_model_entry *e, const cha
 		buf_puts(b, ",\"error\":");
 		json_put_cstring(b, e->error);
 	}
+	if (WEIR_HAS(struct weir_model_entry, e, n_seats) && e->model)
+		put_meta(b, e->model);
 	buf_putc(b, '}');
 }
 

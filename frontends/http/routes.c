@@ -63,6 +63,8 @@ static const struct route table[] = {
 	  "JSON; Prometheus text when Accept names text/plain or openmetrics." },
 	{ "/props", "props", ROUTE_METHOD_GET, false, handle_props,
 	  "Defaults and limits of this server." },
+	{ "/slots", "slots", ROUTE_METHOD_GET, false, handle_slots,
+	  "llama-server's: which sequences run; with option admin, on this machine, whose." },
 	{ "/version", "version", ROUTE_METHOD_GET, false, handle_version, "The server's version." },
 	{ "/openapi.json", "openapi", ROUTE_METHOD_GET, false, handle_openapi,
 	  "The OpenAPI 3.1 document of all of this; /docs shows it." },

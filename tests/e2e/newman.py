@@ -2,6 +2,7 @@
 """The Postman collection data/postman/weir.json, run by newman against the echo backend (001-20)."""
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -36,8 +37,24 @@ def test_collection_has_what_is_asked_for():
     variables = {v["key"]: v["value"] for v in doc["variable"]}
     assert variables == {"base_url": "http://localhost:8000/v1", "model": "llama-7b",
                          "embedding_model": "text-embedding-ada-002"}
-    assert [i["name"] for i in doc["item"]] == ["Models", "Chat", "Completions", "Embeddings", "Monitoring",
-                                                "Errors"]
+    assert [i["name"] for i in doc["item"]] == ["Models", "Chat", "Completions", "Responses", "Messages", "Embeddings",
+                                                "Tokens", "Streams", "Monitoring", "Errors"]
+
+
+def test_collection_has_every_route():
+    """Each operation of the OpenAPI document, and each path of the route table beside: the WebSocket."""
+    doc = json.loads((SOURCE / "data" / "postman" / "weir.json").read_text(encoding="utf-8"))
+    ids = re.compile(r"\{\{(model|response_id|stream_id)\}\}")
+    asked = set()
+    for request in (i["request"] for group in doc["item"] for i in group["item"]):
+        path = request["url"]["raw"].replace("{{base_url}}", "/v1").replace("{{server}}", "").split("?")[0]
+        asked.add((request["method"], ids.sub("{id}", path)))
+    paths = server.get("/openapi.json")[1]["paths"]
+    wanted = {(method.upper(), path) for path, item in paths.items() for method in item if method != "parameters"}
+    pages = {("GET", "/docs")}
+    assert not wanted - asked - pages, sorted(wanted - asked - pages)
+    for route in server.get("/props")[1]["endpoints"]:
+        assert any(path == route or route.endswith("/") and path.startswith(route) for _, path in asked), route
 
 
 if __name__ == "__main__":

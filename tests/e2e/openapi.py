@@ -104,7 +104,7 @@ def test_schemathesis_openai():
         explore(other, "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/infill",
                 "/v1/responses/{id}/input_items", "/v1/stream/{id}", "/v1/models", "/v1/models/{id}",
                 "/health", "/v1/health", "/ping", "/metrics",
-                "/props", "/version", "/openapi.json", "/docs")
+                "/props", "/slots", "/version", "/openapi.json", "/docs")
 
 
 def test_schemathesis_load_and_unload():

@@ -427,6 +427,81 @@ static void on_status(void *data, const char *json)
 	g_string_append(data, json);
 }
 
+static void on_seat(void *data, const struct weir_seat *s)
+{
+	g_string_append_printf(data, "%u:%" G_GUINT64_FORMAT ".%u+%u ", s->id,
+			       s->request ? s->task : 0, s->choice, s->n_output);
+}
+
+static void look(struct harness *h, const char *model, const char *expected)
+{
+	const struct weir_gateway *gateway = weir_gateway_extension(WEIR_HOST_GATEWAY);
+	g_autoptr(GString) text = g_string_new(NULL);
+	bool found = false;
+
+	gateway->seats(&h->host, model, on_seat, text, &found);
+	g_assert_cmpstr(found ? text->str : "none", ==, expected);
+}
+
+static void say(struct keeper *k, guint i, uint32_t type)
+{
+	const struct weir_event e = {
+		.size = sizeof(e), .type = type, .value = 7, .text = { "x", 1 }
+	};
+
+	pthread_mutex_lock(&k->lock);
+	g_assert_cmpint(weir_stream_emit(k->streams->pdata[i], &e, NULL), ==, WEIR_OK);
+	pthread_mutex_unlock(&k->lock);
+}
+
+/* Who runs sits where it was first seen, whoever comes and goes; who waits has no seat. */
+static void test_seats(void)
+{
+	struct weir_router_options options = {
+		.n_workers = 1, .max_concurrent = 3, .max_queue = 5, .cancel_grace_ms = 10000
+	};
+	struct weir_limits two = { .size = sizeof(two), .n = 2 };
+	struct weir_error err = { 0 };
+	struct seen *seen[3];
+	struct harness h;
+	struct keeper k;
+
+	keeper_init(&k);
+	harness_init(&h, &options);
+	add(&h, &k, "backend.main", "a");
+	harness_start(&h);
+	look(&h, "b", "none");
+	look(&h, "", "0:0.0+0 1:0.0+0 2:0.0+0 ");
+	for (int i = 0; i < 3; i++) {
+		seen[i] = seen_new(1);
+		g_assert_cmpint(harness_open(&h, seen[i], 9, NULL, i == 1 ? &two : NULL, &err,
+					     "model", "a", NULL),
+				==, WEIR_OK);
+		wait_submitted(&k, i + 1);
+	}
+	look(&h, "a", "0:0.0+0 1:0.0+0 2:0.0+0 "); /* none has begun */
+	say(&k, 1, WEIR_EVENT_STARTED);
+	look(&h, "a", "0:2.0+0 1:2.1+0 2:0.0+0 ");
+	say(&k, 0, WEIR_EVENT_STARTED);
+	say(&k, 0, WEIR_EVENT_TOKEN);
+	say(&k, 0, WEIR_EVENT_TEXT);
+	say(&k, 2, WEIR_EVENT_STARTED);
+	look(&h, "a",
+	     "0:2.0+0 1:2.1+0 2:1.0+2 3:3.0+0 "); /* more than there are: they take turns */
+	weir_stream_cancel(seen[1]->stream, WEIR_E_CANCELLED);
+	harness_until(&h, &seen[1]->n_ends);
+	look(&h, "a", "0:0.0+0 1:0.0+0 2:1.0+2 3:3.0+0 ");
+	for (int i = 0; i < 3; i += 2) {
+		weir_stream_cancel(seen[i]->stream, WEIR_E_CANCELLED);
+		harness_until(&h, &seen[i]->n_ends);
+	}
+	look(&h, "a", "0:0.0+0 1:0.0+0 2:0.0+0 ");
+	harness_clear(&h);
+	keeper_clear(&k);
+	for (int i = 0; i < 3; i++)
+		seen_free(seen[i]);
+}
+
 static void test_stop(void)
 {
 	const struct weir_gateway *gateway = weir_gateway_extension(WEIR_HOST_GATEWAY);
@@ -471,6 +546,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/gateway/queue", test_queue);
 	g_test_add_func("/gateway/watchdog", test_watchdog);
 	g_test_add_func("/gateway/chain-replaced", test_chain);
+	g_test_add_func("/gateway/seats", test_seats);
 	g_test_add_func("/gateway/stop", test_stop);
 	return g_test_run();
 }

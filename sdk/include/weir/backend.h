@@ -40,8 +40,14 @@ struct weir_model { /* filled by load(); text lives as long as the instance */
 	const char *summary;              /* "llama 3.6M Q8_0" */
 	uint32_t max_guesses;             /* weir_row.n_draft of a step, over all rows; 0: none */
 	uint32_t max_scores; /* tokens of a step in rows with targets; 0: it cannot score */
+	/* What its users ask for; 0 and NULL: unknown, or none. */
+	uint32_t n_embd, n_ctx_train; /* numbers of a position; tokens that it was trained for */
+	uint64_t n_params;            /* weights, as numbers */
+	const char *path;             /* of its file */
+	const char *chat_template;    /* its source text */
+	const char *bos, *eos;        /* the texts of these tokens */
 };
-WEIR_FROZEN(struct weir_model, max_scores);
+WEIR_FROZEN(struct weir_model, eos);
 
 #define WEIR_MAX_DRAFT 16u /* guesses of one row in one step */
 

@@ -24,6 +24,8 @@ struct weir_sink { /* called from dispatch() of the stream's loop, never from in
 };
 WEIR_FROZEN(struct weir_sink, end);
 
+struct weir_model;
+
 struct weir_model_entry {       /* lent for the call */
 	uint32_t size, context; /* longest sequence; 0: unknown */
 	const char *id;         /* as a client names it */
@@ -33,8 +35,26 @@ struct weir_model_entry {       /* lent for the call */
 	uint64_t bytes;         /* of weights and KV in memory; 0: none, or unknown */
 	const char *error;      /* of a failed one, else NULL */
 	int64_t load_ms;        /* how long the load took; 0: not loaded, or nothing to load */
+	/* Of a loaded level-B backend, else NULL; weir/backend.h. Its path is for who administers.
+	 */
+	const struct weir_model *model;
+	uint32_t n_seats, reserved; /* sequences that it runs at a time; 0: unknown, any number */
 };
-WEIR_FROZEN(struct weir_model_entry, load_ms);
+WEIR_FROZEN(struct weir_model_entry, reserved);
+
+struct weir_seat {             /* of one sequence that a backend runs; lent for the call */
+	uint32_t size, id;     /* from 0 in its backend; a sequence keeps it while it runs */
+	const char *backend;   /* "backend.main" */
+	uint32_t context;      /* as in an entry */
+	uint32_t choice;       /* of the request's n */
+	weir_request *request; /* that runs there; NULL: nobody does */
+	uint64_t task;         /* its number among the server's requests, from 1 */
+	int64_t opened_ns;     /* CLOCK_MONOTONIC: when it came */
+	uint32_t n_prompt;     /* its tokens, as its producer has told */
+	uint32_t n_output;     /* events of output so far, of all its choices: one for each token,
+				* more where a token belongs to a thought and to text */
+};
+WEIR_FROZEN(struct weir_seat, n_output);
 
 enum weir_model_change {
 	WEIR_MODEL_LOAD = 1,
@@ -84,7 +104,15 @@ struct weir_gateway {
 	weir_status (*change_model)(const struct weir_host *, const char *model, uint32_t change,
 				    void (*done)(void *data, const struct weir_model_result *),
 				    void *data, struct weir_error *err);
+	/* Calls each() for the seats of the backend that answers to model ("": of the first one),
+	 * by id: n_seats of them, or more while the choices of one request take turns, busy ones
+	 * only where n_seats is 0; a backend that is not loaded has none. Requests that wait have
+	 * no seat yet. *ret_found: is there such a model? What is in a request is its client's:
+	 * not for others to see. [any] */
+	void (*seats)(const struct weir_host *, const char *model,
+		      void (*each)(void *data, const struct weir_seat *), void *data,
+		      bool *ret_found);
 };
-WEIR_FROZEN(struct weir_gateway, change_model);
+WEIR_FROZEN(struct weir_gateway, seats);
 
 #endif
