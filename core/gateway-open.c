@@ -5,7 +5,7 @@
  * worker. A ticket follows the request from then on: it is the channel's owner, counts in its
  * backend's slot and, for a level-A backend with max_concurrent, waits there for its turn.
  */
-#include "gateway-router.h"
+#include "gateway-ticket.h"
 
 #include <string.h>
 
@@ -14,39 +14,36 @@
 #include "request.h"
 #include "scheduler-trace.h"
 
-enum ticket_state { TICKET_SUBMITTING, TICKET_QUEUED, TICKET_SUBMITTED, TICKET_ENDING };
-
-struct ticket {
-	atomic_int refs; /* the channel's until ended(), a worker's while it works */
-	struct weir_slot *slot;
-	struct weir_channel *channel;
-	weir_stream *out;
-	_Atomic uint32_t state;
-	bool counted; /* it is one of slot->n_running; slot lock */
-	bool waited; /* it was queued here: wake() may come already; slot lock, then its worker's */
-	struct ticket *prev, *next; /* of slot->tickets; slot lock */
-	int32_t priority;
-	int64_t opened_ns;
-	uint64_t task;
-	struct weir_seat_ids seats; /* slot lock */
-};
-
-static void ticket_unref(struct ticket *t)
+void weir_ticket_unref(struct ticket *t)
 {
 	if (atomic_fetch_sub(&t->refs, 1) > 1)
 		return;
 	weir_slot_unref(t->slot);
 	g_free(t->seats.ids);
+	weir_request_unref(t->resumed);
 	g_free(t);
+}
+
+void weir_ticket_hold(struct ticket *t)
+{
+	atomic_fetch_add(&t->refs, 1);
+	atomic_fetch_add(&t->holds, 1);
+}
+
+void weir_ticket_let_go(struct ticket *t)
+{
+	if (atomic_fetch_sub(&t->holds, 1) == (1 | TICKET_HANDED))
+		weir_ticket_recover(t);
+	weir_ticket_unref(t);
 }
 
 /* --- tickets ------------------------------------------------------------------------------- */
 
 static void submit(void *data);
 
-static void start_ticket(struct ticket *t)
+void weir_ticket_start(struct ticket *t)
 {
-	atomic_fetch_add(&t->refs, 1);
+	weir_ticket_hold(t);
 	weir_channel_ref(t->channel);
 	weir_workers_push(t->slot->router->workers, submit, t);
 }
@@ -56,7 +53,7 @@ static void leave_queue(struct ticket *t)
 	struct weir_router *r = t->slot->router;
 
 	weir_metric_add(r->queue_depth, -1);
-	weir_metric_add(r->queue_wait, (double)(weir_clock_ns() - t->opened_ns) / 1e9);
+	weir_metric_add(r->queue_wait, (double)(weir_clock_ns() - t->queued_ns) / 1e9);
 }
 
 static gint by_priority(gconstpointer a, gconstpointer b, gpointer unused)
@@ -66,30 +63,38 @@ static gint by_priority(gconstpointer a, gconstpointer b, gpointer unused)
 	return x->priority == y->priority ? 0 : x->priority > y->priority ? -1 : 1;
 }
 
+void weir_ticket_enqueue(struct ticket *t)
+{
+	struct weir_slot *slot = t->slot;
+	GList *at = slot->waiting.tail;
+
+	/* Behind everybody of its own priority: a stable order. */
+	while (at && by_priority(t, at->data, NULL) < 0)
+		at = at->prev;
+	if (at)
+		g_queue_insert_after(&slot->waiting, at, t);
+	else
+		g_queue_push_head(&slot->waiting, t);
+	t->waited = true;
+	t->queued_ns = weir_clock_ns();
+	atomic_store(&t->state, TICKET_QUEUED);
+	weir_metric_add(slot->router->queue_depth, 1);
+}
+
 /* Level A: it runs at once, or waits for somebody's end. */
-static void admit(struct ticket *t)
+void weir_ticket_admit(struct ticket *t)
 {
 	struct weir_slot *slot = t->slot;
 	struct weir_channel *channel = weir_channel_ref(t->channel);
 	size_t limit = weir_slot_concurrency(slot);
 	bool waits;
 
+	weir_ticket_hold(t);
 	pthread_mutex_lock(&slot->lock);
 	/* A scheduler keeps its own queue, once it is there. */
 	waits = slot->held || (!weir_slot_scheduler(slot) && limit > 0 && slot->n_running >= limit);
 	if (waits) {
-		GList *at = slot->waiting.tail;
-
-		/* Behind everybody of its own priority: a stable order. */
-		while (at && by_priority(t, at->data, NULL) < 0)
-			at = at->prev;
-		if (at)
-			g_queue_insert_after(&slot->waiting, at, t);
-		else
-			g_queue_push_head(&slot->waiting, t);
-		t->waited = true;
-		atomic_store(&t->state, TICKET_QUEUED);
-		weir_metric_add(slot->router->queue_depth, 1);
+		weir_ticket_enqueue(t);
 	} else if (!atomic_load(&slot->refused) && !weir_slot_scheduler(slot)) {
 		slot->n_running++;
 		t->counted = true;
@@ -99,7 +104,8 @@ static void admit(struct ticket *t)
 	if (waits)
 		weir_channel_submitted(channel);
 	else
-		start_ticket(t);
+		weir_ticket_start(t);
+	weir_ticket_let_go(t);
 	weir_channel_unref(channel);
 }
 
@@ -120,7 +126,7 @@ static bool start_next(struct weir_slot *slot, bool refused)
 	}
 	atomic_store(&t->state, TICKET_SUBMITTING);
 	leave_queue(t);
-	start_ticket(t);
+	weir_ticket_start(t);
 	return true;
 }
 
@@ -135,11 +141,12 @@ void weir_slot_release(struct weir_slot *slot, bool refused)
 	pthread_mutex_unlock(&slot->lock);
 }
 
-static void enlist(struct ticket *t)
+void weir_ticket_enlist(struct ticket *t)
 {
 	struct weir_slot *slot = t->slot;
 
 	pthread_mutex_lock(&slot->lock);
+	t->prev = NULL;
 	t->next = slot->tickets;
 	if (t->next)
 		t->next->prev = t;
@@ -178,9 +185,8 @@ void weir_slot_each_ticket(struct weir_slot *slot,
 	}
 }
 
-static void on_ended(void *owner, weir_stream *out)
+void weir_ticket_leave(struct ticket *t)
 {
-	struct ticket *t = owner;
 	struct weir_slot *slot = t->slot;
 
 	pthread_mutex_lock(&slot->lock);
@@ -190,17 +196,28 @@ static void on_ended(void *owner, weir_stream *out)
 		slot->tickets = t->next;
 	if (t->next)
 		t->next->prev = t->prev;
+	g_clear_pointer(&t->seats.ids, g_free);
+	t->seats.n = 0;
 	if (t->counted) {
 		slot->n_running--;
+		t->counted = false;
 		while (start_next(slot, false))
 			;
 	}
 	pthread_mutex_unlock(&slot->lock);
-	if (!weir_slot_scheduler(slot))
-		weir_trace_stream(slot->router->core->trace, t->channel, slot->name, t->opened_ns);
 	atomic_store(&slot->used_ns, weir_clock_ns());
 	atomic_fetch_sub(&slot->n_inflight, 1);
-	ticket_unref(t);
+}
+
+static void on_ended(void *owner, weir_stream *out)
+{
+	struct ticket *t = owner;
+	struct weir_slot *slot = t->slot;
+
+	if (!weir_slot_scheduler(slot))
+		weir_trace_stream(slot->router->core->trace, t->channel, slot->name, t->opened_ns);
+	weir_ticket_leave(t);
+	weir_ticket_unref(t);
 }
 
 static void on_wake(void *owner, weir_stream *out)
@@ -227,7 +244,7 @@ static void on_wake(void *owner, weir_stream *out)
 		pthread_mutex_unlock(&slot->lock);
 		if (removed) {
 			leave_queue(t);
-			start_ticket(t); /* the end's hooks belong on a worker */
+			weir_ticket_start(t); /* the end's hooks belong on a worker */
 		}
 		break;
 	default:
@@ -237,10 +254,16 @@ static void on_wake(void *owner, weir_stream *out)
 
 static const struct weir_producer producer = { on_wake, on_ended };
 
+/* As the client has sent it, or with what it has seen of the answer. */
+static weir_request *request_of(const struct ticket *t)
+{
+	return t->resumed ? t->resumed : weir_channel_request(t->channel);
+}
+
 static void submit_stream(struct ticket *t)
 {
 	struct weir_slot *slot = t->slot;
-	weir_request *request = weir_request_ref(weir_channel_request(t->channel));
+	weir_request *request = weir_request_ref(request_of(t));
 	struct weir_error err = { 0 };
 	weir_status status;
 
@@ -266,7 +289,10 @@ static void submit_step(struct ticket *t)
 
 	if (!waited)
 		atomic_store(&t->state, TICKET_SUBMITTED);
-	weir_scheduler_submit(t->slot->scheduler, t->channel);
+	if (!weir_scheduler_submit(t->slot->scheduler, t->channel, request_of(t))) {
+		weir_ticket_again(t);
+		return;
+	}
 	if (!waited)
 		return;
 	atomic_store(&t->state, TICKET_SUBMITTED);
@@ -291,13 +317,15 @@ static void submit(void *data)
 		weir_stream_end(t->out, &cancelled, NULL);
 	} else if (atomic_load(&t->slot->refused)) {
 		refuse_slot(t);
+	} else if (!weir_ticket_fits(t, t->slot)) {
+		weir_ticket_give_up(t);
 	} else if (t->slot->scheduler) {
 		submit_step(t);
 	} else {
 		submit_stream(t);
 	}
+	weir_ticket_let_go(t);
 	weir_channel_unref(channel);
-	ticket_unref(t);
 }
 
 /* --- the gateway's calls ------------------------------------------------------------------- */
@@ -371,11 +399,11 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 	t->channel = weir_channel_new(r->streams, &options);
 	t->out = weir_channel_producer(t->channel);
 	*ret = weir_channel_handle(t->channel, 0);
-	enlist(t);
+	weir_ticket_enlist(t);
 	if ((limit > 0 || slot->on_demand) && max_queue > 0 && n >= limit + max_queue)
 		refuse_full(t);
 	else
-		admit(t);
+		weir_ticket_admit(t);
 	return WEIR_OK;
 }
 

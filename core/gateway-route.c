@@ -46,9 +46,11 @@ static bool has_adapter(struct weir_slot *slot, struct weir_str wanted)
 	return false;
 }
 
-/* The best fit; with an adapter, only where it is. */
+typedef bool (*takes_fn)(struct weir_slot *, void *data);
+
+/* The best fit; with an adapter, only where it is; with takes, only where it says so. */
 static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str model,
-				  const struct weir_str *adapter)
+				  const struct weir_str *adapter, takes_fn takes, void *data)
 {
 	struct weir_slot *best = NULL;
 	size_t best_fit = 0;
@@ -59,7 +61,7 @@ static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str m
 		struct weir_scheduler_status status;
 		char *own[2] = { NULL, NULL };
 
-		if (adapter && !has_adapter(slot, *adapter))
+		if ((adapter && !has_adapter(slot, *adapter)) || (takes && !takes(slot, data)))
 			continue;
 		if ((!names || !names[0]) && weir_slot_scheduler(slot)) {
 			weir_scheduler_status(slot->scheduler, &status);
@@ -78,20 +80,22 @@ static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str m
 	return best;
 }
 
-static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model)
+static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model,
+				   takes_fn takes, void *data)
 {
 	struct weir_slot *slot;
 	struct weir_str suffix;
 
 	if (r->slots->len > 0 && (atomic_load(&r->single_model) || model.len == 0))
-		return r->slots->pdata[0];
-	slot = find_fit(r, model, NULL);
+		return takes && !takes(r->slots->pdata[0], data) ? NULL : r->slots->pdata[0];
+	slot = find_fit(r, model, NULL, takes, data);
 	if (slot)
 		return slot;
 	suffix = weir_scheduler_suffix(model);
 	if (suffix.len == 0)
 		return NULL;
-	return find_fit(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix);
+	return find_fit(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix,
+			takes, data);
 }
 
 /* A backend that will tell its model's name when it has loaded it. */
@@ -146,8 +150,18 @@ static weir_status route(struct weir_router *r, const weir_request *request, str
 	struct weir_slot *slot;
 	bool all_failed = true;
 
-	slot = find_slot(r, weir_request_field(request, "model"));
+	slot = find_slot(r, weir_request_field(request, "model"), NULL, NULL);
 	state = slot ? weir_slot_state(slot, NULL, 0) : WEIR_ROUTER_FAILED;
+	if (slot && state != WEIR_ROUTER_READY &&
+	    (atomic_load(&slot->lost) || atomic_load(&slot->inherits))) {
+		struct weir_slot *other = find_slot(r, weir_request_field(request, "model"),
+						    weir_slot_stands_in, NULL);
+
+		if (other) {
+			slot = other;
+			state = WEIR_ROUTER_READY;
+		}
+	}
 	if (state == WEIR_ROUTER_READY) {
 		*ret = slot;
 		return WEIR_OK;
@@ -198,9 +212,25 @@ struct weir_slot *weir_router_find(struct weir_router *r, struct weir_str model)
 	struct weir_slot *slot;
 
 	pthread_mutex_lock(&r->lock);
-	slot = find_slot(r, model);
+	slot = find_slot(r, model, NULL, NULL);
 	if (slot)
 		weir_slot_ref(slot);
+	pthread_mutex_unlock(&r->lock);
+	return slot;
+}
+
+struct weir_slot *weir_router_route_other(struct weir_router *r, const weir_request *request,
+					  takes_fn takes, void *data)
+{
+	struct weir_slot *slot;
+
+	pthread_mutex_lock(&r->lock);
+	slot = find_slot(r, weir_request_field(request, "model"), takes, data);
+	if (slot) {
+		atomic_fetch_add(&slot->n_inflight, 1);
+		atomic_store(&slot->used_ns, weir_clock_ns());
+		weir_slot_ref(slot);
+	}
 	pthread_mutex_unlock(&r->lock);
 	return slot;
 }
@@ -211,7 +241,7 @@ const char *weir_router_backend_of(struct weir_router *r, struct weir_str model)
 	const char *name;
 
 	pthread_mutex_lock(&r->lock);
-	slot = r->slots->len > 0 && model.len > 0 ? find_slot(r, model) : NULL;
+	slot = r->slots->len > 0 && model.len > 0 ? find_slot(r, model, NULL, NULL) : NULL;
 	name = slot ? slot->name : NULL; /* interned; the slot may be gone without the lock */
 	pthread_mutex_unlock(&r->lock);
 	return name;

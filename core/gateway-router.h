@@ -47,12 +47,16 @@ struct weir_slot {
 	atomic_bool asked;                        /* a request waits for the load */
 	atomic_bool coming, going; /* empty: will be loaded; the one before it ends */
 	atomic_bool refused;       /* who is let in now gets an error */
+	atomic_bool lost;          /* its instance was, while it served */
+	atomic_bool inherits;      /* it takes the place of one that served */
+	const char *labels;        /* of its metrics; interned */
 	_Atomic int64_t used_ns, broken_ns, load_ms;
 	atomic_size_t n_inflight; /* queued or running */
 	pthread_mutex_t lock;
 	/* Under lock. */
 	char why[448];
-	bool held; /* everybody waits: it is not loaded yet */
+	bool held;              /* everybody waits: it is not loaded yet, or lost */
+	struct weir_slot *heir; /* with a reference: who waits here goes there; NULL: none yet */
 	size_t n_running;
 	GQueue waiting;         /* struct ticket, highest priority first */
 	struct ticket *tickets; /* all of them */
@@ -77,6 +81,7 @@ struct weir_router {
 	_Atomic uint64_t n_tasks;
 	atomic_size_t n_opening; /* calls of open() that are running */
 	weir_metric *queue_depth, *queue_rejections, *queue_wait;
+	weir_metric *n_recovered, *n_lost;
 };
 
 /* gateway-open.c */
@@ -113,10 +118,20 @@ struct weir_slot *weir_router_find(struct weir_router *, struct weir_str model);
  * there were before. */
 weir_status weir_router_route(struct weir_router *, const weir_request *, struct weir_slot **ret,
 			      size_t *ret_n, struct weir_error *err);
+/* Another slot for its model that takes() says yes to, the best fit, as route() gives it. */
+struct weir_slot *weir_router_route_other(struct weir_router *, const weir_request *,
+					  bool (*takes)(struct weir_slot *, void *data),
+					  void *data);
 /* Why its requests are refused. */
 weir_status weir_slot_refusal(struct weir_slot *, struct weir_error *err);
 void weir_router_list(const struct weir_host *,
 		      void (*each)(void *data, const struct weir_model_entry *), void *data);
+
+/* gateway-recover.c: of a scheduler's options; data is the slot */
+/* May it serve in the place of another one? data is not looked at. */
+bool weir_slot_stands_in(struct weir_slot *, void *data);
+bool weir_slot_hand_back(void *data, struct weir_channel *, const struct weir_handed *);
+void weir_slot_lost(void *data);
 
 /* gateway-slots.c */
 struct weir_slot *weir_slot_ref(struct weir_slot *);

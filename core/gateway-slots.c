@@ -14,6 +14,7 @@
 struct weir_slot *weir_slot_new(struct weir_router *r, const struct weir_slot_plan *plan)
 {
 	struct weir_slot *slot = g_new0(struct weir_slot, 1);
+	g_autofree char *labels = g_strdup_printf("backend=\"%s\"", plan->name);
 
 	atomic_init(&slot->refs, 1);
 	slot->router = r;
@@ -23,6 +24,7 @@ struct weir_slot *weir_slot_new(struct weir_router *r, const struct weir_slot_pl
 	slot->model = g_intern_string(slot->serves ? slot->serves[0] : NULL);
 	slot->on_demand = slot->held = plan->on_demand;
 	slot->created = (int64_t)time(NULL);
+	slot->labels = g_intern_string(labels);
 	atomic_init(&slot->used_ns, weir_clock_ns());
 	pthread_mutex_init(&slot->lock, NULL);
 	g_queue_init(&slot->waiting);
@@ -46,6 +48,7 @@ void weir_slot_unref(struct weir_slot *slot)
 	g_ptr_array_remove_fast(slot->router->all, slot);
 	pthread_mutex_unlock(&slot->router->lock);
 	weir_scheduler_free(slot->scheduler);
+	weir_slot_unref(slot->heir);
 	g_queue_clear(&slot->waiting);
 	pthread_mutex_destroy(&slot->lock);
 	g_strfreev(slot->serves);
@@ -74,6 +77,9 @@ weir_status weir_slot_bind(struct weir_slot *slot, struct weir_instance *instanc
 			.calls = step,
 			.max_concurrent = atomic_load(&r->max_concurrent),
 			.park_after_ms = atomic_load(&r->park_after_ms),
+			.lost = weir_slot_lost,
+			.hand_back = weir_slot_hand_back,
+			.data = slot,
 		};
 
 		status = weir_scheduler_new(&options, &slot->scheduler, err);

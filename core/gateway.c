@@ -37,6 +37,12 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 						  "Requests refused because the queue was full.");
 	r->queue_wait = weir_metric_counter(core->metrics, "queue_wait_seconds", "",
 					    "Time that requests have spent waiting.");
+	r->n_recovered = weir_metric_counter(
+		core->metrics, "weir_requests_recovered", "",
+		"Answers that went on behind a backend that was lost or replaced.");
+	r->n_lost = weir_metric_counter(
+		core->metrics, "weir_requests_lost", "",
+		"Requests that ended because their backend was lost or unloaded.");
 	*ret = r;
 	return WEIR_OK;
 }

@@ -118,6 +118,16 @@ void weir_slot_set_load_ms(struct weir_slot *, int64_t ms);
 uint64_t weir_slot_bytes(const struct weir_slot *);
 /* Length of the longest sequence, 0: unknown. [any] */
 uint32_t weir_slot_context(const struct weir_slot *);
+/* Its instance was lost while it served: requests wait in it for an heir, or to be refused. */
+bool weir_slot_is_lost(const struct weir_slot *);
+/* Who waits in old goes to the heir, now and later; one that is not ready yet keeps them until it
+ * is settled. [main] */
+void weir_slot_pass_on(struct weir_slot *old, struct weir_slot *heir);
+/* A lost one gets no heir: who waits in it is refused, now and later. [main] */
+void weir_slot_abandon(struct weir_slot *);
+/* Its requests leave a ready level-B backend: for another slot that can go on with them, or its
+ * heir, or they end as cancel() would end them. False: it has none to give. [main] */
+bool weir_slot_evacuate(struct weir_slot *);
 /* Out of the table: ends what waits in it; then cancels what runs; then, when weir_slot_inflight()
  * is 0, ends its thread. ended() asks and does not wait: false means ask again. */
 void weir_slot_close(struct weir_slot *);

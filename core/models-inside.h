@@ -16,7 +16,7 @@ struct weir_tenure {
 	struct weir_slot *slot; /* one reference; NULL: none */
 	struct weir_part *part; /* NULL: none */
 	int64_t since_us;       /* when the load began; once leaving: when requests are cancelled */
-	bool loading, cancelled;
+	bool loading, evacuated, cancelled, given_up; /* given_up: lost, and it stays so */
 };
 
 /* A [backend.NAME] section. */
@@ -28,6 +28,12 @@ struct weir_place {
 	struct weir_profile_part *coming; /* next's plan */
 	bool wanted;                      /* will be loaded as soon as it can be */
 	int64_t ready_ns;
+	/* models-lost.c: when it was lost, the earliest first; not loaded before due_us. */
+	int64_t lost_us[3], due_us;
+	unsigned n_lost;
+	bool recovers; /* lost, and not ready since */
+	const struct weir_slot
+		*stays_lost; /* this one is not loaded again; compared as a pointer */
 };
 
 struct weir_leaver {
@@ -69,6 +75,14 @@ void weir_place_load_beside(struct weir_models *, struct weir_place *, struct we
 void weir_place_drop_beside(struct weir_models *, struct weir_place *, bool adopt);
 /* Has an instance of the section not ended yet? NULL: of any. */
 bool weir_models_leaving(const struct weir_models *, const char *section);
+/* models-lost.c */
+/* A backend that was lost while it served is loaded again, unless that has happened too often. */
+void weir_place_check_lost(struct weir_models *, struct weir_place *);
+/* The load of one that was lost has failed. True: it is tried again. */
+bool weir_place_try_again(struct weir_models *, struct weir_place *);
+/* Requests that outlast drain_timeout go on in what serves now. False: they are to be cancelled. */
+bool weir_models_carry_over(struct weir_models *, struct weir_leaver *);
+
 /* What is due; whether it must be called again soon. *ret_due_ms: else when, or -1. */
 bool weir_models_run(struct weir_models *, int *ret_due_ms);
 

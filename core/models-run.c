@@ -61,6 +61,8 @@ static bool leave_on(struct weir_models *m, struct weir_leaver *l)
 	if (n > 0) {
 		if (g_get_monotonic_time() < t->since_us)
 			return false;
+		if (!t->evacuated && weir_models_carry_over(m, l))
+			return false;
 		if (!t->cancelled)
 			weir_logf(m->options.core->log, WEIR_LOG_WARNING, TOPIC,
 				  "%s: drain_timeout is over, cancelling %zu requests", l->section,
@@ -106,6 +108,9 @@ bool weir_place_renew(struct weir_models *m, struct weir_place *p, bool only_idl
 		weir_slot_unref(fresh);
 		return false;
 	}
+	/* Who waits for a load goes on waiting; who runs may follow. */
+	if (p->wanted)
+		weir_slot_pass_on(p->now.slot, fresh);
 	weir_models_leave(m, p->section, &p->now);
 	p->now.slot = fresh;
 	return true;
@@ -149,6 +154,8 @@ static void load(struct weir_models *m, struct weir_place *p)
 	if (begin(m, p->plan, &p->now, &err) == WEIR_OK)
 		return;
 	say(m, WEIR_LOG_ERROR, p->section, err.text);
+	if (weir_place_try_again(m, p))
+		return;
 	weir_slot_break(p->now.slot, err.text);
 	weir_part_destroy(p->now.part);
 	p->now.part = NULL;
@@ -167,6 +174,8 @@ static void report_ready(struct weir_models *m, const char *section, struct weir
 /* A failed load gives its memory back at once; the reason stays. */
 static void fail_load(struct weir_models *m, struct weir_place *p, const char *why)
 {
+	if (weir_place_try_again(m, p))
+		return;
 	struct weir_slot *broken = weir_place_slot(m, p->plan);
 	weir_slot_settle(p->now.slot);
 	weir_slot_break(broken, why);
@@ -184,6 +193,7 @@ static void check_load(struct weir_models *m, struct weir_place *p)
 	case WEIR_ROUTER_READY:
 		report_ready(m, p->section, &p->now);
 		p->ready_ns = weir_clock_ns();
+		p->recovers = false;
 		weir_slot_settle(p->now.slot);
 		break;
 	case WEIR_ROUTER_FAILED:
@@ -215,6 +225,7 @@ static void fail_beside(struct weir_models *m, struct weir_place *p, const char 
 	weir_logf(m->options.core->log, WEIR_LOG_ERROR, TOPIC,
 		  "%s cannot be replaced, the old one goes on: %s", p->section, why);
 	weir_place_drop_beside(m, p, false);
+	p->wanted |= p->recovers && !p->now.part;
 }
 
 void weir_place_load_beside(struct weir_models *m, struct weir_place *p,
@@ -246,9 +257,11 @@ static void check_beside(struct weir_models *m, struct weir_place *p)
 		report_ready(m, p->section, &next);
 		weir_slot_settle(next.slot);
 		weir_router_replace(m->options.core->router, p->now.slot, next.slot, false);
+		weir_slot_pass_on(p->now.slot, next.slot);
 		weir_models_leave(m, p->section, &p->now);
 		p->now = next;
 		p->ready_ns = weir_clock_ns();
+		p->recovers = p->wanted = false;
 		weir_place_drop_beside(m, p, true);
 		say(m, WEIR_LOG_INFO, p->section, "is replaced");
 		break;
@@ -337,6 +350,7 @@ bool weir_models_run(struct weir_models *m, int *ret_due_ms)
 	bool busy = false;
 	for (unsigned i = 0; i < m->places->len; i++) {
 		struct weir_place *p = m->places->pdata[i];
+		weir_place_check_lost(m, p);
 		if (weir_slot_take_asked(p->now.slot) && !m->draining)
 			weir_place_want(m, p);
 		check_load(m, p);
@@ -351,7 +365,8 @@ bool weir_models_run(struct weir_models *m, int *ret_due_ms)
 	}
 	for (unsigned i = 0; i < m->places->len; i++) {
 		struct weir_place *p = m->places->pdata[i];
-		if (p->wanted && !m->draining && !weir_models_leaving(m, p->section) && has_room(m))
+		if (p->wanted && !m->draining && g_get_monotonic_time() >= p->due_us &&
+		    !weir_models_leaving(m, p->section) && has_room(m))
 			load(m, p);
 		busy |= p->wanted || p->now.loading || p->next.slot;
 	}

@@ -410,16 +410,17 @@ void weir_models_free(struct weir_models *m)
 	weir_models_forget(m, NULL);
 	weir_router_set_loader(m->options.core->router, NULL);
 	weir_router_put(m->options.core->router, NULL, 0);
+	/* A slot holds its heir: those who left first. */
+	for (unsigned i = 0; i < m->leavers->len; i++) {
+		struct weir_leaver *l = m->leavers->pdata[i];
+		tenure_clear(&l->tenure);
+		g_free(l);
+	}
 	for (unsigned i = 0; i < m->places->len; i++) {
 		struct weir_place *p = m->places->pdata[i];
 		tenure_clear(&p->now);
 		tenure_clear(&p->next);
 		place_free(p);
-	}
-	for (unsigned i = 0; i < m->leavers->len; i++) {
-		struct weir_leaver *l = m->leavers->pdata[i];
-		tenure_clear(&l->tenure);
-		g_free(l);
 	}
 	g_ptr_array_unref(m->places);
 	g_ptr_array_unref(m->leavers);

@@ -23,6 +23,7 @@ struct weir_models_options {
 	struct weir_core *core; /* with log, metrics and router */
 	int64_t drain_timeout_ms;
 	uint32_t max_loaded;      /* backends with an instance; 0: any number */
+	int64_t backoff_ms;       /* before a backend's second load after losses; 0: a second */
 	void (*ring)(void *data); /* step() is wanted soon. [any] */
 	void *data;
 };

@@ -110,6 +110,24 @@ weir_request *weir_request_new(const struct weir_kv *fields, size_t n,
 	return r;
 }
 
+weir_request *weir_request_copy(const weir_request *from)
+{
+	weir_request *r = g_new0(weir_request, 1);
+
+	r->refs = 1;
+	r->sampling = from->sampling;
+	r->limits = from->limits;
+	if (r->sampling.n_logit_bias > 0)
+		r->sampling.logit_bias =
+			g_memdup2(from->sampling.logit_bias,
+				  from->sampling.n_logit_bias * sizeof(struct weir_logit_bias));
+	for (uint32_t i = 0; i < from->n_fields; i++)
+		(void)weir_request_set_field(
+			r, from->fields[i].name,
+			(struct weir_str){ from->fields[i].value, from->fields[i].len });
+	return r;
+}
+
 weir_request *weir_request_ref(weir_request *r)
 {
 	g_atomic_int_inc(&r->refs);

@@ -19,6 +19,8 @@
  * default, since a backend may rely on that. Without seed_set a random seed is drawn. [any] */
 weir_request *weir_request_new(const struct weir_kv *fields, size_t n, const struct weir_sampling *,
 			       const struct weir_limits *);
+/* Another request of the same contents, seed included. [any] */
+weir_request *weir_request_copy(const weir_request *);
 weir_request *weir_request_ref(weir_request *);
 void weir_request_unref(weir_request *); /* NULL: nothing */
 

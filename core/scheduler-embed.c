@@ -503,6 +503,10 @@ static void fail_batch(struct weir_scheduler *s, weir_status status, struct weir
 	/* Interrupted: everybody ends in the next turn. */
 	if (status == WEIR_E_CANCELLED && weir_scheduler_stopping(s))
 		return;
+	if (status == WEIR_E_UNAVAILABLE) {
+		weir_scheduler_lose(s, why->text);
+		return;
+	}
 	weir_logf(s->options.core->log, WEIR_LOG_ERROR, "scheduler",
 		  "%s: a batch of %u texts failed: %s", s->options.name, e->n_texts,
 		  why->text[0] ? why->text : "no reason given");

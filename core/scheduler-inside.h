@@ -61,6 +61,9 @@ struct weir_scheduler {
 	char error[448];                     /* lock: why state is FAILED */
 	struct weir_job *inbox, *inbox_last; /* lock */
 	bool stop;                           /* lock */
+	bool nudged;                         /* lock: look, though there is no message */
+	atomic_bool released;                /* everybody is handed back */
+	uint64_t print;                      /* constant once loaded */
 
 	/* The thread's own. */
 	struct weir_batcher *batcher;
@@ -132,7 +135,14 @@ bool weir_scheduler_begin(struct weir_scheduler *, struct weir_job *);
 void weir_scheduler_try_reply(struct weir_scheduler *, struct weir_job *);
 /* A step or a batch of texts has failed; too many in a row, and the backend is given up. */
 void weir_scheduler_failed(struct weir_scheduler *, const char *why);
+/* The instance is lost: nothing is asked of it any more. */
+void weir_scheduler_lose(struct weir_scheduler *, const char *why);
 bool weir_scheduler_stopping(struct weir_scheduler *);
+
+/* scheduler-lost.c, on the thread: everybody is handed back, or ends if nobody takes them. */
+void weir_scheduler_hand_back(struct weir_scheduler *);
+/* After load(). */
+uint64_t weir_scheduler_find_print(const struct weir_scheduler *);
 
 /* scheduler-grammar.c */
 /* After load(): does the backend know grammars? [the thread] */
@@ -186,6 +196,7 @@ weir_status weir_scheduler_resume(struct weir_scheduler *, struct weir_job *,
 				  struct weir_error *err);
 /* The field for what the job's client has taken so far; g_free(). NULL: nothing was. The thread. */
 char *weir_scheduler_told(const struct weir_job *);
+uint32_t weir_job_told_vectors(const struct weir_job *);
 /* An event of the output was taken. Was it, by an instance before this one? */
 void weir_job_told(struct weir_job *, const struct weir_event *);
 bool weir_job_skips(struct weir_job *, const struct weir_event *);
@@ -202,6 +213,8 @@ uint32_t weir_scheduler_tops(struct weir_scheduler *, const struct weir_top *, u
 void weir_scheduler_refused(struct weir_scheduler *, struct weir_job *, weir_status);
 /* What the step has drawn. */
 void weir_scheduler_deliver(struct weir_scheduler *, const struct weir_batch *);
+/* A job is this scheduler's no longer; it is freed at the end of the turn. */
+void weir_scheduler_drop(struct weir_scheduler *, struct weir_job *);
 /* Ends a job, admitted or not, and frees it. err NULL: every choice is done. */
 void weir_scheduler_finish(struct weir_scheduler *, struct weir_job *, const struct weir_error *err,
 			   uint32_t retry_after_ms);

@@ -67,11 +67,8 @@ static void leave_inbox(struct weir_scheduler *s, struct weir_job *job)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
-			   const struct weir_error *err, uint32_t retry_after_ms)
+static void leave(struct weir_scheduler *s, struct weir_job *job)
 {
-	if (job->over)
-		return;
 	job->over = true;
 	if (job->admitted) {
 		for (uint32_t i = 0; i < job->n && !job->embed; i++)
@@ -83,6 +80,21 @@ void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
 		weir_metric_add(s->metrics.queue_depth, -1);
 	}
 	weir_tenants_leave(s->tenants, &job->waiter);
+}
+
+void weir_scheduler_drop(struct weir_scheduler *s, struct weir_job *job)
+{
+	leave(s, job);
+	leave_inbox(s, job);
+	g_ptr_array_add(s->dead, job);
+}
+
+void weir_scheduler_finish(struct weir_scheduler *s, struct weir_job *job,
+			   const struct weir_error *err, uint32_t retry_after_ms)
+{
+	if (job->over)
+		return;
+	leave(s, job);
 	if (!job->reply || job->embed)
 		weir_engine_metrics_ended(&s->metrics, job, reason_of(job, err));
 	send_end(s, job, err, retry_after_ms);

@@ -51,6 +51,11 @@ bool weir_job_skips(struct weir_job *job, const struct weir_event *e)
 	return true;
 }
 
+uint32_t weir_job_told_vectors(const struct weir_job *job)
+{
+	return job->embed && !job->embed->is_rerank ? job->embed->n_done : 0;
+}
+
 char *weir_scheduler_told(const struct weir_job *job)
 {
 	GString *out;
@@ -64,7 +69,7 @@ char *weir_scheduler_told(const struct weir_job *job)
 	g_string_append(out, ",\"choices\":[");
 	for (uint32_t i = 0; i < job->n; i++) {
 		const struct weir_sequence *seq = &job->seqs[i];
-		uint64_t n_events = job->embed ? job->embed->n_done : seq->n_told_events;
+		uint64_t n_events = seq->n_told_events + weir_job_told_vectors(job);
 
 		g_string_append(out, i ? ",{\"tokens\":[" : "{\"tokens\":[");
 		for (uint32_t k = 0; k < seq->n_told; k++)

@@ -188,6 +188,7 @@ static weir_status load(struct weir_scheduler *s, struct weir_error *err)
 	if (!name)
 		name = model.name ? model.name : s->options.name;
 	weir_engine_metrics_init(&s->metrics, s->options.core->metrics, name, &s->model);
+	s->print = weir_scheduler_find_print(s);
 	return WEIR_OK;
 }
 
@@ -213,22 +214,20 @@ static bool post(struct weir_scheduler *s, struct weir_job *job)
 	return !stop;
 }
 
-void weir_scheduler_submit(struct weir_scheduler *s, struct weir_channel *channel)
+bool weir_scheduler_submit(struct weir_scheduler *s, struct weir_channel *channel,
+			   weir_request *request)
 {
 	weir_stream *out = weir_channel_producer(channel);
 	struct weir_error err = { 0 };
 	struct weir_job *job;
 
-	if (weir_scheduler_state(s) != WEIR_SCHEDULER_READY) {
-		weir_fail(&err, WEIR_E_UNAVAILABLE, "%s cannot serve", s->options.name);
-		weir_stream_fail(out, &err, 0, NULL);
-		return;
-	}
-	job = weir_job_new(channel);
+	if (weir_scheduler_state(s) != WEIR_SCHEDULER_READY || atomic_load(&s->released))
+		return false;
+	job = weir_job_new(channel, request);
 	if (weir_scheduler_prepare(s, job, &err) < 0) {
 		weir_job_free(job);
 		weir_stream_fail(out, &err, 0, NULL);
-		return;
+		return true;
 	}
 	weir_trace_prepared(s, job);
 	weir_stream_set_data(out, job);
@@ -240,9 +239,10 @@ void weir_scheduler_submit(struct weir_scheduler *s, struct weir_channel *channe
 		weir_fail(&err, WEIR_E_UNAVAILABLE, "the server is shutting down");
 		weir_stream_fail(out, &err, 0, NULL);
 		weir_job_free(job);
-		return;
+		return true;
 	}
 	weir_channel_submitted(channel);
+	return true;
 }
 
 void weir_scheduler_wake(struct weir_scheduler *s, weir_stream *out)
@@ -440,6 +440,14 @@ static bool let_in(struct weir_scheduler *s)
 	return moved;
 }
 
+void weir_scheduler_lose(struct weir_scheduler *s, const char *why)
+{
+	/* First: whoever finds it failed finds that somebody knows, too. */
+	if (s->options.lost)
+		s->options.lost(s->options.data);
+	give_up(s, why[0] ? why : "it is lost");
+}
+
 /* A failed step: its requests end, the others are computed again, since nobody knows what is left
  * of the backend's memory. */
 static void fail_step(struct weir_scheduler *s, const struct weir_batch *batch,
@@ -447,6 +455,10 @@ static void fail_step(struct weir_scheduler *s, const struct weir_batch *batch,
 {
 	struct weir_error err;
 
+	if (why->code == WEIR_E_UNAVAILABLE) {
+		weir_scheduler_lose(s, why->text);
+		return;
+	}
 	weir_logf(s->options.core->log, WEIR_LOG_ERROR, "scheduler",
 		  "%s: a step of %u rows failed: %s", s->options.name, batch->n_rows,
 		  why->text[0] ? why->text : "no reason given");
@@ -466,7 +478,7 @@ static void fail_step(struct weir_scheduler *s, const struct weir_batch *batch,
 void weir_scheduler_failed(struct weir_scheduler *s, const char *why)
 {
 	if (++s->n_failures >= WEIR_MAX_FAILURES)
-		give_up(s, why[0] ? why : "its steps fail");
+		weir_scheduler_lose(s, why[0] ? why : "its steps fail");
 }
 
 bool weir_scheduler_stopping(struct weir_scheduler *s)
@@ -501,6 +513,7 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	weir_scheduler_mask(s, batch);
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
 	weir_trace_step(s, batch, began, status);
+	err.code = status;
 	err.text[sizeof(err.text) - 1] = '\0';
 	if (status < 0) {
 		/* Interrupted: everybody ends in the next turn. */
@@ -567,7 +580,7 @@ static bool wait_for_work(struct weir_scheduler *s, bool moved, int64_t until_ns
 	bool stop;
 
 	pthread_mutex_lock(&s->lock);
-	while (!moved && !s->inbox && !s->stop && weir_clock_ns() < until_ns) {
+	while (!moved && !s->inbox && !s->stop && !s->nudged && weir_clock_ns() < until_ns) {
 		struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
 
 		if (until_ns == INT64_MAX)
@@ -577,6 +590,7 @@ static bool wait_for_work(struct weir_scheduler *s, bool moved, int64_t until_ns
 	}
 	*ret = s->inbox;
 	s->inbox = s->inbox_last = NULL;
+	s->nudged = false;
 	stop = s->stop;
 	pthread_mutex_unlock(&s->lock);
 	return !stop;
@@ -610,8 +624,9 @@ static void serve(struct weir_scheduler *s)
 		next = INT64_MAX;
 		if (!going)
 			end_all(s, "the server is shutting down");
-		else if (weir_scheduler_state(s) == WEIR_SCHEDULER_FAILED)
-			end_all(s, "the backend has failed");
+		else if (weir_scheduler_state(s) == WEIR_SCHEDULER_FAILED ||
+			 atomic_load(&s->released))
+			weir_scheduler_hand_back(s);
 		else
 			moved = turn(s, &next);
 		weir_bell_ring(&s->bell);

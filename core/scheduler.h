@@ -15,6 +15,7 @@
 #include "stream.h"
 
 struct weir_scheduler;
+struct weir_handed;
 
 struct weir_scheduler_options {
 	const struct weir_core *core;
@@ -24,6 +25,22 @@ struct weir_scheduler_options {
 	const struct weir_backend_step *calls;
 	uint32_t max_concurrent; /* admitted requests; 0: as the batch has rows */
 	int64_t park_after_ms;
+	/* On the scheduler's thread, with data; NULL: requests end where their backend does. */
+	void (*lost)(
+		void *data); /* the instance cannot go on: its requests come back, from here on */
+	/* A request comes back without an end: the backend is lost, or was told to release it.
+	 * False: its stream has ended already. */
+	bool (*hand_back)(void *data, struct weir_channel *, const struct weir_handed *);
+	void *data;
+};
+
+struct weir_handed {
+	const char *told; /* the field `resume`; NULL: its client has seen nothing yet */
+	bool output;      /* something of the prompt, the answer or the vectors was told */
+	bool lived;       /* it was admitted: it may be the reason */
+	bool lost;        /* else: released */
+	uint64_t print;   /* weir_scheduler_print() */
+	uint32_t longest;
 };
 
 enum weir_scheduler_state {
@@ -53,8 +70,11 @@ bool weir_scheduler_quit(struct weir_scheduler *);
 void weir_scheduler_stop(struct weir_scheduler *);
 void weir_scheduler_free(struct weir_scheduler *); /* stopped; NULL: nothing */
 
-/* Takes the producer's side of the channel: the end will come. [worker] */
-void weir_scheduler_submit(struct weir_scheduler *, struct weir_channel *);
+/* Takes the producer's side of the channel: the end will come, or hand_back(). request: the
+ * channel's, or one like it that is resumed. False: it cannot serve any more. [worker] */
+bool weir_scheduler_submit(struct weir_scheduler *, struct weir_channel *, weir_request *request);
+/* Hands every request back, and those that still come. [any] */
+void weir_scheduler_release(struct weir_scheduler *);
 /* Credit or cancellation changed. [any] */
 void weir_scheduler_wake(struct weir_scheduler *, weir_stream *);
 
@@ -63,6 +83,10 @@ void weir_scheduler_status(const struct weir_scheduler *, struct weir_scheduler_
 /* Longest sequence, most rows in a step; 0 until loaded. [any] */
 uint32_t weir_scheduler_context(const struct weir_scheduler *);
 uint32_t weir_scheduler_rows(const struct weir_scheduler *);
+/* Which texts its tokens are: two instances with one print can go on with each other's answers. 0:
+ * unknown, or not loaded. [any] */
+uint64_t weir_scheduler_print(const struct weir_scheduler *);
+uint32_t weir_scheduler_longest(const struct weir_scheduler *); /* sequence; as context() */
 /* The name of adapter i (1..), NULL past the last one and until loaded. [any] */
 const char *weir_scheduler_adapter(const struct weir_scheduler *, uint32_t i);
 /* Of a model's name "base:adapter" what stands behind the last colon; empty: no colon. Pure. */

@@ -18,9 +18,8 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-struct weir_job *weir_job_new(struct weir_channel *channel)
+struct weir_job *weir_job_new(struct weir_channel *channel, weir_request *request)
 {
-	weir_request *request = weir_channel_request(channel);
 	const struct weir_limits *limits = weir_request_limits(request);
 	uint32_t n = MAX(1u, limits->n);
 	struct weir_job *job = g_malloc0(sizeof(*job) + n * sizeof(job->seqs[0]));

@@ -114,8 +114,8 @@ struct weir_job {
 	struct weir_sequence seqs[];
 };
 
-/* Takes a reference of the channel and its request. */
-struct weir_job *weir_job_new(struct weir_channel *);
+/* Takes references of both. */
+struct weir_job *weir_job_new(struct weir_channel *, weir_request *);
 /* The sequences must have lost their blocks. NULL: nothing. */
 void weir_job_free(struct weir_job *);
 /* Gives every choice its seed and cutter, the first one its tokens. The prompt must be there. */

@@ -94,6 +94,22 @@ void weir_channel_submitted(struct weir_channel *c)
 	wake(c);
 }
 
+bool weir_channel_recall(struct weir_channel *c, void (*with)(void *owner, void *data), void *data)
+{
+	bool lives;
+
+	pthread_mutex_lock(&c->lock);
+	pthread_mutex_lock(&c->wake_lock);
+	atomic_store(&c->submitted, false);
+	atomic_store(&c->producer_data, NULL);
+	pthread_mutex_unlock(&c->wake_lock);
+	lives = !atomic_load(&c->ended);
+	if (lives && with)
+		with(c->owner, data);
+	pthread_mutex_unlock(&c->lock);
+	return lives;
+}
+
 uint32_t weir_stream_credit(const weir_stream *s)
 {
 	struct weir_channel *c = channel_of(s, "credit() after the end");

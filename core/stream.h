@@ -80,6 +80,10 @@ weir_request *weir_channel_request(struct weir_channel *); /* lent until the end
 bool weir_channel_progress(const struct weir_channel *, uint32_t *ret_prompt, uint32_t *ret_output);
 /* wake() may be called from now on; calls it once, since things may have changed before. */
 void weir_channel_submitted(struct weir_channel *);
+/* The producer gives the stream back without an end: from now on there is no wake() before the next
+ * submitted(), and no producer's data. with(owner) runs while the stream cannot end. False: it has
+ * ended (been detached) already, and with() did not run. with NULL: nothing runs. */
+bool weir_channel_recall(struct weir_channel *, void (*with)(void *owner, void *data), void *data);
 /* For passages: on to the consumer. */
 weir_status weir_channel_deliver_event(struct weir_channel *, const struct weir_event *);
 void weir_channel_deliver_end(struct weir_channel *, const struct weir_end *);

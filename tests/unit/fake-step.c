@@ -210,6 +210,19 @@ static void compute_row(struct fake *f, const struct weir_row *row, struct weir_
 	}
 }
 
+/* Is this the step at which it is lost? Nothing may be asked of it after that. */
+static bool loses(struct fake *f, gint n, struct weir_error *err)
+{
+	if (g_atomic_int_get(&f->lost))
+		breach(f, "asked after its loss", (guint64)n, 0);
+	if (!g_atomic_int_get(&f->lose) && g_atomic_int_get(&f->lose_at) != n)
+		return false;
+	g_atomic_int_set(&f->lost, 1);
+	snprintf(err->text, sizeof(err->text), "the device was lost");
+	g_atomic_int_add(&f->busy, -1);
+	return true;
+}
+
 static weir_status step(struct weir_instance *instance, const struct weir_batch *batch,
 			struct weir_step *ret, struct weir_error *err)
 {
@@ -224,6 +237,8 @@ static weir_status step(struct weir_instance *instance, const struct weir_batch 
 		g_usleep(200);
 	if (f->pause_us)
 		g_usleep(f->pause_us);
+	if (loses(f, g_atomic_int_get(&f->n_steps), err))
+		return WEIR_E_UNAVAILABLE;
 	if (batch->n_rows == 0 || batch->n_rows > m->max_rows || batch->n_tokens > m->max_tokens)
 		breach(f, "batch too large", batch->n_rows, batch->n_tokens);
 	f->most_rows = MAX(f->most_rows, (gint)batch->n_rows);
@@ -347,6 +362,8 @@ static weir_status embed(struct weir_instance *instance, const int32_t *tokens,
 		g_usleep(200);
 	if (f->pause_us)
 		g_usleep(f->pause_us);
+	if (loses(f, 1 + g_atomic_int_get(&f->n_embeds), err))
+		return WEIR_E_UNAVAILABLE;
 	if (n_texts == 0 || first[0] != 0 || first[n_texts] > f->embed.max_batch)
 		breach(f, "batch of texts too large", n_texts, first[n_texts]);
 	f->most_embed_tokens = MAX(f->most_embed_tokens, (gint)first[n_texts]);

@@ -37,10 +37,13 @@ struct fake {
 	gint fail_load;       /* load() fails */
 	gint fail_steps;      /* so many steps fail from now on; atomic */
 	gint fail_row_at;     /* a row whose history is so long fails alone; 0: none; atomic */
-	gint gate;            /* 1: step() waits until it is 0 or interrupted; atomic */
-	gint interrupted;     /* atomic */
-	gint busy;            /* step() is running: never twice; atomic */
-	gulong pause_us;      /* length of a step */
+	gint lose_at;     /* the instance is lost at this step, counted from 1; 0: never; atomic */
+	gint lose;        /* 1: it is lost at the next step or batch of texts; atomic */
+	gint lost;        /* it was; atomic */
+	gint gate;        /* 1: step() waits until it is 0 or interrupted; atomic */
+	gint interrupted; /* atomic */
+	gint busy;        /* step() is running: never twice; atomic */
+	gulong pause_us;  /* length of a step */
 
 	/* weir.embedder/1, offered when n_dim > 0: fake_vector() of each text. */
 	struct weir_embedder_info embed;

@@ -1,13 +1,16 @@
 /*
  * test-scheduler-random.c - hundreds of sequences at once, with few blocks, shared prefixes, slow
  * and vanishing clients, priorities, several choices: every stream must be what its prompt and seed
- * say, as if it had been alone (fake-step.h), end exactly once, and leave no block in use.
+ * say, as if it had been alone (fake-step.h), end exactly once, and leave no block in use. Where
+ * backends are lost one after the other, the next one goes on with what they had.
  */
 #include <string.h>
 
 #include "fake-step.h"
 #include "harness.h"
 #include "text.h"
+
+#define MOST_BACKENDS 4
 
 struct shape {
 	uint32_t n_ctx, max_rows, max_tokens, block_tokens, n_blocks;
@@ -17,6 +20,7 @@ struct shape {
 	guint fail_one_in;        /* a step in so many fails; 0: none */
 	guint end_one_in;
 	guint memory, guesses; /* texts that repeat themselves, and guesses of them */
+	guint n_lost;          /* backends that are lost, before the last one */
 };
 
 struct ask {
@@ -149,7 +153,9 @@ static void check(const struct fake *fake, const struct shape *shape, const stru
 
 	g_assert_cmpuint(a->seen->n_ends, ==, 1);
 	g_assert_cmpuint(a->seen->n_wrong, ==, 0);
-	if (!a->cancelled && !(shape->fail_one_in && a->seen->end.status == WEIR_E_INTERNAL))
+	/* Alive in two losses: it may be the reason. */
+	if (!a->cancelled &&
+	    !((shape->fail_one_in || shape->n_lost > 1) && a->seen->end.status == WEIR_E_INTERNAL))
 		g_assert_cmpint(a->seen->end.status, ==, WEIR_OK);
 	for (uint32_t k = 0; k < a->n; k++) {
 		uint32_t n;
@@ -171,8 +177,12 @@ static void run(const struct shape *shape, guint32 seed)
 		.park_after_ms = shape->park_after_ms,
 		.cancel_grace_ms = 60000,
 	};
-	const char *const serves[] = { "fake-model", NULL };
-	struct weir_backend_binding b = { "backend.fake", NULL, serves, "fake" };
+	/* The first serves the name, then the longest pattern. */
+	static const char *const serves[MOST_BACKENDS][2] = {
+		{ "fake-model" }, { "fake-mode*" }, { "fake-mod*" }, { "fake-mo*" }
+	};
+	static const char *const names[MOST_BACKENDS] = { "backend.fake", "backend.b", "backend.c",
+							  "backend.d" };
 	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
 	g_autofree struct ask *asks = g_new0(struct ask, shape->n_requests);
 	gint64 give_up = g_get_monotonic_time() + 200 * G_USEC_PER_SEC;
@@ -181,16 +191,20 @@ static void run(const struct shape *shape, guint32 seed)
 	struct weir_error err = { 0 };
 	size_t active = 1, waiting = 1;
 	struct harness h;
-	struct fake fake;
+	struct fake fakes[MOST_BACKENDS];
+	guint at = 0; /* the one that serves */
 
-	fake_init(&fake, shape->n_ctx, shape->max_rows, shape->max_tokens, shape->block_tokens,
-		  shape->n_blocks);
-	fake.end_one_in = shape->end_one_in;
-	fake.memory = shape->memory;
-	fake.model.max_guesses = shape->guesses;
 	harness_init(&h, &options);
-	b.instance = &fake.instance;
-	g_assert_cmpint(weir_router_add_backend(h.core.router, &b, &err), ==, WEIR_OK);
+	for (guint i = 0; i <= shape->n_lost; i++) {
+		struct weir_backend_binding b = { names[i], &fakes[i].instance, serves[i], "fake" };
+
+		fake_init(&fakes[i], shape->n_ctx, shape->max_rows, shape->max_tokens,
+			  shape->block_tokens, shape->n_blocks);
+		fakes[i].end_one_in = shape->end_one_in;
+		fakes[i].memory = shape->memory;
+		fakes[i].model.max_guesses = shape->guesses;
+		g_assert_cmpint(weir_router_add_backend(h.core.router, &b, &err), ==, WEIR_OK);
+	}
 	harness_start(&h);
 	while (weir_router_state(h.core.router) == WEIR_ROUTER_LOADING)
 		g_usleep(500);
@@ -207,10 +221,12 @@ static void run(const struct shape *shape, guint32 seed)
 		}
 		if (shape->fail_one_in &&
 		    g_rand_int_range(rand, 0, (gint32)shape->fail_one_in) == 0)
-			g_atomic_int_set(&fake.fail_steps, 1);
+			g_atomic_int_set(&fakes[at].fail_steps, 1);
+		if (at < shape->n_lost && n_over > (at + 1) * shape->n_requests / 5)
+			g_atomic_int_set(&fakes[at++].lose, 1);
 		if (g_get_monotonic_time() > give_up)
 			g_error("%u of %u have ended after 200 s; %s", n_over, shape->n_requests,
-				fake.breach);
+				fakes[at].breach);
 	}
 	for (int i = 0; i < 5000 && (active || waiting); i++) {
 		weir_router_status(h.core.router, &active, &waiting, NULL, NULL);
@@ -222,24 +238,29 @@ static void run(const struct shape *shape, guint32 seed)
 	g_assert_nonnull(strstr(
 		text, "vllm:kv_cache_usage_perc{model_name=\"fake-model\",engine=\"0\"} 0\n"));
 	g_assert_nonnull(strstr(text, "queue_depth 0\n"));
-	if (fake.n_breaches)
-		g_error("%d breaches, the first: %s", fake.n_breaches, fake.breach);
+	for (guint i = 0; i <= shape->n_lost; i++)
+		if (fakes[i].n_breaches)
+			g_error("%u: %d breaches, the first: %s", i, fakes[i].n_breaches,
+				fakes[i].breach);
 	for (guint i = 0; i < shape->n_requests; i++) {
-		check(&fake, shape, &asks[i]);
+		check(&fakes[0], shape, &asks[i]);
 		seen_free(asks[i].seen);
 		g_free(asks[i].prompt);
 	}
 	{
 		const char *preempted = strstr(text, "vllm:num_preemptions_total{");
 
-		g_test_message("%d guesses, %d right", fake.n_guesses, fake.n_right);
+		const struct fake *fake = &fakes[at];
+
+		g_test_message("%d guesses, %d right", fake->n_guesses, fake->n_right);
 		g_test_message("%d steps, %d tokens, %d copies, %d gone, at most %d rows; %.*s",
-			       fake.n_steps, fake.n_tokens, fake.n_copies, fake.n_gone,
-			       fake.most_rows, (int)strcspn(preempted, "\n"), preempted);
+			       fake->n_steps, fake->n_tokens, fake->n_copies, fake->n_gone,
+			       fake->most_rows, (int)strcspn(preempted, "\n"), preempted);
 	}
-	g_assert_cmpint(fake.n_right > 0, ==, shape->guesses > 0);
+	g_assert_cmpint(fakes[at].n_right > 0, ==, shape->guesses > 0);
 	harness_clear(&h);
-	fake_clear(&fake);
+	for (guint i = 0; i <= shape->n_lost; i++)
+		fake_clear(&fakes[i]);
 }
 
 static void test_shape(gconstpointer data)
@@ -335,6 +356,30 @@ int main(int argc, char **argv)
 		    .end_one_in = 60,
 		    .memory = 4,
 		    .guesses = 5 } },
+		{ "/scheduler/random/lost",
+		  { .n_ctx = 300,
+		    .max_rows = 16,
+		    .max_tokens = 64,
+		    .block_tokens = 8,
+		    .n_blocks = 1000,
+		    .park_after_ms = 10,
+		    .n_requests = 200,
+		    .n_open = 40,
+		    .end_one_in = 60,
+		    .n_lost = 1 } },
+		{ "/scheduler/random/lost-few-blocks",
+		  { .n_ctx = 200,
+		    .max_rows = 4,
+		    .max_tokens = 9,
+		    .block_tokens = 4,
+		    .n_blocks = 52,
+		    .park_after_ms = 2,
+		    .n_requests = 200,
+		    .n_open = 30,
+		    .end_one_in = 60,
+		    .memory = 4,
+		    .guesses = 5,
+		    .n_lost = 3 } },
 	};
 
 	g_test_init(&argc, &argv, NULL);

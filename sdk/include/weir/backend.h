@@ -139,7 +139,10 @@ struct weir_backend_step {
 	 * [worker] */
 	weir_status (*load)(struct weir_instance *, struct weir_model *ret, struct weir_error *err);
 	/* One pass over the batch. Rows, blocks and positions are the core's and can be trusted in
-	 * shape, tokens are < n_vocab. An error fails every row of the step. [step] */
+	 * shape, tokens are < n_vocab. An error fails every row of the step. UNAVAILABLE is more:
+	 * the instance is lost (its device, its process), no later call can succeed. The host then
+	 * calls only interrupt(), stop() and destroy(), goes on with its requests on another
+	 * instance, and makes a fresh one. So it does after five failed steps in a row. [step] */
 	weir_status (*step)(struct weir_instance *, const struct weir_batch *,
 			    struct weir_step *ret, struct weir_error *err);
 	void (*interrupt)(
@@ -171,7 +174,8 @@ struct weir_embedder {
 	/* After load(). [any] */
 	void (*info)(struct weir_instance *, struct weir_embedder_info *ret);
 	/* Vectors of n_texts texts: tokens[first[i] .. first[i + 1]), first[0] = 0; ret holds
-	 * n_texts * n_dim floats. Touches no KV block. Same thread as step(). [step] */
+	 * n_texts * n_dim floats. Touches no KV block. Same thread as step(), and UNAVAILABLE means
+	 * the same. [step] */
 	weir_status (*embed)(struct weir_instance *, const int32_t *tokens, const uint32_t *first,
 			     uint32_t n_texts, float *ret, struct weir_error *err);
 	/* The tokens of a RANK model's pair, as it was trained: as weir_tokenizer.encode.

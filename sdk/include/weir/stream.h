@@ -176,10 +176,10 @@ static inline struct weir_choice_end weir_end_choice(const struct weir_end *e, u
  *   inputs    embed: JSON array, each entry a string or an array of token ids
  *   query     rerank: text;  documents: rerank: JSON array of strings. The answer is one JSON event
  *             {"scores": [...], "n_tokens": N}
- *   resume    chat, completion, embed: what a lost instance has told of this answer
- * (weir/backend.h, weir.resume/1); set by the host and by backends that restart one, never by
- * clients tenant    who pays: fairness, limits and the prefix cache's salt hang on it header.<name>
- * a frontend's request header, name in lower case, when middleware may want it
+ *   resume    chat, completion, embed: what a lost instance has told of this (weir/backend.h,
+ *             weir.resume/1); set by the host and by backends that restart one, never by clients
+ *   tenant    who pays: fairness, limits and the prefix cache's salt hang on it
+ *   header.<name>  a frontend's request header, name in lower case, when middleware may want it
  */
 #define WEIR_HOST_REQUEST "weir.host.request/1"
 struct weir_request_api { /* all [any] except set_field: only inside middleware.request() */
