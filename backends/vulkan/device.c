@@ -2,7 +2,7 @@
 /*
  * device.c - Vulkan as a level-C device: life cycle, the queue and its timeline, the vtable.
  */
-#include "vk.h"
+#include "coop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,8 +192,14 @@ static weir_status make_device(struct weir_vk *vk, struct weir_error *err)
 		.subgroupSizeControl = vk->caps.subgroup_fixed,
 		.computeFullSubgroups = vk->caps.full_subgroups
 	};
+	VkPhysicalDeviceCooperativeMatrixFeaturesKHR coop = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+		.cooperativeMatrix = VK_TRUE
+	};
 	VkPhysicalDeviceVulkan12Features v12 = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+		.shaderInt8 = vk->coop.cols != 0,
+		.vulkanMemoryModel = vk->coop.cols != 0,
 		.bufferDeviceAddress = VK_TRUE,
 		.timelineSemaphore = VK_TRUE
 	};
@@ -205,7 +211,7 @@ static weir_status make_device(struct weir_vk *vk, struct weir_error *err)
 				    .pNext = &features,
 				    .queueCreateInfoCount = 1,
 				    .pQueueCreateInfos = &queue };
-	const char *extensions[4];
+	const char *extensions[5];
 	weir_status status;
 
 	if (vk->caps.subgroup_fixed && vk->subgroups)
@@ -213,6 +219,11 @@ static weir_status make_device(struct weir_vk *vk, struct weir_error *err)
 	if (vk->dot) {
 		dot.pNext = v12.pNext;
 		v12.pNext = &dot;
+	}
+	if (vk->coop.cols) {
+		coop.pNext = v12.pNext;
+		v12.pNext = &coop;
+		extensions[info.enabledExtensionCount++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
 	}
 	if (vk->caps.memory_budget)
 		extensions[info.enabledExtensionCount++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
@@ -290,6 +301,7 @@ static void choose_sizes(struct weir_vk *vk)
 	}
 	while (vk->tile_width > c->max_workgroup)
 		vk->tile_width /= 2;
+	weir_vk_coop_size(vk);
 }
 
 weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **ret,
@@ -298,6 +310,7 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 	struct weir_vk *vk = calloc(1, sizeof(*vk));
 	struct weir_vk_caps caps[MAX_DEVICES];
 	uint32_t n = 0, index = 0;
+	char shape[64] = "";
 	weir_status status;
 
 	if (!vk)
@@ -322,9 +335,12 @@ weir_status weir_vk_new(const struct weir_vk_config *config, struct weir_vk **re
 	if ((status = make_device(vk, err)) || (status = make_queue(vk, err)) ||
 	    (status = choose_memory(vk, err)) || (status = weir_vk_pipelines_open(vk, err)))
 		goto fail;
-	snprintf(vk->title, sizeof(vk->title), "%.50s, %.20s, subgroups of %u%s%s%s", vk->caps.name,
-		 vk->caps.driver, vk->lanes, vk->subgroups ? "" : " (not used)",
-		 vk->dot ? ", integer dot product" : "",
+	if (vk->coop.cols)
+		snprintf(shape, sizeof(shape), ", cooperative matrices of %ux%ux%u",
+			 vk->caps.coop.m, vk->caps.coop.n, vk->caps.coop.k);
+	snprintf(vk->title, sizeof(vk->title), "%.50s, %.20s, subgroups of %u%s%s%s%s",
+		 vk->caps.name, vk->caps.driver, vk->lanes, vk->subgroups ? "" : " (not used)",
+		 vk->dot ? ", integer dot product" : "", shape,
 		 vk->import ? ", weights in host memory" : "");
 	*ret = vk;
 	return WEIR_OK;

@@ -48,6 +48,8 @@ weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err)
 			.pCode = code->words
 		};
 
+		if (i == WEIR_VK_SHADER_TILE_C && !vk->coop.cols)
+			continue;
 		h = hash(h, code->words, code->bytes);
 		s = weir_vk_result(
 			vk, vk->api.CreateShaderModule(vk->device, &info, NULL, &vk->modules[i]),

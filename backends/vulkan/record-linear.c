@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "coop.h"
 #include "layout.h"
 #include "recorder.h"
 
@@ -116,8 +117,12 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 				    .softcap = o->softcap };
 	uint32_t rows = n_rows(r, o->dst[0]) * (o->mixture == 1 ? o->choices : 1), groups = 0;
 	bool tiled = !o->mixture && rows > WEIR_VK_MATVEC_ROWS;
+	bool coop = tiled && !floats && r->vk->coop.cols;
+	const struct weir_vk_shape *shape = &r->vk->caps.coop;
 	uint32_t cols = o->mixture || rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
-	uint32_t group = tiled ? r->vk->tile_width * r->vk->tile_rows : 32;
+	uint32_t group = coop    ? r->vk->coop.subs * r->vk->coop.tiles * shape->m
+			 : tiled ? r->vk->tile_width * r->vk->tile_rows
+				 : 32;
 	uint32_t flags = row_flags(r, o->dst[0], o->f32, o->q8), format_b = first->format;
 	uint32_t which = 0;
 	struct touches t = { .n_read = 0 };
@@ -171,14 +176,25 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 			    floats ? 1 : weir_vk_run_of(r->vk, push.n_in),
 			    0,
 			    0,
-			    1 };
+			    1,
+			    shape->m,
+			    shape->n,
+			    shape->k };
 	if (o->tail)
 		add_tail(r, o->tail, o->mixture != 0, &push, &spec[14], &t);
 	/* The tiled shaders have no tail. */
-	uint32_t n_spec = tiled ? 14 : sizeof(spec) / sizeof(spec[0]);
+	uint32_t n_spec = tiled ? 14 : 17;
 	enum weir_vk_shader shader =
 		floats ? (tiled ? WEIR_VK_SHADER_TILE_F : WEIR_VK_SHADER_LINEAR_F)
 		       : (tiled ? WEIR_VK_SHADER_TILE_Q : WEIR_VK_SHADER_LINEAR_Q);
+	if (coop) {
+		shader = WEIR_VK_SHADER_TILE_C;
+		n_spec = WEIR_VK_MAX_SPEC;
+		spec[0] = r->vk->lanes * r->vk->coop.subs;
+		spec[2] = r->vk->coop.subs;
+		spec[3] = r->vk->coop.tiles;
+		spec[4] = cols = weir_vk_coop_cols(r->vk, rows);
+	}
 	return weir_vk_dispatch(r, shader, spec, n_spec, &push, sizeof(push), &t,
 				(rows + cols - 1) / cols, groups, 1);
 }

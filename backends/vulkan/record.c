@@ -485,14 +485,16 @@ weir_status weir_vk_record(weir_program *p, struct weir_vk_bucket *bucket, struc
 }
 
 /* The shaders' constants depend on the number of rows up to a matrix-vector shader's most, on
- * whether there are more, and on whether attention is split. */
+ * whether there are more, and on whether attention is split; tile-c's also on what its tiles'
+ * columns are enough for. */
 weir_status weir_vk_prepare(weir_program *p, struct weir_error *err)
 {
-	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8, WEIR_VK_MATVEC_ROWS + 1 };
+	static const uint32_t sizes[] = { 1, UINT32_MAX, 2, 4, 8, WEIR_VK_MATVEC_ROWS + 1, 32 };
+	size_t n = p->vk->coop.cols ? 7 : 6;
 	struct weir_vk_recorder r = { .p = p, .vk = p->vk, .dry = true, .err = err };
 	weir_status s = WEIR_OK;
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !s; i++) {
+	for (size_t i = 0; i < n && !s; i++) {
 		struct weir_vk_bucket b = { .tokens = sizes[i], .out = sizes[i], .pieces = 1 };
 
 		b.tokens = b.tokens < p->max_tokens ? b.tokens : p->max_tokens;

@@ -2,7 +2,7 @@
 /*
  * select.c - which devices are here, what they can do, and which one to take. All on main.
  */
-#include "vk.h"
+#include "coop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +96,9 @@ static bool find_queue(const struct weir_vk_api *api, struct weir_vk_caps *c)
 static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *c,
 			    const struct extensions *e)
 {
+	VkPhysicalDeviceCooperativeMatrixPropertiesKHR coop = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_PROPERTIES_KHR
+	};
 	VkPhysicalDeviceExternalMemoryHostPropertiesEXT import = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT
 	};
@@ -123,7 +126,12 @@ static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *
 		sizes.pNext = &dot;
 	if (has_extension(e, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
 		dot.pNext = &import;
+	if (has_extension(e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) {
+		coop.pNext = p.pNext;
+		p.pNext = &coop;
+	}
 	api->GetPhysicalDeviceProperties2(c->physical, &p);
+	c->cooperative_matrix = coop.cooperativeMatrixSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT;
 	c->subgroup = v11.subgroupSize ? v11.subgroupSize : 1;
 	c->subgroup_min = sizes.minSubgroupSize ? sizes.minSubgroupSize : c->subgroup;
 	c->subgroup_max = sizes.maxSubgroupSize ? sizes.maxSubgroupSize : c->subgroup;
@@ -151,6 +159,9 @@ static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *
 static const char *read_features(const struct weir_vk_api *api, struct weir_vk_caps *c,
 				 const struct extensions *e)
 {
+	VkPhysicalDeviceCooperativeMatrixFeaturesKHR coop = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR
+	};
 	VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES
 	};
@@ -170,6 +181,10 @@ static const char *read_features(const struct weir_vk_api *api, struct weir_vk_c
 		v11.pNext = &sizes;
 		sizes.pNext = &dot;
 	}
+	if (c->cooperative_matrix) {
+		coop.pNext = f.pNext;
+		f.pNext = &coop;
+	}
 	api->GetPhysicalDeviceFeatures2(c->physical, &f);
 	c->subgroup_fixed = c->subgroup_fixed && sizes.subgroupSizeControl;
 	c->full_subgroups = sizes.computeFullSubgroups;
@@ -178,8 +193,9 @@ static const char *read_features(const struct weir_vk_api *api, struct weir_vk_c
 	c->half = v12.shaderFloat16;
 	c->storage8 = v12.storageBuffer8BitAccess;
 	c->storage16 = v11.storageBuffer16BitAccess;
-	c->cooperative_matrix = has_extension(e, "VK_KHR_cooperative_matrix") ||
-				has_extension(e, VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME);
+	c->int8 = v12.shaderInt8;
+	c->memory_model = v12.vulkanMemoryModel;
+	c->cooperative_matrix = coop.cooperativeMatrix;
 	c->memory_budget = has_extension(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 	if (!v12.bufferDeviceAddress)
 		return "bufferDeviceAddress";
@@ -206,6 +222,8 @@ static const char *type_name(VkPhysicalDeviceType type)
 
 static void score_device(struct weir_vk_caps *c, const char *missing)
 {
+	char shape[64] = "";
+
 	if (missing) {
 		snprintf(c->reason, sizeof(c->reason), "%.80s has no %s", c->name, missing);
 		return;
@@ -223,12 +241,19 @@ static void score_device(struct weir_vk_caps *c, const char *missing)
 	default:
 		c->score = SOFTWARE_SCORE;
 	}
-	snprintf(c->reason, sizeof(c->reason), "%.80s (%s, Vulkan %u.%u)", c->name,
-		 type_name(c->type), VK_API_VERSION_MAJOR(c->api_version),
-		 VK_API_VERSION_MINOR(c->api_version));
+	if (c->coop.k)
+		snprintf(shape, sizeof(shape), ", cooperative matrices of %ux%ux%u", c->coop.m,
+			 c->coop.n, c->coop.k);
+	snprintf(c->reason, sizeof(c->reason), "%.80s (%s, Vulkan %u.%u, subgroups of %u%s%s%s)",
+		 c->name, type_name(c->type), VK_API_VERSION_MAJOR(c->api_version),
+		 VK_API_VERSION_MINOR(c->api_version), c->subgroup,
+		 c->subgroup_arithmetic ? "" : " without arithmetic",
+		 c->dot ? c->dot_fast ? ", integer dot product" : ", slow integer dot product" : "",
+		 shape);
 }
 
-static void read_device(const struct weir_vk_api *api, struct weir_vk_caps *c, struct extensions *e)
+static void read_device(const struct weir_vk_api *api, VkInstance instance, struct weir_vk_caps *c,
+			struct extensions *e)
 {
 	VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2 };
 	VkPhysicalDeviceMemoryProperties2 m = {
@@ -253,6 +278,8 @@ static void read_device(const struct weir_vk_api *api, struct weir_vk_caps *c, s
 			c->memory_total += m.memoryProperties.memoryHeaps[i].size;
 	read_properties(api, c, e);
 	missing = read_features(api, c, e);
+	if (c->cooperative_matrix && c->memory_model && c->int8)
+		weir_vk_coop_find(api, instance, c);
 	score_device(c, find_queue(api, c) ? missing : "queue for computing");
 }
 
@@ -273,7 +300,7 @@ weir_status weir_vk_list(const struct weir_vk_api *api, VkInstance instance,
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a list of extensions");
 	for (uint32_t i = 0; i < n; i++) {
 		ret[i] = (struct weir_vk_caps){ .physical = devices[i], .index = i };
-		read_device(api, &ret[i], e);
+		read_device(api, instance, &ret[i], e);
 	}
 	free(e);
 	*ret_n = n;

@@ -26,6 +26,8 @@ enum weir_vk_without {
 	WEIR_VK_WITH_DOT = 1u << 4,          /* the latter even where it is not fast */
 	WEIR_VK_WITHOUT_IMPORT = 1u << 5,    /* host memory as device memory */
 	WEIR_VK_WITHOUT_AHEAD = 1u << 6,     /* pipelines compiled while a model loads */
+	WEIR_VK_WITHOUT_COOP = 1u << 7,      /* cooperative matrices */
+	WEIR_VK_WITH_COOP = 1u << 8,         /* the latter even on a software renderer */
 };
 
 struct weir_vk_config {
@@ -35,6 +37,11 @@ struct weir_vk_config {
 	uint32_t threads;   /* of the host, for its work in a step; 0: as many as are good */
 	void (*log)(void *data, uint32_t level, const char *text); /* WEIR_LOG_*; NULL: none */
 	void *log_data;
+};
+
+/* Cooperative matrices: (m x k) (k x n). */
+struct weir_vk_shape {
+	uint32_t m, n, k;
 };
 
 /* A physical device, as far as it matters here. */
@@ -48,11 +55,12 @@ struct weir_vk_caps {
 	bool subgroup_arithmetic, subgroup_shuffle;
 	bool subgroup_fixed; /* can each pipeline choose a size? */
 	bool full_subgroups, dot, dot_fast, int64, half, storage8, storage16;
-	bool cooperative_matrix, host_import, memory_budget;
+	bool memory_model, int8, cooperative_matrix, host_import, memory_budget;
+	struct weir_vk_shape coop; /* of signed bytes; k 0: none that is of use */
 	uint32_t max_workgroup, shared_bytes;
 	uint64_t import_alignment, max_allocation, memory_total;
 	int32_t score; /* probe()'s; 0: cannot be used, reason says why */
-	char reason[160];
+	char reason[240];
 };
 
 /* One allocation with one buffer over it. */
@@ -96,10 +104,11 @@ enum weir_vk_shader {
 	WEIR_VK_SHADER_MIX,
 	WEIR_VK_SHADER_TILE_Q,
 	WEIR_VK_SHADER_TILE_F,
+	WEIR_VK_SHADER_TILE_C, /* only where vk->coop.cols */
 	WEIR_VK_N_SHADERS,
 };
 
-enum { WEIR_VK_MAX_SPEC = 17, WEIR_VK_MAX_PUSH = 128 };
+enum { WEIR_VK_MAX_SPEC = 20, WEIR_VK_MAX_PUSH = 128 };
 
 enum weir_vk_pipeline_state {
 	WEIR_VK_PIPELINE_WANTED,
@@ -115,6 +124,12 @@ struct weir_vk_pipeline {
 	uint32_t spec[WEIR_VK_MAX_SPEC];
 	VkPipeline pipeline;
 	VkResult result;
+};
+
+/* How tile-c.comp is sized. */
+struct weir_vk_coop {
+	uint32_t subs, tiles; /* subgroups; tiles of each, one below the other */
+	uint32_t cols;        /* of a group, at most; 0: it is not used */
 };
 
 struct weir_vk {
@@ -154,12 +169,13 @@ struct weir_vk {
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
 	uint32_t tile_width, tile_rows;         /* of LINEAR's tiles: lanes, rows of each */
 	uint32_t tile_cols;                     /* and columns */
+	struct weir_vk_coop coop;
 	uint32_t run; /* consecutive blocks of a lane in LINEAR, where rows have enough: 1, 4 */
 	uint64_t segment_work; /* multiplications of a submit, about */
 	uint32_t tail_norms;   /* most rows that a product's last workgroup norms */
 	uint32_t busy;         /* so many sequences' attention needs no split to fill the device */
 	uint32_t last_dispatches; /* of the last step: for tests */
-	char title[192];
+	char title[240];
 };
 
 /* A weight or a KV cache. */
