@@ -240,8 +240,8 @@ static enum weir_check_verdict no_child(const char *what, GString *text)
 	return WEIR_CHECK_FAILED;
 }
 
-enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const char *path,
-				       const GPtrArray *options, int component, int patience_s,
+enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
+				       const struct weir_check_terms *terms, int component,
 				       GString *text)
 {
 	int fds[2];
@@ -257,10 +257,11 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const 
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0) {
-		struct weir_check check = { .path = path,
-					    .options = options,
+		struct weir_check check = { .path = terms->path,
+					    .options = terms->options,
 					    .trace = trace,
-					    .patience_s = patience_s,
+					    .patience_s = terms->patience_s,
+					    .seed = terms->seed,
 					    .verdict = WEIR_CHECK_OK,
 					    .text = g_string_new(NULL) };
 		close(fds[0]);
@@ -272,7 +273,8 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one, const 
 	enum weir_check_verdict verdict;
 	if (pid > 0) {
 		setpgid(pid, pid); /* both do it: whoever comes first */
-		verdict = wait_for((int)one->waits * patience_s + 10, pid, fds[0], trace, text);
+		verdict = wait_for((int)one->waits * terms->patience_s + 10, pid, fds[0], trace,
+				   text);
 	} else {
 		verdict = no_child("fork", text);
 	}

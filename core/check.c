@@ -19,14 +19,16 @@ static const struct {
 	{ "life", weir_check_life },
 	{ "stream", weir_check_stream },
 	{ "step", weir_check_step },
+	{ "device", weir_check_device_laws },
+	{ "device", weir_check_device_ops },
+	{ "device", weir_check_device_refusals },
 };
 
 struct report {
 	JsonBuilder *json; /* NULL: lines */
 	unsigned ok, failed, skipped, number;
-	const GPtrArray *options; /* of the command line */
-	int patience_s;
-	const char *only_case; /* NULL: all */
+	struct weir_check_terms terms;
+	const char *only_case; /* names, with commas; NULL: all */
 	bool dead;             /* create() failed: nothing further to ask of this component */
 };
 
@@ -67,39 +69,44 @@ static void report(struct report *to, const struct weir_check_case *one, const c
 	fflush(stdout);
 }
 
-static void check_component(struct report *to, const char *path, const struct weir_check_case *one,
-			    int index, const char *about)
+/* Is it in the list of --case? */
+static bool is_wanted(const struct report *to, const char *name)
+{
+	g_auto(GStrv) names = g_strsplit(to->only_case ? to->only_case : name, ",", -1);
+	return g_strv_contains((const char *const *)names, name);
+}
+
+static void check_component(struct report *to, const struct weir_check_case *one, int index,
+			    const char *about)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	for (; one->name && !to->dead; one++) {
-		if (to->only_case && strcmp(to->only_case, one->name) != 0)
+		if (!is_wanted(to, one->name))
 			continue;
-		enum weir_check_verdict verdict =
-			weir_check_run(one, path, to->options, index, to->patience_s, text);
+		enum weir_check_verdict verdict = weir_check_run(one, &to->terms, index, text);
 		if (verdict != WEIR_CHECK_ABSENT)
 			report(to, one, about, verdict, text->str);
 		to->dead = verdict == WEIR_CHECK_FAILED && !strcmp(one->name, "create");
 	}
 }
 
-static void check_plugin(struct report *to, const char *path, const char *only)
+static void check_plugin(struct report *to, const char *only)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	/* The table is looked at in any case: it names the components. */
-	enum weir_check_verdict verdict =
-		weir_check_run(&weir_check_scan[0], path, to->options, -1, to->patience_s, text);
+	enum weir_check_verdict verdict = weir_check_run(&weir_check_scan[0], &to->terms, -1, text);
 	g_auto(GStrv) components = g_strsplit(text->str, "\n", -1);
 	bool fine = verdict == WEIR_CHECK_OK;
 	bool scan = !only || !strcmp(only, "scan");
-	if (!fine || (scan && (!to->only_case || !strcmp(to->only_case, "table"))))
+	if (!fine || (scan && is_wanted(to, "table")))
 		report(to, &weir_check_scan[0], "", verdict, fine ? "" : text->str);
 	if (fine && scan)
-		check_component(to, path, weir_check_scan + 1, -1, "");
+		check_component(to, weir_check_scan + 1, -1, "");
 	for (int c = 0; fine && components[c]; c++) {
 		to->dead = false;
 		for (size_t s = 1; s < G_N_ELEMENTS(sections); s++)
 			if (!only || !strcmp(only, sections[s].name))
-				check_component(to, path, sections[s].cases, c, components[c]);
+				check_component(to, sections[s].cases, c, components[c]);
 	}
 }
 
@@ -113,14 +120,15 @@ static bool known_section(const char *name)
 	}
 	const char *near = weir_nearest(name, names, G_N_ELEMENTS(names));
 	fprintf(stderr, "weir check: there is no section %s; %s%s\n", name,
-		near ? "did you mean " : "there are scan, life, stream and step", near ? near : "");
+		near ? "did you mean " : "there are scan, life, stream, step and device",
+		near ? near : "");
 	return false;
 }
 
 static int check_main(int argc, char **argv)
 {
 	bool json = false;
-	const char *only = NULL, *only_case = NULL, *patience = "60";
+	const char *only = NULL, *only_case = NULL, *patience = "60", *seed_text = "1";
 	g_autoptr(GPtrArray) rest = g_ptr_array_new();
 	g_autoptr(GPtrArray) options = g_ptr_array_new();
 	const struct weir_flag flags[] = {
@@ -129,6 +137,7 @@ static int check_main(int argc, char **argv)
 		{ .name = "--case", .text = &only_case },
 		{ .name = "--option", .list = options },
 		{ .name = "--patience", .text = &patience },
+		{ .name = "--seed", .text = &seed_text },
 		{ NULL },
 	};
 	if (!weir_args_parse(argc, argv, flags, rest, 1))
@@ -145,14 +154,19 @@ static int check_main(int argc, char **argv)
 			patience);
 		return WEIR_EXIT_USAGE;
 	}
+	uint64_t seed = 0;
+	if (!g_ascii_string_to_unsigned(seed_text, 10, 0, UINT64_MAX, &seed, NULL)) {
+		fprintf(stderr, "weir check: --seed %s: a whole number\n", seed_text);
+		return WEIR_EXIT_USAGE;
+	}
 	g_autofree char *path = g_canonicalize_filename(g_ptr_array_index(rest, 0), NULL);
-	struct report to = { .options = options, .patience_s = (int)seconds };
-	to.only_case = only_case;
+	struct report to = { .only_case = only_case };
+	to.terms = (struct weir_check_terms){ path, options, (int)seconds, seed };
 	if (json) {
 		to.json = json_builder_new();
 		json_builder_begin_array(to.json);
 	}
-	check_plugin(&to, path, only);
+	check_plugin(&to, only);
 	if (json) {
 		json_builder_end_array(to.json);
 		g_autoptr(JsonNode) root = json_builder_get_root(to.json);
@@ -164,15 +178,15 @@ static int check_main(int argc, char **argv)
 		       to.skipped);
 	}
 	if (to.number == 0)
-		fprintf(stderr, "weir check: there is no case of that name here\n");
+		fprintf(stderr, "weir check: no case of that name concerns this plugin\n");
 	return to.failed || to.number == 0 ? WEIR_EXIT_FAILED : WEIR_EXIT_OK;
 }
 
 const struct weir_builtin weir_builtin_check = {
 	.name = "check",
 	.summary = "test whether a plugin keeps the contract",
-	.help = "weir check PLUGIN.so [--section NAME] [--case NAME] [--option KEY=VALUE]...\n"
-		"           [--patience SECONDS] [--json]\n"
+	.help = "weir check PLUGIN.so [--section NAME] [--case NAME,...] [--option KEY=VALUE]...\n"
+		"           [--patience SECONDS] [--seed NUMBER] [--json]\n"
 		"\n"
 		"Runs the conformance cases that concern the plugin's components, each in a "
 		"process of\n"
@@ -180,11 +194,14 @@ const struct weir_builtin weir_builtin_check = {
 		"explained with the law that it breaks.\n"
 		"\n"
 		"  --section NAME      scan: the table; life: create to destroy; stream: credit,\n"
-		"                      cancellation, exactly one end; step: load and step\n"
-		"  --case NAME         only the cases of that name\n"
+		"                      cancellation, exactly one end; step: load and step;\n"
+		"                      device: operations of a level-C device against a\n"
+		"                      reference in doubles (no model is needed)\n"
+		"  --case NAME,...     only the cases of these names\n"
 		"  --option KEY=VALUE  an option of the component, as in a profile; may be "
 		"repeated\n"
 		"  --patience SECONDS  how long one answer may take (60)\n"
+		"  --seed NUMBER       of what is random in device (1)\n"
 		"  --json              the verdicts for programs\n"
 		"\n"
 		"Examples\n"
@@ -192,6 +209,7 @@ const struct weir_builtin weir_builtin_check = {
 		"  weir check build/backends/cpu/weir-cpu.so --option "
 		"model=data/models/weir-demo.gguf\n"
 		"  weir check ./weir-mine.so --section stream\n"
+		"  weir check ./weir-mine.so --section device --case linear\n"
 		"\n"
 		"Exit status: 0 all ok or skipped, 1 something is not ok, 2 wrong usage.\n",
 	.run = check_main,

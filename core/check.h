@@ -32,6 +32,7 @@ struct weir_check {
 	const struct weir_component *component;
 	struct weir_core core; /* log and metrics are there */
 	int patience_s;        /* how long an answer may take */
+	uint64_t seed;         /* of what is random */
 	bool log_read;
 	int log_fd;  /* what was logged, to be looked through for MISBEHAVING */
 	char *trace; /* what the case is at: shown when it crashes or hangs */
@@ -48,7 +49,8 @@ struct weir_check_case {
 
 /* NULL-named at the end; each section's own file has them. */
 extern const struct weir_check_case weir_check_scan[], weir_check_life[], weir_check_stream[],
-	weir_check_step[];
+	weir_check_step[], weir_check_device_laws[], weir_check_device_ops[],
+	weir_check_device_refusals[];
 
 void weir_check_fail(struct weir_check *, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -72,10 +74,17 @@ void weir_check_log(struct weir_check *);
 /* Loads the plugin as the registry does; NULL after a failure was recorded. */
 const struct weir_plugin *weir_check_load(struct weir_check *);
 
+struct weir_check_terms { /* of the command line; lent */
+	const char *path;
+	const GPtrArray *options;
+	int patience_s;
+	uint64_t seed;
+};
+
 /* Forks, runs one case and returns its verdict; text gets what it said. component: index in the
  * plugin's list, or -1: the case is about the plugin as a whole. */
-enum weir_check_verdict weir_check_run(const struct weir_check_case *, const char *path,
-				       const GPtrArray *options, int component, int patience_s,
+enum weir_check_verdict weir_check_run(const struct weir_check_case *,
+				       const struct weir_check_terms *, int component,
 				       GString *text);
 
 #endif

@@ -164,11 +164,14 @@ static void run_norm(const weir_program *p, const struct weir_op *op)
 {
 	uint64_t width = p->tensors[op->src[0]].width;
 	uint64_t group = op->i[0] ? (uint64_t)op->i[0] : width;
+	const weir_buffer *weight = p->tensors[op->src[1]].buffer;
+	const float *bias = data_of(p, op->src[2]);
+	bool each = weight->n_in * weight->n_out == width; /* or one for all groups */
 
 	for (uint32_t r = 0; r < rows_of(p, op->src[0]); r++) {
 		for (uint64_t at = 0; at < width; at += group)
-			norm(op, row_of(p, op->src[0], r) + at, data_of(p, op->src[1]),
-			     data_of(p, op->src[2]), row_of(p, op->dst[0], r) + at, group);
+			norm(op, row_of(p, op->src[0], r) + at, weight->data + (each ? at : 0),
+			     bias && each ? bias + at : bias, row_of(p, op->dst[0], r) + at, group);
 	}
 }
 

@@ -9,6 +9,17 @@
  * that it is handed. Adding an operation never changes the vtable: supports() is asked.
  *
  * All numbers are little-endian; "row" is one token's (or one output's) vector, contiguous.
+ *
+ * A backend that is built on a device shows it: its instance's get_ext() answers WEIR_DEVICE with
+ * a struct weir_device, whose functions take that instance. It is there from create() on (after
+ * start(), where a backend has one) and needs no model: nothing is loaded for it. `weir check
+ * --section device` creates the component so, with a path to no file for a model that is required,
+ * and holds every operation that supports() says yes to against a reference in doubles; it brings
+ * its inputs by EMBED of F32 tables. Such calls never come beside step() or load().
+ *
+ * Laws that it checks besides: a row's result is the same bits alone and among any others, and the
+ * same bits when it is computed again; supports() and program_new() agree; what is refused is
+ * refused with a reason, and the device goes on.
  */
 #ifndef WEIR_DRAFT_DEVICE_H
 #define WEIR_DRAFT_DEVICE_H
@@ -79,7 +90,8 @@ enum weir_op_code {
 	WEIR_OP_EMBED = 1,
 	/* dst0 = norm(src0) * src1 (+ src2), or dst0 += that with ADD. flags: WEIR_NORM_*; f0:
 	 * epsilon; i0: width of the group that is normed (0: the row; head size: each head by
-	 * itself) */
+	 * itself). src1 and src2 have the width of the row, or that of a group and are used for
+	 * each */
 	WEIR_OP_NORM = 2,
 	/* For k < i0 (1..3): y_k = src0 . W_k^T (+ b_k), W_k = src[1+k], b_k = src[4+k] or none.
 	 * flags: WEIR_LINEAR_*. Without GLU: dst_k = act(y_k) (no WEIR_ACT flag: y_k itself), or
@@ -199,7 +211,8 @@ struct weir_device_info {
 struct weir_device {
 	uint32_t size, reserved;
 	void (*info)(struct weir_instance *, struct weir_device_info *ret); /* [any] */
-	/* Is this operation possible with these tensors (types, sizes)? [any] */
+	/* Is this operation possible with these tensors (types, sizes)? No to whatever the contract
+	 * does not have. op's indices are within tensors, or WEIR_NO_TENSOR. [any] */
 	bool (*supports)(struct weir_instance *, const struct weir_op *,
 			 const struct weir_tensor *);
 	/* A weight of n_out rows of n_in elements in GGUF's row-major form of `type`, converted to
@@ -215,17 +228,25 @@ struct weir_device {
 			  uint32_t block_tokens, uint32_t n_heads, uint32_t head_size,
 			  weir_buffer **ret, struct weir_error *);
 	void (*buffer_free)(struct weir_instance *, weir_buffer *);
+	/* Takes what supports() says yes to, and nothing else: INVALID or UNSUPPORTED. Several
+	 * programs may use the same buffers, in turns. [worker, step] */
 	weir_status (*program_new)(struct weir_instance *, const struct weir_program_desc *,
-				   weir_program **ret, struct weir_error *); /* [worker, step] */
+				   weir_program **ret, struct weir_error *);
 	void (*program_free)(struct weir_instance *, weir_program *);
-	/* Queues one step; wait() ends it. CANCELLED after interrupt(). [step] */
+	/* Queues one step; wait() ends it. CANCELLED after interrupt(). INVALID, and nothing is
+	 * computed: more tokens, outputs or sequences than the program was made for, or none; a
+	 * token, position, slot, block or output that lies outside of its table, cache or batch.
+	 * [step] */
 	weir_status (*run)(struct weir_instance *, weir_program *, const struct weir_device_batch *,
 			   struct weir_error *);
 	weir_status (*wait)(struct weir_instance *, weir_program *,
 			    struct weir_error *); /* [step] */
-	/* An OUTPUT tensor's rows after wait(); valid until the next run(). [step] */
+	/* An OUTPUT tensor's rows after wait(), at the same place however often it is asked; valid
+	 * until the next run() of the program. [step] */
 	const float *(*output)(struct weir_instance *, weir_program *, uint32_t tensor);
-	void (*interrupt)(struct weir_instance *); /* [any] */
+	/* The run that goes on, if one does, ends soon and is CANCELLED, by run() or by wait(). One
+	 * that comes between two runs is forgotten or cancels the next one, no more. [any] */
+	void (*interrupt)(struct weir_instance *);
 	/* Runs fn(data, i) for i < n on the device's host threads, and returns when all are done:
 	 * sampling and other host work of a step. NULL: none. [step] */
 	void (*parallel)(struct weir_instance *, uint32_t n, void (*fn)(void *data, uint32_t i),
