@@ -50,6 +50,9 @@ void echo_script_clear(struct echo_script *);
  * joined. malloc()ed, NUL-terminated; NULL: there is none, or this is no array of messages. */
 char *echo_last_user(struct weir_str messages, size_t *ret_len);
 
+/* The members "text" of a JSON array of objects, decoded and joined; as above. */
+char *echo_texts(struct weir_str parts, size_t *ret_len);
+
 struct echo_player; /* one thread that plays all streams */
 
 /* rate: events a second for each stream; 0: as fast as there is credit. script is taken over. */

@@ -187,6 +187,17 @@ static size_t read_content(struct scan s, char *out)
 	return n;
 }
 
+char *echo_texts(struct weir_str parts, size_t *ret_len)
+{
+	char *out = parts.data ? malloc(parts.len + 1) : NULL;
+
+	if (!out)
+		return NULL;
+	*ret_len = read_content((struct scan){ parts.data, parts.data + parts.len }, out);
+	out[*ret_len] = '\0';
+	return out;
+}
+
 char *echo_last_user(struct weir_str messages, size_t *ret_len)
 {
 	struct scan s = { messages.data, messages.data + messages.len };

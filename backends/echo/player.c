@@ -524,6 +524,31 @@ static bool post(struct echo_player *p, struct play *play)
 	return !stop;
 }
 
+/* What is before the hole and what is behind it: both have arrived. */
+static char *said_of(struct weir_str prompt, struct weir_str suffix, size_t *ret_len)
+{
+	char *said =
+		prompt.len < SIZE_MAX - suffix.len ? malloc(prompt.len + suffix.len + 1) : NULL;
+
+	*ret_len = said ? prompt.len + suffix.len : 0;
+	if (said && prompt.len > 0)
+		memcpy(said, prompt.data, prompt.len);
+	if (said && suffix.len > 0)
+		memcpy(said + prompt.len, suffix.data, suffix.len);
+	return said;
+}
+
+/* Other files are read, as a part of the prompt, and not repeated. */
+static uint32_t count_files(struct weir_str files)
+{
+	size_t len = 0;
+	char *texts = echo_texts(files, &len);
+	uint32_t n = texts ? count_words((struct weir_str){ texts, len }) : 0;
+
+	free(texts);
+	return n;
+}
+
 weir_status echo_player_submit(struct echo_player *p, weir_request *request, weir_stream *out,
 			       struct weir_error *err)
 {
@@ -546,17 +571,15 @@ weir_status echo_player_submit(struct echo_player *p, weir_request *request, wei
 	if (chat) {
 		play->said = echo_last_user(p->requests->field(request, "messages"), &play->n_said);
 	} else {
-		play->said = malloc(text.len + 1);
-		if (play->said && text.len > 0)
-			memcpy(play->said, text.data, text.len);
-		play->n_said = play->said ? text.len : 0;
+		play->said = said_of(text, p->requests->field(request, "suffix"), &play->n_said);
 	}
 	play->out = out;
 	play->request = request;
 	play->max_tokens = limits->max_tokens;
 	play->n_choices = n;
 	play->finish = WEIR_FINISH_STOP;
-	play->n_prompt = count_words((struct weir_str){ play->said, play->n_said });
+	play->n_prompt = count_words((struct weir_str){ play->said, play->n_said }) +
+			 count_files(p->requests->field(request, "files"));
 	p->streams->set_data(out, play);
 	if (!post(p, play)) {
 		free(play->said);

@@ -134,7 +134,8 @@ static const struct weir_component component = {
 	.id = "echo",
 	.title = "Echo",
 	.help = "Plays a script instead of a model: for trying a profile, for tests, for load. The "
-		"default script repeats the last user message word by word.",
+		"default script repeats the last user message word by word, or the prompt and its "
+		"suffix.",
 	.options = options,
 	.probe = probe,
 	.create = create,

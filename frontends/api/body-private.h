@@ -35,6 +35,8 @@ void body_read_template(struct api_body *, JsonObject *, const struct api_config
 			struct api_error_list *errors);
 
 /* infill-input.c */
+/* infill-options.c: llama-server's own; after params_read(). */
+void body_read_infill_options(struct api_body *, JsonObject *, struct api_error_list *errors);
 void body_read_infill(struct api_body *, JsonObject *, const struct api_config *,
 		      struct api_error_list *errors);
 

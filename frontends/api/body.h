@@ -68,6 +68,10 @@ struct api_body {
 	char *files;                /* infill: JSON array of {filename, text} */
 	char *answer_fields;        /* infill: JSON array of names and paths, or NULL: all */
 	bool only_reads;            /* infill: what is written is not sent */
+	bool return_tokens;         /* infill: the ids too */
+	uint32_t n_indent;          /* infill: a line that is indented less ends it; 0: none does */
+	uint32_t predict_ms;        /* infill: it ends so long after its first token, once it has a
+				     * whole line; 0: never */
 	bool lists_prompt;          /* the answer has vLLM's prompt_logprobs */
 	bool keep_reasoning;        /* thoughts stay in the content: field `reasoning` is none */
 	char *inputs;               /* embed: JSON array */

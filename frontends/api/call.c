@@ -243,6 +243,18 @@ static void take_event(struct api_call *k, struct api_choice *c, const struct we
 	check_size(k);
 }
 
+static void complete(struct api_call *k);
+
+/* The format wants no more of it: as if the choice had ended here. */
+static void cut_short(struct api_call *k, struct api_choice *c)
+{
+	c->finish = WEIR_FINISH_LENGTH;
+	if (k->stream && k->format->finish)
+		k->format->finish(k, c);
+	if (k->transport)
+		complete(k);
+}
+
 static void choice_event(struct api_stream *s, const struct weir_event *e)
 {
 	struct api_call *k = s->call;
@@ -268,6 +280,8 @@ static void choice_event(struct api_stream *s, const struct weir_event *e)
 	}
 	c->has_tools |= e->type == WEIR_EVENT_TOOL;
 	take_event(k, c, e);
+	if (k->cut && k->transport)
+		cut_short(k, c);
 }
 
 static void on_event(void *data, weir_stream *stream, const struct weir_event *e)

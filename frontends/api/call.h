@@ -96,6 +96,7 @@ struct api_call {
 	bool stream, begun;
 	bool manual;             /* flow: only what api_call_grant() allows */
 	bool inside, open_frame; /* guards */
+	bool cut;                /* the format has enough: it ends here, with LENGTH */
 	uint32_t n_streams, n_open;
 	uint32_t n_each;    /* choices of one prompt */
 	uint32_t n_choices; /* of all prompts */

@@ -3,7 +3,8 @@
  *
  * A format sees events in the order of their streams. Streamed calls: begin, (event)*, finish for
  * each choice, end; each writes frames by api_call_frame(). Others: (gather)*, then whole. A format
- * never opens, grants or cancels, and does not care whether the client is still there.
+ * never opens, grants or cancels, and does not care whether the client is still there. One that has
+ * enough of its only choice says so in call->cut, in event or gather.
  */
 #ifndef API_FORMAT_H
 #define API_FORMAT_H
@@ -67,6 +68,8 @@ char *api_stop_string(const struct api_call *, const struct api_choice *);
 /* A token as a string of its own: text where its bytes are text, else OpenAI's \xe2\x82 behind
  * prefix, which is "bytes:" in completions and "" in chats. */
 void api_put_token(struct buf *, const char *prefix, struct weir_str text, struct weir_str raw);
+/* `"token":...,"logprob":...,"bytes":[...]`; raw empty: the text's. */
+void api_put_token_members(struct buf *, struct weir_str text, struct weir_str raw, float logprob);
 /* OpenAI's object of a TOKEN event, as chats and Responses have it: token, logprob, bytes,
  * top_logprobs. */
 void api_put_logprob(struct buf *, const struct weir_event *);

@@ -89,5 +89,6 @@ void body_read_infill(struct api_body *b, JsonObject *o, const struct api_config
 	b->only_reads = n && errors->n == 0 && json_node_get_double(n) == 0;
 	if (b->only_reads)
 		b->params.limits.max_tokens = 1;
+	body_read_infill_options(b, o, errors);
 	body_read_generate(b, o, errors);
 }

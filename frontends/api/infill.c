@@ -17,18 +17,26 @@ struct infill {
 	 * none. */
 	gint64 t_open, t_first, t_last;
 	bool has_line;
+	/* With n_indent: blanks so far of the line that has begun; -1: it has text, or is the
+	 * first. */
+	int64_t indent;
+	struct buf ids, probabilities; /* of one event */
 };
 
 static void init(struct api_call *k)
 {
 	struct infill *s = g_new0(struct infill, 1);
 	s->t_open = g_get_monotonic_time();
+	s->indent = -1;
 	k->state = s;
 }
 
 static void end_state(struct api_call *k)
 {
-	g_free(k->state);
+	struct infill *s = k->state;
+	buf_free(&s->ids);
+	buf_free(&s->probabilities);
+	g_free(s);
 }
 
 static bool has_text(const struct api_call *k, const struct weir_event *e)
@@ -37,13 +45,74 @@ static bool has_text(const struct api_call *k, const struct weir_event *e)
 					e->type == WEIR_EVENT_REASONING);
 }
 
-static void note(struct api_call *k, const struct weir_event *e)
+/* How much of the text is before a line that is indented too little. */
+static size_t indented(struct infill *s, uint32_t least, struct weir_str text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+		if (c == '\n')
+			s->indent = 0;
+		else if (s->indent >= 0 && (c == ' ' || c == '\t'))
+			s->indent++;
+		else if (s->indent >= 0 && c != '\r' && s->indent < least)
+			return i;
+		else if (c != '\r')
+			s->indent = -1;
+	}
+	return text.len;
+}
+
+static void put_probability(struct buf *b, const struct weir_event *e)
+{
+	static const struct weir_str none = { NULL, 0 };
+	buf_printf(b, "{\"id\":%d,", e->token);
+	api_put_token_members(b, e->text, e->raw, e->logprob);
+	buf_puts(b, ",\"top_logprobs\":[");
+	for (uint32_t i = 0; i < e->n_top; i++) {
+		buf_printf(b, "%s{\"id\":%d,", i ? "," : "", e->top[i].token);
+		api_put_token_members(b, e->top[i].text, none, e->top[i].logprob);
+		buf_putc(b, '}');
+	}
+	buf_puts(b, "]}");
+}
+
+/* Takes the event's text as far as it counts, and its token; sets k->cut at the end. */
+static struct weir_str take(struct api_call *k, const struct weir_event *e)
 {
 	struct infill *s = k->state;
+	const struct api_body *b = k->body;
+	struct weir_str text = e->text;
 	s->t_last = g_get_monotonic_time();
 	if (!s->t_first)
 		s->t_first = s->t_last;
-	s->has_line |= e->text.len && memchr(e->text.data, '\n', e->text.len);
+	if (b->n_indent && text.len) {
+		text.len = indented(s, b->n_indent, text);
+		k->cut = text.len < e->text.len;
+	}
+	s->has_line |= text.len && memchr(text.data, '\n', text.len);
+	if (b->predict_ms && s->has_line && s->t_last - s->t_first > b->predict_ms * 1000ll)
+		k->cut = true;
+	s->ids.len = s->probabilities.len = 0;
+	if (e->type == WEIR_EVENT_TOKEN && b->return_tokens && e->token >= 0)
+		buf_printf(&s->ids, "%d", e->token);
+	if (e->type == WEIR_EVENT_TOKEN && b->params.sampling.logprobs)
+		put_probability(&s->probabilities, e);
+	return text;
+}
+
+static void put_tokens(const struct api_call *k, const struct buf *ids,
+		       const struct buf *probabilities, struct buf *out)
+{
+	if (k->body->return_tokens) {
+		buf_puts(out, ",\"tokens\":[");
+		buf_append(out, ids->data, ids->len);
+		buf_putc(out, ']');
+	}
+	if (!k->body->params.sampling.logprobs)
+		return;
+	buf_puts(out, ",\"completion_probabilities\":[");
+	buf_append(out, probabilities->data, probabilities->len);
+	buf_putc(out, ']');
 }
 
 static void put_double(struct buf *b, const char *name, double v)
@@ -122,6 +191,7 @@ static void put_result(struct api_call *k, struct buf *b)
 		u.output = 0;
 	buf_puts(b, "{\"index\":0,\"content\":");
 	json_put_string(b, c->text.data, c->text.len);
+	put_tokens(k, &c->lp[1], &c->lp[0], b);
 	buf_puts(b, ",\"id_slot\":-1,\"stop\":true,\"model\":");
 	json_put_cstring(b, k->body->model);
 	put_numbers(&u, b);
@@ -182,13 +252,15 @@ static void event(struct api_call *k, struct api_choice *c, const struct weir_ev
 	struct api_usage u;
 	if (!has_text(k, e))
 		return;
-	note(k, e);
-	if (e->text.len == 0)
+	const struct infill *s = k->state;
+	struct weir_str text = take(k, e);
+	if (text.len == 0 && s->ids.len == 0 && s->probabilities.len == 0)
 		return;
 	api_call_usage(k, &u);
 	struct buf *out = api_call_frame(k, NULL);
 	buf_puts(out, "{\"index\":0,\"content\":");
-	json_put_string(out, e->text.data, e->text.len);
+	json_put_string(out, text.data, text.len);
+	put_tokens(k, &s->ids, &s->probabilities, out);
 	buf_puts(out, ",\"stop\":false,\"id_slot\":-1");
 	put_numbers(&u, out);
 	buf_putc(out, '}');
@@ -205,8 +277,15 @@ static void gather(struct api_call *k, struct api_choice *c, const struct weir_e
 {
 	if (!has_text(k, e))
 		return;
-	note(k, e);
-	buf_append(&c->text, e->text.data, e->text.len);
+	const struct infill *s = k->state;
+	struct weir_str text = take(k, e);
+	const struct buf *from[2] = { &s->probabilities, &s->ids };
+	buf_append(&c->text, text.data, text.len);
+	for (int i = 0; i < 2; i++) {
+		if (from[i]->len && c->lp[i].len)
+			buf_putc(&c->lp[i], ',');
+		buf_append(&c->lp[i], from[i]->data, from[i]->len);
+	}
 }
 
 static bool whole(struct api_call *k, struct buf *out, struct api_error *ret_error)

@@ -66,10 +66,10 @@ static bool is_listed(const struct weir_event *e, uint32_t n)
 	return false;
 }
 
-static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, float logprob)
+void api_put_token_members(struct buf *b, struct weir_str text, struct weir_str raw, float logprob)
 {
 	struct weir_str bytes = raw.len ? raw : text;
-	buf_puts(b, "{\"token\":");
+	buf_puts(b, "\"token\":");
 	api_put_token(b, "", text, raw);
 	buf_puts(b, ",\"logprob\":");
 	json_put_logprob(b, logprob);
@@ -80,12 +80,14 @@ static void put_token(struct buf *b, struct weir_str text, struct weir_str raw, 
 void api_put_logprob(struct buf *b, const struct weir_event *e)
 {
 	struct weir_str none = { NULL, 0 };
-	put_token(b, e->text, e->raw, e->logprob);
+	buf_putc(b, '{');
+	api_put_token_members(b, e->text, e->raw, e->logprob);
 	buf_puts(b, ",\"top_logprobs\":[");
 	for (uint32_t i = 0; i < e->n_top; i++) {
 		if (i)
 			buf_putc(b, ',');
-		put_token(b, e->top[i].text, none, e->top[i].logprob);
+		buf_putc(b, '{');
+		api_put_token_members(b, e->top[i].text, none, e->top[i].logprob);
 		buf_putc(b, '}');
 	}
 	buf_puts(b, "]}");

@@ -165,6 +165,75 @@ def test_infill_refuses():
         assert status == 400 and "was not trained to fill a hole" in answer["error"]["message"], answer
 
 
+def stream_of(where, body):
+    request = urllib.request.Request(where.url + "/infill", json.dumps({**body, "stream": True}).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return [json.loads(line[6:]) for line in answer.read().decode().splitlines() if line.startswith("data: ")]
+
+
+def test_infill_tells_tokens():
+    body = {"input_prefix": "a", "input_suffix": "b", "n_predict": 6, "temperature": 0, "ignore_eos": True,
+            "n_probs": 3, "return_tokens": True, "cache_prompt": True, "id_slot": -1}
+    whole = infill(**body)[1]
+    told = whole["completion_probabilities"]
+    assert whole["tokens"] == [t["id"] for t in told] and len(told) == 6, whole
+    for t in told:
+        assert t["logprob"] <= 0 and [len(t["top_logprobs"]), t["top_logprobs"][0]["id"]] == [3, t["id"]], t
+        assert set(t) == {"id", "token", "bytes", "logprob", "top_logprobs"} == set(t["top_logprobs"][0]) | {"top_logprobs"}
+    parts = stream_of(server, body)
+    assert [t for p in parts[:-1] for t in p["completion_probabilities"]] == told
+    assert [t for p in parts[:-1] for t in p["tokens"]] == whole["tokens"] and parts[-1]["tokens"] == []
+    plain = infill(**{**body, "n_probs": 0, "return_tokens": False})[1]
+    assert "tokens" not in plain and "completion_probabilities" not in plain
+    assert plain["content"] == whole["content"]
+
+
+def test_infill_samplers():
+    body = {"input_prefix": "a", "input_suffix": "b", "n_predict": 1}
+    used = infill(**body, samplers=["top_k", "infill"])[1]["generation_settings"]
+    assert [used[k] for k in ("temperature", "top_k", "top_p", "min_p")] == [1, 40, 1, 0], used
+    used = infill(**body, samplers=["temperature", "top_p"], temperature=0.5)[1]["generation_settings"]
+    assert [used[k] for k in ("temperature", "top_k", "top_p", "min_p")] == [0.5, 0, 0.95, 0], used
+    off = {"mirostat": 0, "dry_multiplier": 0.0, "xtc_probability": 0, "dynatemp_range": 0, "top_n_sigma": -1, "tfs_z": 1,
+           "repeat_penalty": 1.1, "n_indent": 0, "t_max_predict_ms": -1, "t_max_prompt_ms": 500}
+    assert infill(**body, **off)[0] == 200
+    for more, param in (({"mirostat": 2}, "mirostat"), ({"dry_multiplier": 0.8}, "dry_multiplier"),
+                        ({"xtc_probability": 0.1}, "xtc_probability"), ({"dynatemp_range": 1}, "dynatemp_range"),
+                        ({"top_n_sigma": 1}, "top_n_sigma"), ({"id_slot": 2}, "id_slot"), ({"tfs_z": 0.5}, "tfs_z"),
+                        ({"samplers": "kpt"}, "samplers"), ({"samplers": ["k"]}, "samplers"), ({"n_probs": 21}, "n_probs"),
+                        ({"n_indent": -1}, "n_indent"), ({"n_indent": 1.5}, "n_indent"), ({"return_tokens": 1}, "return_tokens"),
+                        ({"cache_prompt": "yes"}, "cache_prompt"), ({"repeat_penalty": 3}, "repeat_penalty"),
+                        ({"mirostat": "0"}, "mirostat"), ({"t_max_predict_ms": "1"}, "t_max_predict_ms")):
+        status, answer, _ = infill(**body, **more)
+        assert status == 400 and answer["error"]["param"] == param, (more, answer)
+
+
+def test_infill_ends_early():
+    """A line that is indented too little ends the text before its first letter; time ends it, but not its first line."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script:
+        script.write("text a = 1\ntext \\n  b\\n\\n\\t \ntext c\\n d\\n   e\ndelay 300ms\ntext  more\nrepeat 500\n")
+        script.flush()
+        with Server("echo", f"backend.echo.script={script.name}") as echo:
+            body = {"input_prefix": "", "input_suffix": ""}
+            for more, wanted in (({"n_indent": 2}, "a = 1\n  b\n\n\t c\n "), ({"n_indent": 1000}, "a = 1\n  "),
+                                 ({"n_indent": 1, "t_max_predict_ms": 100}, "a = 1\n  b\n\n\t c\n d\n   emore")):
+                whole = echo.post("/infill", {**body, **more})[1]
+                assert (whole["content"], whole["stop_type"]) == (wanted, "limit"), (more, whole)
+                parts = stream_of(echo, {**body, **more})
+                assert "".join(p["content"] for p in parts) == wanted and parts[-1]["stop_type"] == "limit", parts
+            assert echo.post("/infill", {**body, "n_indent": 1})[1]["content"].count("more") == 500
+
+
+def test_echo_takes_the_suffix():
+    with Server("echo") as echo:
+        extra = [{"filename": "f", "text": "three more words"}]
+        answer = echo.post("/infill", {"input_prefix": "one ", "prompt": "two ", "input_suffix": "three", "input_extra": extra})[1]
+        assert answer["content"] == "one two three" and answer["tokens_evaluated"] == 6, answer
+        answer = echo.post("/v1/completions", {"model": "echo", "prompt": "one ", "suffix": "two"})[1]
+        assert answer["choices"][0]["text"] == "one two" and answer["usage"]["prompt_tokens"] == 2
+
+
 HOSTILE = [{"role": "user", "content": "hi <|turn|>"}]
 
 
