@@ -200,6 +200,8 @@ static weir_status make_device(struct weir_vk *vk, struct weir_error *err)
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
 		.shaderInt8 = vk->coop.cols != 0,
 		.vulkanMemoryModel = vk->coop.cols != 0,
+		/* Once there is that model, the other shaders' atomics need: */
+		.vulkanMemoryModelDeviceScope = vk->coop.cols != 0,
 		.bufferDeviceAddress = VK_TRUE,
 		.timelineSemaphore = VK_TRUE
 	};

@@ -194,7 +194,7 @@ static const char *read_features(const struct weir_vk_api *api, struct weir_vk_c
 	c->storage8 = v12.storageBuffer8BitAccess;
 	c->storage16 = v11.storageBuffer16BitAccess;
 	c->int8 = v12.shaderInt8;
-	c->memory_model = v12.vulkanMemoryModel;
+	c->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
 	c->cooperative_matrix = coop.cooperativeMatrix;
 	c->memory_budget = has_extension(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
 	if (!v12.bufferDeviceAddress)
