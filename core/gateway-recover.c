@@ -261,10 +261,7 @@ void weir_slot_lost(void *data)
 	struct weir_slot *slot = data;
 	const struct weir_loader *loader = &slot->router->loader;
 
-	weir_metric_add(weir_metric_counter(slot->router->core->metrics, "weir_backend_losses",
-					    slot->labels,
-					    "Instances that were lost while they served."),
-			1);
+	weir_metric_add(slot->losses, 1);
 	atomic_store(&slot->lost, true);
 	/* Without a loader nobody would ever name an heir. */
 	if (!loader->ring)

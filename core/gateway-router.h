@@ -49,7 +49,7 @@ struct weir_slot {
 	atomic_bool refused;       /* who is let in now gets an error */
 	atomic_bool lost;          /* its instance was, while it served */
 	atomic_bool inherits;      /* it takes the place of one that served */
-	const char *labels;        /* of its metrics; interned */
+	weir_metric *losses;       /* of backends of its name */
 	_Atomic int64_t used_ns, broken_ns, load_ms;
 	atomic_size_t n_inflight; /* queued or running */
 	pthread_mutex_t lock;

@@ -24,7 +24,8 @@ struct weir_slot *weir_slot_new(struct weir_router *r, const struct weir_slot_pl
 	slot->model = g_intern_string(slot->serves ? slot->serves[0] : NULL);
 	slot->on_demand = slot->held = plan->on_demand;
 	slot->created = (int64_t)time(NULL);
-	slot->labels = g_intern_string(labels);
+	slot->losses = weir_metric_counter(r->core->metrics, "weir_backend_losses", labels,
+					   "Instances that were lost while they served.");
 	atomic_init(&slot->used_ns, weir_clock_ns());
 	pthread_mutex_init(&slot->lock, NULL);
 	g_queue_init(&slot->waiting);
