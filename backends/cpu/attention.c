@@ -26,8 +26,8 @@ struct partial {
 };
 
 enum {
-	HEADS = 8, /* KV heads of a unit, at most */
-	AHEAD = 4, /* pieces: how far what is asked for is from what is multiplied */
+	HEADS = 16, /* KV heads of a unit, at most */
+	AHEAD = 2,  /* pieces: how far what is asked for is from what is multiplied */
 	PIECES = HEADS * WEIR_CPU_KEYS / 16, /* a KV head's part of a block, of one run */
 	ENOUGH = 4, /* units a thread has at least, where that is possible */
 	Q_FLOATS = WEIR_CPU_MAX_HEAD_SIZE * WEIR_CPU_TILE,
@@ -217,6 +217,12 @@ static struct view view_of(const weir_program *p, const struct weir_op *op, cons
 	return v;
 }
 
+/* Dims of the first strip of values. */
+static size_t first_strip(const weir_buffer *values)
+{
+	return values->dim_stride < 32 ? values->dim_stride : 32;
+}
+
 /* The first KV head's keys or values in one block, from position `at` on. */
 static const uint8_t *piece_of(const struct view *v, bool values, int32_t at)
 {
@@ -226,8 +232,10 @@ static const uint8_t *piece_of(const struct view *v, bool values, int32_t at)
 	const uint8_t *base = cache->data + v->blocks[block] * cache->block_bytes +
 			      v->kv_head * cache->head_bytes;
 
-	if (values)
-		return base + (size_t)offset * cache->dim_stride * v->size;
+	if (values && cache->type == WEIR_DTYPE_Q8_0)
+		return base + (size_t)offset * cache->dim_stride;
+	if (values) /* in the first strip */
+		return base + (size_t)offset * first_strip(cache) * v->size;
 	if (cache->type == WEIR_DTYPE_Q8_0)
 		return base + (size_t)(offset / 16) * (cache->head_size / 32) * 544;
 	return base + offset * v->size;
@@ -262,7 +270,7 @@ static void score(const struct view *v, const struct scratch *s, uint32_t h, con
 	size_t n_groups = ((size_t)n + 15) / 16, n_blocks = keys->head_size / 32;
 
 	if (keys->type != WEIR_DTYPE_Q8_0) {
-		v->mix(base, n_groups, 16 * v->size, keys->head_size, keys->key_stride * v->size,
+		v->mix(base, n_groups, 32 * v->size, keys->head_size, keys->key_stride * v->size,
 		       next, s->q + h * q_floats(keys->head_size, v->nc), v->nc, false, out);
 		return;
 	}
@@ -282,8 +290,16 @@ static void gather_values(const struct view *v, struct scratch *s, const uint8_t
 	const uint8_t *scales;
 
 	if (values->type != WEIR_DTYPE_Q8_0) {
-		v->mix(first, values->dim_stride / 16, 16 * v->size, (size_t)n,
-		       values->dim_stride * v->size, next, p, v->nc, true, o);
+		size_t n_strips = values->dim_stride / 32, strip = 32 * values->block_tokens;
+
+		v->mix(first, 2 * n_strips, strip * v->size, (size_t)n, 32 * v->size, next, p,
+		       v->nc, true, o);
+		if (values->dim_stride % 32) { /* half a strip */
+			first -= offset * first_strip(values) * v->size;
+			first += (n_strips * strip + 16 * offset) * v->size;
+			v->mix(first, 1, 0, (size_t)n, 16 * v->size, next, p, v->nc, true,
+			       o + n_strips * 2 * v->nc * 16);
+		}
 		return;
 	}
 	scales = first + (size_t)values->dim_stride * (values->block_tokens - offset) + 2 * offset;
@@ -582,13 +598,21 @@ static void store_value(const weir_program *p, weir_buffer *cache, const float *
 	uint8_t *at = cache->data + slot / cache->block_tokens * cache->block_bytes +
 		      head * cache->head_bytes;
 	size_t token = slot % cache->block_tokens, n_blocks = cache->head_size / 32;
-	uint8_t *row = at + token * cache->dim_stride * size;
 	uint16_t scales[WEIR_CPU_MAX_HEAD_SIZE / 32];
+	uint8_t *row;
 
 	if (cache->type != WEIR_DTYPE_Q8_0) {
-		p->cpu->kernels->convert(v, cache->head_size, cache->type, row);
+		for (size_t d = 0; d < cache->head_size;
+		     d += 32, at += 32 * cache->block_tokens * size) {
+			size_t width = cache->dim_stride - d < 32 ? 16 : 32;
+			size_t n_dims = cache->head_size - d < width ? cache->head_size - d : width;
+
+			p->cpu->kernels->convert(v + d, n_dims, cache->type,
+						 at + token * width * size);
+		}
 		return;
 	}
+	row = at + token * cache->dim_stride * size;
 	p->cpu->kernels->mix_narrow(v, n_blocks, (int8_t *)row, scales);
 	at += (size_t)cache->dim_stride * cache->block_tokens + 2 * token;
 	for (size_t b = 0; b < n_blocks; b++)

@@ -58,12 +58,13 @@ struct weir_cpu_softmax {
 	const int32_t *first, *last; /* [nc] visible keys: first <= key <= last */
 };
 
-/* One product of attention: n_groups groups of 16 lanes (keys, or dims of values), group_stride
- * bytes apart, each k columns k_stride bytes apart, times factors a [k / 16][nc][16]. out
- * [group][nc][16], which is added to when `add`. */
-typedef void (*weir_cpu_mix_fn)(const uint8_t *group, size_t n_groups, size_t group_stride,
-				size_t k, size_t k_stride, ptrdiff_t ahead, const float *a,
-				unsigned nc, bool add, float *out);
+/* One product of attention: n_groups groups of 16 lanes (keys, or dims of values), two and two side
+ * by side, pair_stride bytes from one pair to the next, each k columns k_stride bytes apart, times
+ * factors a [k / 16][nc][16]. out [group][nc][16], which is added to when `add`. ahead: bytes from
+ * what is read to what will be read a while later; 0: nothing. */
+typedef void (*weir_cpu_mix_fn)(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
+				size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc,
+				bool add, float *out);
 
 /* One ISA level. Every level computes the same bits: lanes, order and rounding are part of the
  * contract of each function (tests/unit/test-cpu-ops.c compares). But where the unit has a dot
@@ -130,7 +131,7 @@ extern const struct weir_cpu_kernels weir_cpu_avx512bf16;
 /* level-bf16.c: members bf16 and mix_bf16 of weir_cpu_avx512bf16. */
 void weir_cpu_bf16_linear(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
 			  size_t k_stride, const float *tile, unsigned nc, bool add, float *out);
-void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		       size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		       float *out);
 
@@ -155,7 +156,8 @@ struct weir_buffer {
 	size_t group_bytes;   /* MATRIX: one group of 16 rows */
 	size_t n_groups;      /* MATRIX */
 	float *vector;        /* VECTOR: n_in * n_out floats; owned */
-	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V [token][dim_stride].
+	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V in strips of 32 dims
+	 * (the last one may have 16), [strip][token][32]: each is read at one go.
 	 * Q8_0: K as Q8_0 groups of 16 tokens (see above; codes + 128), V as signed codes
 	 * [token][dim_stride], and then F16 scales [dim / 32][key_stride]. */
 	uint32_t n_blocks, block_tokens, n_heads, head_size;

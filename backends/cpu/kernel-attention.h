@@ -23,19 +23,21 @@ INLINE size_t lane_bytes(enum mix_kind kind)
 	return kind == MIX_F32 ? 4 : kind == MIX_I8 ? 1 : 2;
 }
 
-/* One k: the groups' lanes at p times factor a[16 * c] of each column. Blocks of a cache lie
- * anywhere, so no processor guesses where the next begins; each line asks for its like in a later
- * one. */
-INLINE void mix_one(enum mix_kind kind, const uint8_t *p, size_t group_stride, ptrdiff_t ahead,
+/* One k: the lanes at p, and those that lie beside them, times factor a[16 * c] of each column.
+ * With one column the processor fetches what is read next by itself; multiplications of more let
+ * too few loads run ahead, so each line then asks for one that is `ahead` of it. */
+INLINE void mix_one(enum mix_kind kind, const uint8_t *p, size_t pair_stride, ptrdiff_t ahead,
 		    const float *a, unsigned cols, unsigned groups, hf *acc)
 {
 	hf w[4];
 
 	UNROLL(4)
 	for (unsigned g = 0; g < groups; g++) {
-		w[g] = load_lanes(kind, p + g * group_stride);
-		if (g * lane_bytes(kind) % 4 == 0)
-			__builtin_prefetch(p + (ptrdiff_t)(g * group_stride) + ahead, 0, 2);
+		const uint8_t *at = p + g / 2 * pair_stride + g % 2 * 16 * lane_bytes(kind);
+
+		w[g] = load_lanes(kind, at);
+		if (cols > 1 && g * lane_bytes(kind) % 4 == 0)
+			__builtin_prefetch(at + ahead, 0, 2);
 	}
 	UNROLL(16)
 	for (unsigned j = 0; j < cols * groups; j++)
@@ -43,7 +45,7 @@ INLINE void mix_one(enum mix_kind kind, const uint8_t *p, size_t group_stride, p
 }
 
 /* kind, cols, groups: constants, cols * groups <= 16. a: the first column used here */
-INLINE void mix_cols(enum mix_kind kind, const uint8_t *group, size_t group_stride, size_t k,
+INLINE void mix_cols(enum mix_kind kind, const uint8_t *p, size_t pair_stride, size_t k,
 		     size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		     unsigned cols, unsigned groups, float *out)
 {
@@ -54,10 +56,10 @@ INLINE void mix_cols(enum mix_kind kind, const uint8_t *group, size_t group_stri
 		acc[i] = hf_zero();
 	for (; k >= 16; k -= 16, a += 16 * nc)
 		UNROLL(4)
-	for (unsigned i = 0; i < 16; i++, group += k_stride)
-		mix_one(kind, group, group_stride, ahead, a + i, cols, groups, acc);
-	for (unsigned i = 0; i < k; i++, group += k_stride)
-		mix_one(kind, group, group_stride, ahead, a + i, cols, groups, acc);
+	for (unsigned i = 0; i < 16; i++, p += k_stride)
+		mix_one(kind, p, pair_stride, ahead, a + i, cols, groups, acc);
+	for (unsigned i = 0; i < k; i++, p += k_stride)
+		mix_one(kind, p, pair_stride, ahead, a + i, cols, groups, acc);
 	UNROLL(16)
 	for (unsigned i = 0; i < cols * groups; i++) {
 		float *o = out + ((size_t)(i / cols) * nc + i % cols) * 16;
@@ -66,7 +68,11 @@ INLINE void mix_cols(enum mix_kind kind, const uint8_t *group, size_t group_stri
 	}
 }
 
-INLINE void mix_tile(enum mix_kind kind, const uint8_t *group, size_t n_groups, size_t group_stride,
+/* Groups at once for n columns: two are one line of F16, which one column reads in order; several
+ * have the more to multiply the less they load. */
+#define MIX_GROUPS(n) (MAX_COLS == 16 && (n) > 1 && (n) <= 4 ? 4 : (n) <= 8 ? 2 : 1)
+
+INLINE void mix_tile(enum mix_kind kind, const uint8_t *group, size_t n_groups, size_t pair_stride,
 		     size_t k, size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc,
 		     bool add, float *out)
 {
@@ -78,12 +84,12 @@ INLINE void mix_tile(enum mix_kind kind, const uint8_t *group, size_t n_groups, 
 
 #define RUN_GROUPS(n, m)                                                                           \
 	for (; g + (m) <= n_groups; g += (m))                                                      \
-	mix_cols(kind, w + g * group_stride, group_stride, k, k_stride, ahead, a + 16 * first, nc, \
-		 add, n, m, o + g * nc * 16)
+	mix_cols(kind, w + g / 2 * pair_stride + g % 2 * 16 * lane_bytes(kind), pair_stride, k,    \
+		 k_stride, first ? 0 : ahead, a + 16 * first, nc, add, n, m, o + g * nc * 16)
 #define CASE(n)                                                                                    \
 	case n:                                                                                    \
-		RUN_GROUPS(n, GROUPS_AT_ONCE(n));                                                  \
-		if (GROUPS_AT_ONCE(n) > 2)                                                         \
+		RUN_GROUPS(n, MIX_GROUPS(n));                                                      \
+		if (MIX_GROUPS(n) > 2)                                                             \
 			RUN_GROUPS(n, 2);                                                          \
 		RUN_GROUPS(n, 1);                                                                  \
 		step = n;                                                                          \
@@ -94,32 +100,32 @@ INLINE void mix_tile(enum mix_kind kind, const uint8_t *group, size_t n_groups, 
 		}
 }
 
-static void mix_f32(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+static void mix_f32(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		    size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		    float *out)
 {
-	mix_tile(MIX_F32, group, n_groups, group_stride, k, k_stride, ahead, a, nc, add, out);
+	mix_tile(MIX_F32, group, n_groups, pair_stride, k, k_stride, ahead, a, nc, add, out);
 }
 
-static void mix_f16(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+static void mix_f16(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		    size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		    float *out)
 {
-	mix_tile(MIX_F16, group, n_groups, group_stride, k, k_stride, ahead, a, nc, add, out);
+	mix_tile(MIX_F16, group, n_groups, pair_stride, k, k_stride, ahead, a, nc, add, out);
 }
 
-static void mix_bf16(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+static void mix_bf16(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		     size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		     float *out)
 {
-	mix_tile(MIX_BF16, group, n_groups, group_stride, k, k_stride, ahead, a, nc, add, out);
+	mix_tile(MIX_BF16, group, n_groups, pair_stride, k, k_stride, ahead, a, nc, add, out);
 }
 
-static void mix_i8(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+static void mix_i8(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		   size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		   float *out)
 {
-	mix_tile(MIX_I8, group, n_groups, group_stride, k, k_stride, ahead, a, nc, add, out);
+	mix_tile(MIX_I8, group, n_groups, pair_stride, k, k_stride, ahead, a, nc, add, out);
 }
 
 static void mix_weigh(const float *p, const uint8_t *scales, size_t n_groups, unsigned nc,

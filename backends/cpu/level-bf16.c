@@ -102,14 +102,10 @@ INLINE void dot_cols(bool chunked, const uint8_t *p, size_t group_stride, size_t
 	for (unsigned i = 0; i < 8; i++, p += 2 * k_stride) {
 		dot_one(lines, p, group_stride, k_stride, true, a + i * next, apart, cols, groups,
 			acc);
-		if (!chunked)
-			continue;
-		UNROLL(4)
-		for (unsigned g = 0; g < groups; g += 2) {
-			const uint8_t *later = p + ahead + g * group_stride;
-
-			__builtin_prefetch(later, 0, 2);
-			__builtin_prefetch(later + k_stride, 0, 2);
+		/* with few columns the processor itself fetches what is read next */
+		if (chunked && cols > 4) {
+			__builtin_prefetch(p + ahead, 0, 2);
+			__builtin_prefetch(p + ahead + k_stride, 0, 2);
 		}
 	}
 	for (unsigned i = 0; 2 * i < k; i++, p += 2 * k_stride)
@@ -127,11 +123,12 @@ INLINE void dot_cols(bool chunked, const uint8_t *p, size_t group_stride, size_t
 	}
 }
 
-#define GROUPS_AT_ONCE(n) ((n) <= 4 ? 4 : (n) <= 8 ? 2 : 1)
+#define GROUPS_AT_ONCE(n) ((n) <= 4 && !chunked ? 4 : (n) <= 8 ? 2 : 1)
 
-INLINE void dot_tile(bool chunked, const uint8_t *group, size_t n_groups, size_t group_stride,
-		     size_t k, size_t k_stride, ptrdiff_t ahead, const uint32_t *pairs, unsigned nc,
-		     bool add, float *out)
+/* stride: from one group to the next; chunked: from one pair of groups to the next */
+INLINE void dot_tile(bool chunked, const uint8_t *group, size_t n_groups, size_t stride, size_t k,
+		     size_t k_stride, ptrdiff_t ahead, const uint32_t *pairs, unsigned nc, bool add,
+		     float *out)
 {
 	for (unsigned first = 0, step = 0; first < nc; first += step) {
 		const uint32_t *a = pairs + (chunked ? 8 : 1) * first;
@@ -140,8 +137,8 @@ INLINE void dot_tile(bool chunked, const uint8_t *group, size_t n_groups, size_t
 
 #define RUN_GROUPS(n, m)                                                                           \
 	for (; g + (m) <= n_groups; g += (m))                                                      \
-	dot_cols(chunked, group + g * group_stride, group_stride, k, k_stride, ahead, a, nc, add,  \
-		 n, m, o + g * nc * 16)
+	dot_cols(chunked, group + (chunked ? g / 2 * stride + g % 2 * 32 : g * stride), stride, k, \
+		 k_stride, first ? 0 : ahead, a, nc, add, n, m, o + g * nc * 16)
 #define CASE(n)                                                                                    \
 	case n:                                                                                    \
 		RUN_GROUPS(n, GROUPS_AT_ONCE(n));                                                  \
@@ -192,7 +189,7 @@ void weir_cpu_bf16_linear(const uint8_t *group, size_t n_groups, size_t group_st
 	}
 }
 
-void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t group_stride, size_t k,
+void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t pair_stride, size_t k,
 		       size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc, bool add,
 		       float *out)
 {
@@ -206,7 +203,7 @@ void weir_cpu_bf16_mix(const uint8_t *group, size_t n_groups, size_t group_strid
 			_mm256_storeu_si256(
 				(__m256i *)(pairs + i / 2),
 				(__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(a + done * nc + i)));
-		dot_tile(true, group + done * k_stride, n_groups, group_stride, n, k_stride, ahead,
+		dot_tile(true, group + done * k_stride, n_groups, pair_stride, n, k_stride, ahead,
 			 pairs, nc, add || done, out);
 	}
 }

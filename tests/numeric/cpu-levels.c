@@ -264,15 +264,15 @@ static void check_softmax(const struct weir_cpu_kernels *level)
 static void check_mix(const struct weir_cpu_kernels *level)
 {
 	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
-	static float w[5 * 64 * 16], a[5 * 16 * TILE], out[2][4][5 * TILE * 16];
+	static float w[6 * 64 * 16], a[5 * 16 * TILE], out[2][4][5 * TILE * 16];
 	static float p[2][4 * TILE * 16], m[2][TILE], l[2][TILE], o[2][3 * TILE * 16];
-	static uint16_t half[5 * 64 * 16], scales[2][64];
+	static uint16_t half[6 * 64 * 16], scales[2][64];
 	static int8_t codes[2][2048];
 	int32_t first[TILE], last[TILE];
 	int mix = 0, softmax = 0, narrow = 0;
 
-	fill(w, 5 * 64 * 16);
-	level->convert(w, 5 * 64 * 16, WEIR_DTYPE_F16, half);
+	fill(w, 6 * 64 * 16);
+	level->convert(w, 6 * 64 * 16, WEIR_DTYPE_F16, half);
 	for (int i = 0; i < 2; i++)
 		levels[i]->mix_narrow(w, 64, codes[i], scales[i]);
 	narrow |= memcmp(codes[0], codes[1], sizeof(codes[0])) != 0 ||
@@ -301,11 +301,11 @@ static void check_mix(const struct weir_cpu_kernels *level)
 		for (int i = 0; i < 2; i++) {
 			const struct weir_cpu_kernels *x = levels[i];
 
-			x->mix_f32((uint8_t *)w, n_groups, 64 * 64, k, 64, 0, a, nc, false,
+			x->mix_f32((uint8_t *)w, n_groups, 128 * 64, k, 128, 0, a, nc, false,
 				   out[i][0]);
-			x->mix_f16((uint8_t *)half, n_groups, 32 * 64, k, 32, 0, a, nc, false,
+			x->mix_f16((uint8_t *)half, n_groups, 64 * 64, k, 64, 0, a, nc, false,
 				   out[i][1]);
-			x->mix_bf16((uint8_t *)half, n_groups, 32 * 64, k, 32, 0, a, nc, true,
+			x->mix_bf16((uint8_t *)half, n_groups, 64 * 64, k, 64, 0, a, nc, true,
 				    out[i][1]);
 			x->mix_i8((uint8_t *)codes[0], 1, 16 * 64, k, 16, 0, a, nc, false,
 				  out[i][2]);
