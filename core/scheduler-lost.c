@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "scheduler-trace.h"
 
 static uint64_t mix(uint64_t h, const void *data, size_t n)
 {
@@ -28,7 +29,7 @@ uint64_t weir_scheduler_find_print(const struct weir_scheduler *s)
 	uint32_t n = s->tokenizer ? MIN(s->tokenizer->n_vocab, s->model.n_vocab) : 0;
 	const char *name = s->model.name;
 
-	if (!name || !name[0])
+	if (!name || !name[0] || (s->tokenizer && n == 0))
 		return 0;
 	h = mix(h, name, strlen(name));
 	h = mix(h, &s->model.n_vocab, sizeof(s->model.n_vocab));
@@ -88,6 +89,8 @@ static void hand_back(struct weir_scheduler *s, struct weir_job *job)
 
 	if (!weir_stream_cancelled(job->out) && s->options.hand_back) {
 		if (s->options.hand_back(s->options.data, job->channel, &handed)) {
+			weir_fail(&err, WEIR_E_UNAVAILABLE, "handed back");
+			weir_trace_finished(s, job, &err);
 			weir_scheduler_drop(s, job);
 			return;
 		}

@@ -304,6 +304,87 @@ static void test_fresh(void)
 	rig_stop(&r);
 }
 
+/* --- level A ------------------------------------------------------------------------------- */
+
+/* Answers "again" to what it is given, and keeps the field. */
+struct provider {
+	struct weir_instance instance;
+	gboolean resumes;
+	char *field;
+};
+
+static weir_status provider_submit(struct weir_instance *instance, weir_request *request,
+				   weir_stream *out, struct weir_error *err)
+{
+	struct provider *p = instance->data;
+	const struct weir_event e = {
+		.size = sizeof(e), .type = WEIR_EVENT_TEXT, .token = -1, .text = { "again", 5 }
+	};
+	const struct weir_end end = { .size = sizeof(end), .finish = WEIR_FINISH_STOP };
+
+	p->field = g_strdup(weir_request_field(request, "resume").data);
+	weir_request_unref(request);
+	(void)weir_stream_emit(out, &e, NULL);
+	weir_stream_end(out, &end, NULL);
+	return WEIR_OK;
+}
+
+static const void *provider_ext(struct weir_instance *instance, const char *id)
+{
+	static const struct weir_backend_stream calls = { .size = sizeof(calls),
+							  .submit = provider_submit };
+	static const struct weir_resume resume = { .size = sizeof(resume) };
+
+	if (strcmp(id, WEIR_BACKEND_STREAM) == 0)
+		return &calls;
+	return strcmp(id, WEIR_RESUME) == 0 && ((struct provider *)instance->data)->resumes
+		       ? &resume
+		       : NULL;
+}
+
+/* It gets what has told nothing yet, if it says that it can go on; nothing else. */
+static void test_level_a(void)
+{
+	static const struct shape shape = { 0 };
+	static const struct {
+		gboolean resumes;
+		gint lose_at;
+		gboolean takes;
+	} cases[] = { { TRUE, 1, TRUE }, { FALSE, 1, FALSE }, { TRUE, 9, FALSE } };
+	static const char *const serves[] = { "*", NULL };
+
+	for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct provider p = { .instance = { .size = sizeof(p.instance),
+						    .data = &p,
+						    .get_ext = provider_ext },
+				      .resumes = cases[i].resumes };
+		struct weir_backend_binding b = { "backend.p", &p.instance, serves, "provider" };
+		struct weir_error err = { 0 };
+		struct tape *t;
+		struct rig r;
+
+		rig_start(&r, &shape, 1);
+		g_assert_cmpint(weir_router_add_backend(r.h.core.router, &b, &err), ==, WEIR_OK);
+		g_atomic_int_set(&r.fakes[0].lose_at, cases[i].lose_at);
+		rig_run(&r);
+		t = run_one(&r, &plain_ask);
+		g_assert_cmpuint(t->n_wrong, ==, 0);
+		g_assert_cmpuint(t->n_started, ==, 1);
+		if (cases[i].takes) {
+			g_assert_cmpint(t->status, ==, WEIR_OK);
+			g_assert_cmpstr(p.field, ==,
+					"{\"seed\":\"4\",\"started\":true,\"prompt_events\":0,"
+					"\"choices\":[{\"tokens\":[],\"events\":0}]}");
+		} else {
+			g_assert_cmpint(t->status, ==, WEIR_E_UNAVAILABLE);
+			g_assert_null(p.field);
+		}
+		tape_free(t);
+		rig_stop(&r);
+		g_free(p.field);
+	}
+}
+
 #define ASK(kind_, what, text, ...)                                                                \
 	{                                                                                          \
 		.fields = { "kind", kind_, "model", "fake-model", what, text, ##__VA_ARGS__ },     \
@@ -391,5 +472,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/recovery/poison", test_poison);
 	g_test_add_func("/recovery/nobody", test_nobody);
 	g_test_add_func("/recovery/fresh", test_fresh);
+	g_test_add_func("/recovery/level-a", test_level_a);
 	return g_test_run();
 }
