@@ -189,7 +189,7 @@ static void dispatch(struct conn *c)
 static size_t consume(struct conn *c, char *data, size_t len)
 {
 	size_t used = 0;
-	while (used < len && c->state == CONN_STATE_UPGRADED && !c->move_to &&
+	while (used < len && c->state == CONN_STATE_UPGRADED && !c->move_to && !c->paused &&
 	       conn_unsent(c) < MAX_UNSENT)
 		used += c->protocol->input(c->protocol_data, data + used, len - used);
 	while (used < len && c->state == CONN_STATE_READING && conn_unsent(c) < MAX_UNSENT) {
@@ -221,7 +221,7 @@ static size_t consume(struct conn *c, char *data, size_t len)
 static bool takes_input(const struct conn *c)
 {
 	return (c->state == CONN_STATE_READING || c->state == CONN_STATE_UPGRADED) && !c->move_to &&
-	       conn_unsent(c) < MAX_UNSENT;
+	       !c->paused && conn_unsent(c) < MAX_UNSENT;
 }
 
 /* Input that lay behind the last request. */

@@ -54,6 +54,7 @@ struct conn {
 	int fd;
 	uint8_t state;
 	bool keep_alive, eof, dirty, streaming, chunked, body_seen, handled;
+	bool paused;       /* UPGRADED: its protocol wants no input now */
 	uint32_t interest; /* what epoll watches */
 	struct plane *plane;
 	struct conn *next, *prev;             /* plane->conns */

@@ -14,6 +14,15 @@
 struct upgrade {
 	struct conn *conn;
 	struct ws_session *session;
+	struct work_job *job; /* NULL: none */
+};
+
+struct work_job { /* a large message, in the pool */
+	struct plane_job job;
+	struct upgrade *upgrade; /* NULL: gone */
+	struct ws_work *work;
+	size_t charged;   /* taken over from the connection */
+	atomic_bool gone; /* nobody waits: not worth the work */
 };
 
 /* ---- from the session; data is the connection ---- */
@@ -50,8 +59,47 @@ static void on_cancel(void *data, struct ws_hub *to, const char *token)
 	plane_post(plane_of(to), cancel_there, g_strdup(token));
 }
 
+static void run_job(struct plane_job *job)
+{
+	struct work_job *j = (struct work_job *)job;
+	if (!atomic_load(&j->gone))
+		j->work->run(j->work);
+}
+
+static void job_done(struct plane_job *job)
+{
+	struct work_job *j = (struct work_job *)job;
+	struct upgrade *u = j->upgrade;
+	atomic_fetch_sub(&job->plane->http->bodies, j->charged);
+	if (u) {
+		u->job = NULL;
+		u->conn->paused = false;
+		plane_mark_dirty(u->conn->plane, u->conn);
+	}
+	j->work->done(j->work, !u);
+	g_free(j);
+}
+
+static void on_work(void *data, struct ws_work *work)
+{
+	struct conn *c = data;
+	struct upgrade *u = c->protocol_data;
+	struct work_job *j = g_new0(struct work_job, 1);
+	j->job.run = run_job;
+	j->job.done = job_done;
+	j->upgrade = u;
+	j->work = work;
+	if (!conn_charge(c, work->bytes))
+		ws_session_fail(u->session, WS_CLOSE_TRY_LATER, "too many large messages at once");
+	j->charged = c->charged;
+	c->charged = 0;
+	c->paused = true;
+	u->job = j;
+	plane_job_push(c->plane, &j->job);
+}
+
 static const struct ws_carrier carrier = {
-	.touch = on_touch, .wake = on_wake, .move = on_move, .cancel = on_cancel
+	.touch = on_touch, .wake = on_wake, .move = on_move, .cancel = on_cancel, .work = on_work
 };
 
 /* ---- from the connection; data is the upgrade ---- */
@@ -103,6 +151,10 @@ static void on_gone(void *data)
 	struct upgrade *u = data;
 	const struct http *h = u->conn->plane->http;
 	http_count(h, h->m_websockets, -1);
+	if (u->job) {
+		u->job->upgrade = NULL;
+		atomic_store(&u->job->gone, true);
+	}
 	ws_session_free(u->session);
 	g_free(u);
 }

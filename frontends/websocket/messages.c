@@ -1,6 +1,8 @@
 /*
  * frontends/websocket/messages.c - what a client says: one JSON object each, told apart by its type
- * (docs/websocket-protocol.md). See session.h.
+ * (docs/websocket-protocol.md). See session.h. [loop], but for parse(): a large message is parsed
+ * and its body read in a thread of the carrier's, as bodies of POST are (a megabyte takes json-glib
+ * milliseconds).
  */
 #include "session.h"
 
@@ -17,13 +19,23 @@
 #include "request.h"
 
 #define MAX_CREDIT 1000000000
+#define PARSE_HERE (64u << 10)
+
+struct parsed {         /* a message, and the body of what it creates */
+	JsonNode *root; /* NULL: fault */
+	struct json_fault fault;
+	const struct api_endpoint *endpoint; /* NULL: it creates nothing */
+	bool read;                           /* body, or NULL and errors */
+	struct api_body *body;
+	struct api_error_list errors;
+};
 
 struct message {
 	struct ws_session *session;
 	JsonObject *object;
-	const char *type, *id; /* id NULL: none */
-	const char *text;      /* all of it, n bytes */
-	size_t n;
+	const char *type, *id;  /* id NULL: none */
+	const struct buf *text; /* all of it */
+	struct parsed *parsed;
 };
 
 static JsonNode *member(JsonObject *o, const char *name)
@@ -112,19 +124,14 @@ static bool may_create(const struct message *m)
 	return false;
 }
 
-/* The body is a member, or the message itself as OpenAI has it. Unless it says otherwise the answer
- * is streamed: that is what a socket is for. */
-static void create(const struct message *m, const struct api_endpoint *endpoint)
+static void create(const struct message *m)
 {
 	struct ws_create what = { .id = m->id };
-	struct api_error_list errors;
 	int64_t credit;
-	JsonNode *body = member(m->object, "body"), *resume = member(m->object, "resume");
-	if (!body && strcmp(m->type, "response.create") == 0)
-		body = member(m->object, "response");
+	JsonNode *resume = member(m->object, "resume");
 	if (!may_create(m) || !count_member(m, "credit", -1, &credit))
 		return;
-	if (body && !JSON_NODE_HOLDS_OBJECT(body)) {
+	if (!m->parsed->read) {
 		refuse(m, 400, "invalid_value", "body", "body must be an object");
 		return;
 	}
@@ -132,17 +139,13 @@ static void create(const struct message *m, const struct api_endpoint *endpoint)
 		refuse(m, 400, "invalid_value", "resume", "resume must be true or false");
 		return;
 	}
-	JsonObject *o = body ? json_node_get_object(body) : m->object;
-	if (endpoint->format->event && !member(o, "stream"))
-		json_object_set_boolean_member(o, "stream", TRUE);
-	struct api_body *parsed =
-		api_body_read(&m->session->hub->api->api->config, endpoint, o, &errors);
-	if (!parsed) {
-		refuse_body(m, &errors);
+	struct api_body *body = g_steal_pointer(&m->parsed->body);
+	if (!body) {
+		refuse_body(m, &m->parsed->errors);
 		return;
 	}
-	if (parsed->params.background) {
-		api_body_free(parsed);
+	if (body->params.background) {
+		api_body_free(body);
 		refuse(m, 400, "unsupported_value", "background",
 		       "background is not supported on a WebSocket: use resume");
 		return;
@@ -150,7 +153,7 @@ static void create(const struct message *m, const struct api_endpoint *endpoint)
 	what.resume = resume && json_node_get_boolean(resume) && m->id;
 	what.own_credit = credit >= 0;
 	what.credit = credit >= 0 ? (uint32_t)credit : 0;
-	ws_request_create(m->session, parsed, &what);
+	ws_request_create(m->session, body, &what);
 }
 
 /* The thread that has the answer of the token, when it is another one. */
@@ -209,8 +212,8 @@ static void resume(const struct message *m)
 		       "this socket has requests under way, on another thread than this answer: "
 		       "resume it on a socket of its own");
 	} else if (there) { /* comes again there */
-		s->held = g_memdup2(m->text, m->n);
-		s->n_held = m->n;
+		s->held = g_memdup2(m->text->data, m->text->len);
+		s->n_held = m->text->len;
 		s->carrier->move(s->data, there);
 	} else if (!r || (m->id && strcmp(m->id, r->id) != 0)) {
 		refuse(m, 404, "resume_not_found", "token",
@@ -277,18 +280,46 @@ static void dispatch(const struct message *m)
 			return;
 		}
 	}
-	const struct api_endpoint *endpoint = endpoint_of(m->type);
-	if (endpoint)
-		create(m, endpoint);
+	if (m->parsed->endpoint)
+		create(m);
 	else
 		refuse(m, 400, "unknown_type", "type", "there is no message of this type");
 }
 
-void ws_message_take(struct ws_session *s, const char *text, size_t n)
+/* Any thread. The body is a member, or the message itself as OpenAI has it. Unless it says
+ * otherwise the answer is streamed: that is what a socket is for. */
+static void parse(const struct api_config *conf, const struct buf *text, struct parsed *p)
 {
-	struct message m = { .session = s, .text = text, .n = n };
-	struct json_fault fault;
-	g_autoptr(JsonNode) root = json_tree_parse(text, n, false, &fault);
+	p->root = json_tree_parse(text->data, text->len, false, &p->fault);
+	JsonObject *o =
+		p->root && JSON_NODE_HOLDS_OBJECT(p->root) ? json_node_get_object(p->root) : NULL;
+	const char *type = o ? text_member(o, "type") : NULL;
+	p->endpoint = type ? endpoint_of(type) : NULL;
+	if (!p->endpoint)
+		return;
+	JsonNode *body = member(o, "body");
+	if (!body && strcmp(type, "response.create") == 0)
+		body = member(o, "response");
+	if (body && !JSON_NODE_HOLDS_OBJECT(body))
+		return;
+	o = body ? json_node_get_object(body) : o;
+	if (p->endpoint->format->event && !member(o, "stream"))
+		json_object_set_boolean_member(o, "stream", TRUE);
+	p->body = api_body_read(conf, p->endpoint, o, &p->errors);
+	p->read = true;
+}
+
+static void parsed_clear(struct parsed *p)
+{
+	g_clear_pointer(&p->root, json_node_unref);
+	api_body_free(g_steal_pointer(&p->body));
+}
+
+static void take(struct ws_session *s, const struct buf *text, struct parsed *p)
+{
+	struct message m = { .session = s, .text = text, .parsed = p };
+	const struct json_fault fault = p->fault;
+	JsonNode *root = p->root;
 	if (!root) {
 		g_autofree char *why = g_strdup_printf("not JSON: %s, line %u, column %u",
 						       fault.what, fault.line, fault.column);
@@ -312,4 +343,53 @@ void ws_message_take(struct ws_session *s, const char *text, size_t n)
 		refuse(&m, 400, "missing_required_parameter", "type", "type is required");
 	else
 		dispatch(&m);
+}
+
+/* ---- large ones ---- */
+
+struct reading {
+	struct ws_work work;
+	struct ws_session *session;
+	const struct api_config *conf;
+	struct buf text;
+	struct parsed parsed;
+};
+
+static void run(struct ws_work *work)
+{
+	struct reading *r = (struct reading *)work;
+	parse(r->conf, &r->text, &r->parsed);
+}
+
+static void done(struct ws_work *work, bool gone)
+{
+	struct reading *r = (struct reading *)work;
+	if (!gone) {
+		r->session->busy = false;
+		if (!ws_session_over(r->session))
+			take(r->session, &r->text, &r->parsed);
+	}
+	parsed_clear(&r->parsed);
+	buf_free(&r->text);
+	g_free(r);
+}
+
+void ws_message_take(struct ws_session *s, struct buf *text)
+{
+	const struct api_config *conf = &s->hub->api->api->config;
+	if (text->len > PARSE_HERE) {
+		struct reading *r = g_new0(struct reading, 1);
+		r->work = (struct ws_work){ text->cap, run, done };
+		r->session = s;
+		r->conf = conf;
+		r->text = *text;
+		*text = (struct buf){ NULL, 0, 0 };
+		s->busy = true;
+		s->carrier->work(s->data, &r->work);
+		return;
+	}
+	struct parsed p = { .root = NULL };
+	parse(conf, text, &p);
+	take(s, text, &p);
+	parsed_clear(&p);
 }

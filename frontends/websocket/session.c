@@ -122,11 +122,12 @@ void ws_session_free(struct ws_session *s)
 
 void ws_session_moved(struct ws_session *s, struct ws_hub *hub, bool stays)
 {
-	g_autofree char *held = g_steal_pointer(&s->held);
+	struct buf held = { g_steal_pointer(&s->held), s->n_held, s->n_held };
 	g_assert(g_hash_table_size(s->requests) == 0);
 	s->hub = hub;
-	if (held && stays)
-		ws_message_take(s, held, s->n_held);
+	if (held.data && stays)
+		ws_message_take(s, &held);
+	buf_free(&held);
 }
 
 /* ---- output ---- */
@@ -191,7 +192,7 @@ size_t ws_session_input(struct ws_session *s, char *data, size_t n)
 	if (ws_socket_feed(&s->socket, data, n, s->hub->now_ms, &used) != WS_INPUT_MESSAGE)
 		return used;
 	if (s->socket.opcode == WS_OPCODE_TEXT)
-		ws_message_take(s, s->socket.message.data, s->socket.message.len);
+		ws_message_take(s, &s->socket.message);
 	else
 		ws_socket_close(&s->socket, WS_CLOSE_UNSUPPORTED, "messages are JSON text",
 				s->hub->now_ms);
@@ -211,7 +212,7 @@ void ws_session_tick(struct ws_session *s)
 
 void ws_session_drain(struct ws_session *s)
 {
-	if (s->socket.state != WS_STATE_OPEN || g_hash_table_size(s->requests))
+	if (s->socket.state != WS_STATE_OPEN || s->busy || g_hash_table_size(s->requests))
 		return;
 	s->carrier->touch(s->data);
 	ws_socket_close(&s->socket, WS_CLOSE_GOING_AWAY, "the server is going away",

@@ -16,6 +16,14 @@
 
 struct ws_request;
 
+/* A message that would hold up the thread's other clients: it is read elsewhere. */
+struct ws_work {
+	size_t bytes;                  /* that it holds */
+	void (*run)(struct ws_work *); /* in a thread of its own; touches no session */
+	/* Back on the session's thread. gone: the session is no more. Frees it. */
+	void (*done)(struct ws_work *, bool gone);
+};
+
 struct ws_carrier {
 	/* Something will be written to the output buffer now. */
 	void (*touch)(void *data);
@@ -25,6 +33,8 @@ struct ws_carrier {
 	void (*move)(void *data, struct ws_hub *to);
 	/* ws_hub_cancel(to, token), on its thread. */
 	void (*cancel)(void *data, struct ws_hub *to, const char *token);
+	/* Runs it; no input comes before its done(). */
+	void (*work)(void *data, struct ws_work *);
 };
 
 struct ws_session {
@@ -42,6 +52,7 @@ struct ws_session {
 	size_t n_held;
 	bool compressed; /* counted in hub->shared->n_compressed */
 	bool cut;        /* too much output: close at once */
+	bool busy;       /* a message is being read elsewhere */
 };
 
 /* h: a successful one; its authorization is taken over. out: the carrier's. headers are copied:
@@ -75,7 +86,7 @@ void ws_session_add(struct ws_session *, struct ws_request *);
 void ws_session_remove(struct ws_session *, struct ws_request *);
 /* An error that belongs to no request, or to one that did not come to be (id NULL: unknown). */
 void ws_session_error(struct ws_session *, const char *id, const struct api_error *);
-/* messages.c: what a client says. text is not changed. */
-void ws_message_take(struct ws_session *, const char *text, size_t n);
+/* messages.c: what a client says. text may be taken: it is empty then. */
+void ws_message_take(struct ws_session *, struct buf *text);
 
 #endif

@@ -319,6 +319,45 @@ def test_reload():
             ws.close()
 
 
+def test_large_messages_in_order():
+    """What is parsed elsewhere is answered in its turn; what follows it waits, and a client that goes is forgotten."""
+    async def run():
+        big = "x" * (1 << 20)
+        async with websockets.connect(f"ws://127.0.0.1:{port}/v1/ws", max_size=None, subprotocols=["weir.v1"]) as ws:
+            await ws.recv()
+            for i in range(4):
+                text = f"{i} " + "y " * 50000
+                body = {"model": "echo", "stream": False, "messages": [{"role": "user", "content": text}]}
+                await ws.send(json.dumps(create(f"big{i}", body)))
+                await ws.send(json.dumps({"type": "ping", "id": f"behind{i}"}))
+                last = None
+                for wanted in ("accepted", "pong"):
+                    message = json.loads(await asyncio.wait_for(ws.recv(), 30))
+                    while message["type"] == "result":
+                        last, message = message, json.loads(await asyncio.wait_for(ws.recv(), 30))
+                    assert message["type"] == wanted, message["type"]
+                while not last:
+                    last = json.loads(await asyncio.wait_for(ws.recv(), 30))
+                assert last["id"] == f"big{i}" and last["data"]["choices"][0]["message"]["content"] == text
+            for text, code in ((json.dumps(create("n", {"model": "echo", "messages": big})), "invalid_value"),
+                               (json.dumps({"type": "nothing", "x": big}), "unknown_type"),
+                               ('{"type": "ping", "echo": "' + big, "invalid_json"),
+                               (json.dumps(create("m", big)), "invalid_value")):
+                await ws.send(text)
+                message = json.loads(await asyncio.wait_for(ws.recv(), 30))
+                assert message["type"] == "error" and message["error"]["code"] == code, message
+            await ws.send(json.dumps({"type": "ping", "echo": big}))
+            assert json.loads(await asyncio.wait_for(ws.recv(), 30))["echo"] == big
+    asyncio.run(run())
+    before = running()
+    for _ in range(6):
+        ws = Socket(port)
+        for i in range(2):
+            ws.say(create(f"g{i}", chat("z" * (3 << 20))))
+        ws.close()
+    wait_for(lambda: running() <= before)
+
+
 if __name__ == "__main__":
     with Server("echo", "frontend.ws.plugin=websocket", "frontend.ws.listen=127.0.0.1:0", "frontend.ws.compression=on",
                 "frontend.brief.plugin=websocket", "frontend.brief.listen=127.0.0.1:0",
