@@ -81,18 +81,25 @@ void weir_ticket_enqueue(struct ticket *t)
 	weir_metric_add(slot->router->queue_depth, 1);
 }
 
+/* How many it runs at a time by our counting; a scheduler, here or in another process, keeps a
+ * queue of its own. 0: all that come. */
+static size_t own_limit(const struct weir_slot *slot)
+{
+	return weir_slot_scheduler(slot) || weir_slot_report(slot) ? 0
+								   : weir_slot_concurrency(slot);
+}
+
 /* Level A: it runs at once, or waits for somebody's end. */
 void weir_ticket_admit(struct ticket *t)
 {
 	struct weir_slot *slot = t->slot;
 	struct weir_channel *channel = weir_channel_ref(t->channel);
-	size_t limit = weir_slot_concurrency(slot);
+	size_t limit = own_limit(slot);
 	bool waits;
 
 	weir_ticket_hold(t);
 	pthread_mutex_lock(&slot->lock);
-	/* A scheduler keeps its own queue, once it is there. */
-	waits = slot->held || (!weir_slot_scheduler(slot) && limit > 0 && slot->n_running >= limit);
+	waits = slot->held || (limit > 0 && slot->n_running >= limit);
 	if (waits) {
 		weir_ticket_enqueue(t);
 	} else if (!atomic_load(&slot->refused) && !weir_slot_scheduler(slot)) {
@@ -114,7 +121,7 @@ void weir_ticket_admit(struct ticket *t)
 static bool start_next(struct weir_slot *slot, bool refused)
 {
 	bool counts = !refused && !weir_slot_scheduler(slot);
-	size_t limit = weir_slot_concurrency(slot);
+	size_t limit = own_limit(slot);
 	struct ticket *t = g_queue_peek_head(&slot->waiting);
 
 	if (!t || slot->held || (counts && limit > 0 && slot->n_running >= limit))

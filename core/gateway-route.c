@@ -30,14 +30,13 @@ static size_t fit(const char *pattern, struct weir_str model)
 /* What is not loaded yet may have it. */
 static bool has_adapter(struct weir_slot *slot, struct weir_str wanted)
 {
-	const struct weir_scheduler *scheduler = weir_slot_scheduler(slot);
 	enum weir_router_state state = weir_slot_state(slot, NULL, 0);
 	const char *name;
 
 	if (state != WEIR_ROUTER_READY && state != WEIR_ROUTER_FAILED)
 		return true;
-	for (uint32_t i = 1; scheduler; i++) {
-		name = weir_scheduler_adapter(scheduler, i);
+	for (uint32_t i = 1;; i++) {
+		name = weir_slot_adapter(slot, i);
 		if (!name)
 			break;
 		if (strlen(name) == wanted.len && memcmp(name, wanted.data, wanted.len) == 0)
@@ -254,13 +253,12 @@ static void list_adapters(const struct weir_slot *slot, const char *base,
 			  struct weir_model_entry entry,
 			  void (*each)(void *data, const struct weir_model_entry *), void *data)
 {
-	const struct weir_scheduler *scheduler = weir_slot_scheduler(slot);
 	const char *adapter;
 
-	for (uint32_t i = 1; scheduler; i++) {
+	for (uint32_t i = 1;; i++) {
 		g_autofree char *id = NULL;
 
-		adapter = weir_scheduler_adapter(scheduler, i);
+		adapter = weir_slot_adapter(slot, i);
 		if (!adapter)
 			break;
 		entry.id = id = g_strdup_printf("%s:%s", base, adapter);

@@ -19,6 +19,7 @@
 #define WEIR_RETRY_AFTER_MS 5000 /* with QUEUE_FULL and UNAVAILABLE (003-12) */
 
 struct ticket;
+struct weir_metric_import;
 
 enum weir_slot_phase {
 	WEIR_SLOT_EMPTY = 0,  /* no instance (yet) */
@@ -44,6 +45,8 @@ struct weir_slot {
 	struct weir_instance *instance;
 	const struct weir_backend_stream *stream; /* level A, or NULL */
 	struct weir_scheduler *scheduler;         /* level B, or NULL */
+	const struct weir_report *report;         /* level A that tells of itself, or NULL */
+	const struct weir_adapters *adapters;     /* of such a one, or NULL */
 	atomic_bool asked;                        /* a request waits for the load */
 	atomic_bool coming, going; /* empty: will be loaded; the one before it ends */
 	atomic_bool refused;       /* who is let in now gets an error */
@@ -60,6 +63,7 @@ struct weir_slot {
 	size_t n_running;
 	GQueue waiting;         /* struct ticket, highest priority first */
 	struct ticket *tickets; /* all of them */
+	struct weir_metric_import *import;
 };
 
 struct weir_router {
@@ -132,6 +136,20 @@ void weir_router_list(const struct weir_host *,
 bool weir_slot_stands_in(struct weir_slot *, void *data);
 bool weir_slot_hand_back(void *data, struct weir_channel *, const struct weir_handed *);
 void weir_slot_lost(void *data);
+
+/* gateway-report.c */
+void weir_slot_bind_report(struct weir_slot *); /* finds out whether it tells; before BOUND */
+/* Of a bound one that tells, else NULL. */
+const struct weir_report *weir_slot_report(const struct weir_slot *);
+/* Its state; it has a report. */
+enum weir_router_state weir_slot_reported(const struct weir_slot *, char *ret_error,
+					  size_t error_size);
+/* What it tells of its model, into an empty status; false: it tells nothing. */
+bool weir_slot_report_model(const struct weir_slot *, struct weir_scheduler_status *ret);
+/* The name of adapter i (1..) of whichever level; NULL past the last one. */
+const char *weir_slot_adapter(const struct weir_slot *, uint32_t i);
+void weir_slot_append_report(const struct weir_slot *, GString *json);
+void weir_slot_import(struct weir_slot *); /* its series into ours */
 
 /* gateway-slots.c */
 struct weir_slot *weir_slot_ref(struct weir_slot *);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "metrics-import.h"
 
 /* --- life ---------------------------------------------------------------------------------- */
 
@@ -50,6 +51,7 @@ void weir_slot_unref(struct weir_slot *slot)
 	pthread_mutex_unlock(&slot->router->lock);
 	weir_scheduler_free(slot->scheduler);
 	weir_slot_unref(slot->heir);
+	weir_metric_import_free(slot->import);
 	g_queue_clear(&slot->waiting);
 	pthread_mutex_destroy(&slot->lock);
 	g_strfreev(slot->serves);
@@ -88,6 +90,8 @@ weir_status weir_slot_bind(struct weir_slot *slot, struct weir_instance *instanc
 		status = weir_fail(err, WEIR_E_INVALID, "%s offers neither %s nor %s", slot->name,
 				   WEIR_BACKEND_STREAM, WEIR_BACKEND_STEP);
 	}
+	if (status == WEIR_OK && !step)
+		weir_slot_bind_report(slot);
 	if (status == WEIR_OK)
 		atomic_store(&slot->phase, WEIR_SLOT_BOUND);
 	return status;
@@ -180,6 +184,8 @@ enum weir_router_state weir_slot_state(struct weir_slot *slot, char *ret_error, 
 	default:
 		break;
 	}
+	if (slot->report)
+		return weir_slot_reported(slot, ret_error, error_size);
 	if (!slot->scheduler)
 		return WEIR_ROUTER_READY;
 	if (weir_scheduler_state(slot->scheduler) != WEIR_SCHEDULER_FAILED || !ret_error)
@@ -213,25 +219,32 @@ size_t weir_slot_concurrency(const struct weir_slot *slot)
 {
 	size_t limit = atomic_load(&slot->router->max_concurrent);
 	struct weir_scheduler *scheduler = weir_slot_scheduler(slot);
+	struct weir_scheduler_status told = { 0 };
 
+	if (limit == 0 && weir_slot_report_model(slot, &told))
+		return told.model.max_rows;
 	return limit > 0 || !scheduler ? limit : weir_scheduler_rows(scheduler);
 }
 
 uint32_t weir_slot_context(const struct weir_slot *slot)
 {
 	struct weir_scheduler *scheduler = weir_slot_scheduler(slot);
+	struct weir_scheduler_status told = { 0 };
 
+	if (weir_slot_report_model(slot, &told))
+		return told.model.n_ctx;
 	return scheduler ? weir_scheduler_context(scheduler) : 0;
 }
 
 uint64_t weir_slot_bytes(const struct weir_slot *slot)
 {
 	struct weir_scheduler *scheduler = weir_slot_scheduler(slot);
-	struct weir_scheduler_status status;
+	struct weir_scheduler_status status = { 0 };
 
-	if (!scheduler)
+	if (scheduler)
+		weir_scheduler_status(scheduler, &status);
+	else if (!weir_slot_report_model(slot, &status))
 		return 0;
-	weir_scheduler_status(scheduler, &status);
 	return status.model.bytes_weights + status.model.bytes_kv;
 }
 

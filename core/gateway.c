@@ -215,8 +215,13 @@ static void slot_counts(struct weir_slot *slot, struct weir_scheduler_status *re
 	memset(ret, 0, sizeof(*ret));
 	if (weir_slot_scheduler(slot))
 		weir_scheduler_status(slot->scheduler, ret);
+	else
+		(void)weir_slot_report_model(slot, ret);
 	pthread_mutex_lock(&slot->lock);
-	ret->active += slot->n_running;
+	/* What waits in the other process runs as far as we have let it in. */
+	if (slot->report)
+		ret->waiting = MIN(slot->n_running, ret->waiting);
+	ret->active += slot->n_running - (slot->report ? ret->waiting : 0);
 	ret->waiting += slot->waiting.length;
 	pthread_mutex_unlock(&slot->lock);
 }
@@ -265,6 +270,7 @@ static char *slot_json(struct weir_slot *slot, const struct weir_scheduler_statu
 				       (int)(load_ms % 1000));
 	if (weir_slot_scheduler(slot) && s->state == WEIR_SCHEDULER_READY)
 		append_model(json, s);
+	weir_slot_append_report(slot, json);
 	g_string_append_printf(json,
 			       ",\"queue\":{\"active\":%zu,\"waiting\":%zu,\"max_concurrent\":%zu,"
 			       "\"max_queue_size\":%u}}",
@@ -308,6 +314,7 @@ void weir_router_measure(struct weir_router *r)
 		enum weir_router_state state = weir_slot_state(slot, NULL, 0);
 		g_autofree char *backend = g_strdup_printf("backend=\"%s\"", slot->name);
 
+		weir_slot_import(slot);
 		for (guint k = 0; k < G_N_ELEMENTS(weir_router_state_names); k++) {
 			g_autofree char *labels = g_strdup_printf("%s,state=\"%s\"", backend,
 								  weir_router_state_names[k]);

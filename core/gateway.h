@@ -110,6 +110,8 @@ void weir_slot_mark(struct weir_slot *, bool coming, bool going);
 bool weir_slot_take_asked(struct weir_slot *);
 /* ret_error: of a failed one; may be NULL. [any] */
 enum weir_router_state weir_slot_state(struct weir_slot *, char *ret_error, size_t error_size);
+/* May it fail by itself after it was ready? (weir.report/1) */
+bool weir_slot_is_watched(const struct weir_slot *);
 const char *weir_slot_name(const struct weir_slot *);
 size_t weir_slot_inflight(const struct weir_slot *);
 int64_t weir_slot_used_ns(const struct weir_slot *); /* when a request last came or ended */

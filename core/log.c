@@ -237,7 +237,8 @@ static GString *build_text(uint32_t level, const char *topic, const char *instan
 	/* "http: " says enough for frontend.http; two instances of one kind need their names. */
 	const char *dot = strchr(instance, '.');
 	size_t n = dot ? strlen(dot + 1) : 0;
-	if (*instance && !(n && prefix_matches(dot + 1, n, topic))) {
+	if (*instance && !(n && prefix_matches(dot + 1, n, topic)) &&
+	    !prefix_matches(instance, strlen(instance), topic)) {
 		g_string_append_c(out, '[');
 		append_clean(out, instance, false);
 		g_string_append_c(out, ']');

@@ -10,7 +10,8 @@
 #include "log.h"
 #include "stream.h"
 
-#define TOPIC "models"
+#define TOPIC    "models"
+#define WATCH_MS 500 /* between looks at a backend that may fail by itself */
 
 static void say(const struct weir_models *m, uint32_t level, const char *section, const char *text)
 {
@@ -21,7 +22,7 @@ struct weir_slot *weir_place_slot(struct weir_models *m, const struct weir_profi
 {
 	const struct weir_slot_plan slot = {
 		.name = plan->section,
-		.component = plan->component->id,
+		.component = plan->inner ? plan->inner->id : plan->component->id,
 		.serves = (const char *const *)plan->serves,
 		.on_demand = plan->life.on_demand,
 	};
@@ -187,8 +188,15 @@ static void fail_load(struct weir_models *m, struct weir_place *p, const char *w
 static void check_load(struct weir_models *m, struct weir_place *p)
 {
 	char why[448] = "";
-	if (!p->now.loading)
+	if (!p->now.loading) {
+		/* What serves may still fail for good: weir.report/1. */
+		if (p->now.part &&
+		    weir_slot_state(p->now.slot, why, sizeof(why)) == WEIR_ROUTER_FAILED) {
+			say(m, WEIR_LOG_ERROR, p->section, "has failed and ends");
+			fail_load(m, p, why);
+		}
 		return;
+	}
 	switch (weir_slot_state(p->now.slot, why, sizeof(why))) {
 	case WEIR_ROUTER_READY:
 		report_ready(m, p->section, &p->now);
@@ -369,6 +377,9 @@ bool weir_models_run(struct weir_models *m, int *ret_due_ms)
 		    !weir_models_leaving(m, p->section) && has_room(m))
 			load(m, p);
 		busy |= p->wanted || p->now.loading || p->next.slot;
+		if (p->now.part && weir_slot_is_watched(p->now.slot) &&
+		    (*ret_due_ms < 0 || *ret_due_ms > WATCH_MS))
+			*ret_due_ms = WATCH_MS;
 	}
 	return busy || m->leavers->len > 0;
 }

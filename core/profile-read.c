@@ -53,6 +53,13 @@ OPTION(load_on_demand, BOOL, "false",
        "Loaded by a request for one of its models; requests wait until it is.");
 OPTION(idle_unload, DURATION, "0", "Unloaded after so long without a request. 0: never.",
        .max = 31536000000.0);
+OPTION(isolation, CHOICE, "none",
+       "process: the backend runs in a process of its own; whatever ends that one ends no other "
+       "request, and it is started again.",
+       .choices = "none|process");
+OPTION(hang_timeout, DURATION, "60s",
+       "With isolation = process: one that does not answer for so long is ended and started again.",
+       .min = 500, .max = 86400000);
 OPTION(replace, CHOICE, "after",
        "When a reload finds other options: the new one is loaded after the old one has ended, or "
        "beside it, which needs memory for both and keeps the old one if the new one fails.",
@@ -66,13 +73,9 @@ static const struct weir_option *const server_options[] = {
 static const struct weir_option *const chain_options[] = { &option_order, NULL };
 static const struct weir_option *const part_options[] = { &option_plugin, NULL };
 static const struct weir_option *const backend_options[] = {
-	&option_plugin,
-	&option_serves,
-	&option_autoload,
-	&option_load_on_demand,
-	&option_idle_unload,
-	&option_replace,
-	NULL,
+	&option_plugin,         &option_serves,       &option_autoload,
+	&option_load_on_demand, &option_idle_unload,  &option_replace,
+	&option_isolation,      &option_hang_timeout, NULL,
 };
 
 const struct weir_option *const *weir_host_options(const char *section)
@@ -197,6 +200,8 @@ void weir_profile_life(const struct weir_lookup *lookup, const char *section,
 	ret->on_demand = is_text(lookup, section, &option_load_on_demand, "true");
 	ret->beside = is_text(lookup, section, &option_replace, "beside");
 	ret->idle_unload_ms = number_in(lookup, section, &option_idle_unload);
+	ret->isolated = is_text(lookup, section, &option_isolation, "process");
+	ret->hang_timeout_ms = number_in(lookup, section, &option_hang_timeout);
 }
 
 static char **read_plugin_path(const struct weir_lookup *lookup)

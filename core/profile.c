@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "instance.h"
+#include "isolation.h"
 #include "log.h"
 #include "nearest.h"
 #include "profile-value.h"
@@ -47,14 +48,24 @@ void weir_profile_free(struct weir_profile *profile)
 	g_free(profile);
 }
 
+/* An option that may change without a new instance. */
+static bool is_live(const struct weir_component *component, const char *key)
+{
+	for (size_t i = 0; component->options && component->options[i]; i++)
+		if (!strcmp(component->options[i]->key, key))
+			return component->options[i]->flags & WEIR_OPTION_LIVE;
+	return false;
+}
+
 bool weir_profile_part_same(const struct weir_profile_part *a, const struct weir_profile_part *b)
 {
-	if (a->component != b->component || a->conf->len != b->conf->len)
+	if (a->component != b->component || a->inner != b->inner || a->conf->len != b->conf->len)
 		return false;
 	for (unsigned i = 0; i < a->conf->len; i++) {
 		const struct weir_kv *x = &g_array_index(a->conf, struct weir_kv, i);
 		const struct weir_kv *y = &g_array_index(b->conf, struct weir_kv, i);
-		if (strcmp(x->key, y->key) || strcmp(x->value, y->value))
+		if (strcmp(x->key, y->key) ||
+		    (strcmp(x->value, y->value) && !is_live(a->component, x->key)))
 			return false;
 	}
 	return true;
@@ -237,6 +248,25 @@ static char **read_list(struct check *check, const char *section, const struct w
 	return g_strsplit(text ? text : otherwise, ",", -1);
 }
 
+static void isolate(struct check *check, struct weir_profile_part *part,
+		    const struct weir_ini_section *section, struct weir_origin origin)
+{
+	struct weir_error err;
+	const struct weir_ini_key *key = section ? weir_ini_key(section, "isolation") : NULL;
+	if (key)
+		origin = weir_ini_key_origin(key);
+	if (!weir_isolation_component(check->registry)) {
+		g_autofree char *why = explain_missing(check, WEIR_ROLE_BACKEND, "child");
+		weir_problem(check->lookup.problems, origin, part->section, "isolation",
+			     "needs the component child: %s", why);
+		return;
+	}
+	if (weir_isolation_wrap(part, &check->profile->settings, check->registry,
+				part->life.hang_timeout_ms, &err) < 0)
+		weir_problem(check->lookup.problems, origin, part->section, err.param, "%s",
+			     err.text);
+}
+
 /* One [frontend.x], [backend.x] or middleware; section NULL: a middleware without one. */
 static void add_part(struct check *check, const char *name, const struct weir_ini_section *section,
 		     uint32_t role, struct weir_origin origin, GPtrArray *to)
@@ -262,6 +292,8 @@ static void add_part(struct check *check, const char *name, const struct weir_in
 		weir_profile_life(&check->lookup, name, &part->life);
 	}
 	read_conf(check, part);
+	if (part->life.isolated)
+		isolate(check, part, section, origin);
 	g_ptr_array_add(to, part);
 }
 

@@ -39,12 +39,16 @@ struct weir_backend_life { /* what the host knows of a backend besides its compo
 	bool autoload;     /* at the start */
 	bool on_demand;    /* by the first request, which waits */
 	bool beside;       /* a reload's new instance is loaded before the old one ends */
-	int64_t idle_unload_ms; /* unloaded after so long without a request; 0: never */
+	int64_t idle_unload_ms;  /* unloaded after so long without a request; 0: never */
+	bool isolated;           /* in a process of its own (isolation.h) */
+	int64_t hang_timeout_ms; /* of such a one */
 };
 
 struct weir_profile_part {
 	char *section; /* "backend.main" */
 	const struct weir_component *component;
+	/* isolation = process: what the profile names; component then is the one that runs it. */
+	const struct weir_component *inner;
 	GArray *conf;  /* struct weir_kv, normalised, declaration order */
 	char **serves; /* backends only, as the next */
 	struct weir_backend_life life;

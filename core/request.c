@@ -216,6 +216,14 @@ const struct weir_limits *weir_request_limits(const weir_request *r)
 	return &r->limits;
 }
 
+static void each_field(const weir_request *r,
+		       void (*fn)(void *data, const char *name, struct weir_str value), void *data)
+{
+	for (uint32_t i = 0; i < r->n_fields; i++)
+		fn(data, r->fields[i].name,
+		   (struct weir_str){ r->fields[i].value, r->fields[i].len });
+}
+
 const struct weir_request_api weir_request_extension = {
 	.size = sizeof(struct weir_request_api),
 	.ref = weir_request_ref,
@@ -224,4 +232,5 @@ const struct weir_request_api weir_request_extension = {
 	.set_field = weir_request_set_field,
 	.sampling = weir_request_sampling,
 	.limits = weir_request_limits,
+	.each = each_field,
 };

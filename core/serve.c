@@ -68,7 +68,9 @@ static int print_plan(const struct weir_profile *profile)
 	for (size_t g = 0; g < G_N_ELEMENTS(groups); g++) {
 		for (unsigned i = 0; i < groups[g]->len; i++) {
 			const struct weir_profile_part *part = g_ptr_array_index(groups[g], i);
-			printf("  [%s] %s\n", part->section, part->component->id);
+			printf("  [%s] %s%s\n", part->section,
+			       part->inner ? part->inner->id : part->component->id,
+			       part->inner ? ", in a process of its own" : "");
 		}
 	}
 	return WEIR_EXIT_OK;

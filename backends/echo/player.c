@@ -111,6 +111,7 @@ static void finish(struct echo_player *p, struct play *play, weir_status status,
 		.n_prompt = play->n_prompt,
 		.n_choices = play->n_choices,
 		.choices = play->n_choices > 1 ? play->ends : NULL,
+		.choice_size = sizeof(play->ends[0]),
 		.text = text,
 	};
 

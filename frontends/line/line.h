@@ -36,6 +36,7 @@ struct line_config {
 	uint32_t socket_mode;
 	bool half_close; /* TCP too: the end of a client's input lets its requests finish */
 	bool quit_at_eof;
+	bool relay; /* inherited connections: the methods for a parent */
 };
 
 struct listener {
@@ -64,6 +65,7 @@ struct line {
 	struct api_loop loop;
 	struct listener *listeners;
 	size_t n_listeners;
+	GArray *inherited; /* int: descriptors of listen = fd:N; NULL: none */
 	bool has_stdio, accepting, draining, stopping, quitting;
 	uint64_t now_ms;    /* of this dispatch; CLOCK_MONOTONIC */
 	uint64_t tick_at;   /* deadlines are looked at then */

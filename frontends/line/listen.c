@@ -195,6 +195,27 @@ static void remove_path(struct listener *l)
 	g_clear_pointer(&l->path, g_free);
 }
 
+/* ---- inherited sockets ---- */
+
+static weir_status open_inherited(struct line *line, const char *address, struct weir_error *err)
+{
+	guint64 number;
+	int type, kept;
+	socklen_t size = sizeof(type);
+	if (!g_ascii_string_to_unsigned(address + 3, 10, 3, 1u << 20, &number, NULL))
+		return fail(err, address, "the number of a descriptor, from 3, is expected");
+	if (getsockopt((int)number, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+		return fail(err, address, "it is no connected socket of whoever started this");
+	kept = fcntl((int)number, F_DUPFD_CLOEXEC, 3);
+	if (kept < 0)
+		return fail(err, address, g_strerror(errno));
+	if (!line->inherited)
+		line->inherited = g_array_new(FALSE, FALSE, sizeof(int));
+	g_array_append_val(line->inherited, kept);
+	fcntl((int)number, F_SETFD, FD_CLOEXEC);
+	return WEIR_OK;
+}
+
 /* ---- all of them ---- */
 
 weir_status listen_open(struct line *line, struct weir_error *err)
@@ -206,6 +227,12 @@ weir_status listen_open(struct line *line, struct weir_error *err)
 		struct listener *l = &line->listeners[line->n_listeners];
 		if (strcmp(address, "stdio") == 0) {
 			line->has_stdio = true;
+			continue;
+		}
+		if (g_str_has_prefix(address, "fd:")) {
+			weir_status status = open_inherited(line, address, err);
+			if (status < 0)
+				return status;
 			continue;
 		}
 		*l = (struct listener){ .tag = LINE_TAG_LISTENER, .fd = -1 };

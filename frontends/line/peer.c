@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "call.h"
+#include "relay.h"
 
 #define MAX_WAITING   (256u << 10) /* unsent; requests are not read while there is more */
 #define FLUSH_AT      (64u << 10)
@@ -63,6 +64,8 @@ struct peer *peer_new(struct line *line, enum peer_kind kind, int in, int out)
 		epoll_ctl(line->epoll_fd, EPOLL_CTL_DEL, in, NULL); /* see watch_input() */
 	frame_init(&p->frame, line->config.max_line);
 	p->calls = g_hash_table_new(g_str_hash, g_str_equal);
+	if (kind == PEER_KIND_PARENT && line->config.relay)
+		p->relays = g_hash_table_new(g_str_hash, g_str_equal);
 	p->next = line->peers;
 	if (p->next)
 		p->next->prev = p;
@@ -79,6 +82,7 @@ void peer_free(struct peer *p)
 	frame_clear(&p->frame);
 	buf_free(&p->output);
 	g_hash_table_unref(p->calls);
+	g_clear_pointer(&p->relays, g_hash_table_unref);
 	g_free(p);
 }
 
@@ -107,6 +111,17 @@ static void detach_calls(struct peer *p)
 		g_hash_table_iter_remove(&it);
 		call_detach(call);
 	}
+	if (!p->relays)
+		return;
+	g_hash_table_iter_init(&it, p->relays);
+	while (g_hash_table_iter_next(&it, NULL, &call))
+		relay_detach(call);
+	g_hash_table_remove_all(p->relays);
+}
+
+static guint count_running(const struct peer *p)
+{
+	return g_hash_table_size(p->calls) + (p->relays ? g_hash_table_size(p->relays) : 0);
 }
 
 void peer_close(struct peer *p)
@@ -115,7 +130,7 @@ void peer_close(struct peer *p)
 	if (p->state == PEER_STATE_DEAD)
 		return;
 	p->state = PEER_STATE_DEAD;
-	if (g_hash_table_size(p->calls))
+	if (count_running(p))
 		line_count(line, line->m_gone, 1);
 	detach_calls(p);
 	if (p->prev)
@@ -130,10 +145,10 @@ void peer_close(struct peer *p)
 	drop_fd(p, p->in);
 	if (p->out != p->in)
 		drop_fd(p, p->out);
-	if (p->kind == PEER_KIND_STDIO) {
+	if (p->kind == PEER_KIND_STDIO)
 		line->has_stdio = false;
+	if (p->kind == PEER_KIND_STDIO || p->kind == PEER_KIND_PARENT)
 		line->quitting = line->config.quit_at_eof;
-	}
 	peer_mark_dirty(p); /* freed when the dispatch is over */
 }
 
@@ -197,7 +212,8 @@ void peer_relieve(struct peer *p)
 	if (peer_unsent(p) < FLUSH_AT)
 		return;
 	flush(p);
-	if (p->state == PEER_STATE_DEAD || peer_unsent(p) <= MAX_UNSENT)
+	/* A parent is waited for: what it may be sent is bounded by its own credit. */
+	if (p->state == PEER_STATE_DEAD || peer_unsent(p) <= MAX_UNSENT || p->relays)
 		return;
 	line_count(p->line, p->line->m_stalled, 1);
 	api_logf(&p->line->api, WEIR_LOG_WARNING, "a client does not take its stream: cut off");
@@ -233,7 +249,7 @@ static void handle_lines(struct peer *p)
 {
 	const char *line;
 	size_t len;
-	while (p->state == PEER_STATE_OPEN && peer_unsent(p) <= MAX_WAITING &&
+	while (p->state == PEER_STATE_OPEN && (peer_unsent(p) <= MAX_WAITING || p->relays) &&
 	       frame_next(&p->frame, &line, &len)) {
 		p->t_active = p->line->now_ms;
 		request_line(p, line, len);
@@ -251,7 +267,8 @@ static bool wants_input(const struct peer *p)
 {
 	if (p->kind == PEER_KIND_STDIO && p->line->draining)
 		return false; /* after a reload it is the next instance's */
-	return p->state == PEER_STATE_OPEN && !p->eof && p->ready && peer_unsent(p) <= MAX_WAITING;
+	return p->state == PEER_STATE_OPEN && !p->eof && p->ready &&
+	       (peer_unsent(p) <= MAX_WAITING || p->relays);
 }
 
 static void read_input(struct peer *p)
@@ -325,7 +342,7 @@ static bool may_wait(const struct peer *p)
 
 static void check_end(struct peer *p)
 {
-	guint n = g_hash_table_size(p->calls);
+	guint n = count_running(p);
 	bool over = p->eof && !p->frame.buf;
 	if (p->state == PEER_STATE_OPEN && over && n && !may_wait(p))
 		peer_close(p);
@@ -405,14 +422,14 @@ void peer_check_deadlines(struct peer *p)
 	if (p->kind == PEER_KIND_STDIO && !p->ready)
 		peer_mark_dirty(p);
 	if (peer_unsent(p)) {
-		if (now < p->t_progress + conf->write_timeout_ms)
+		if (p->relays || now < p->t_progress + conf->write_timeout_ms)
 			return;
 		line_count(p->line, p->line->m_stalled, 1);
 		peer_close(p);
 	} else if (p->state == PEER_STATE_LINGER) {
 		if (now >= p->t_active + LINGER_MS)
 			peer_close(p);
-	} else if (p->kind != PEER_KIND_STDIO && conf->idle_timeout_ms &&
+	} else if (p->kind != PEER_KIND_STDIO && !p->relays && conf->idle_timeout_ms &&
 		   g_hash_table_size(p->calls) == 0 && now >= p->t_active + conf->idle_timeout_ms) {
 		p->state = PEER_STATE_CLOSING;
 		peer_mark_dirty(p);

@@ -16,7 +16,8 @@
 
 struct call;
 
-enum peer_kind { PEER_KIND_TCP, PEER_KIND_UNIX, PEER_KIND_STDIO };
+/* PARENT: a socket that was inherited from the process that started this one. */
+enum peer_kind { PEER_KIND_TCP, PEER_KIND_UNIX, PEER_KIND_STDIO, PEER_KIND_PARENT };
 
 enum peer_state {
 	PEER_STATE_OPEN,
@@ -43,6 +44,7 @@ struct peer {
 	uint64_t t_progress; /* something was sent, or output began to wait */
 	uint64_t t_active;   /* a line came, a call ended, lingering began */
 	GHashTable *calls;   /* id as JSON text -> struct call */
+	GHashTable *relays;  /* the same -> struct relay; NULL: not for a parent */
 	struct peer *prev, *next, *next_dirty;
 	bool is_dirty;
 };

@@ -25,8 +25,9 @@
 						       .max = hi }
 
 OPTION(listen, "127.0.0.1:8001", LIST, 0, 0,
-       "Where to listen: host:port (port 0 takes a free one), unix:/path/of/socket, stdio.");
-OPTION(max_line, "1MiB", SIZE, 1024, 16777216,
+       "Where to listen: host:port (port 0 takes a free one), unix:/path/of/socket, stdio, fd:N (a "
+       "connected socket that was inherited).");
+OPTION(max_line, "1MiB", SIZE, 1024, 268435456,
        "Longest request; a longer line gets an error and the connection is closed.");
 OPTION(max_connections, "1000", INT, 1, 100000, "Connections at once; those above are refused.");
 OPTION(max_requests, "64", INT, 1, 10000, "Requests at once on one connection.");
@@ -43,18 +44,13 @@ OPTION(quit_at_eof, NULL, BOOL, 0, 0,
        "The server ends when standard input has ended and all is answered; unset: if stdio is the "
        "only address.");
 
+OPTION(relay, "false", BOOL, 0, 0,
+       "Requests of a parent process as they are, unchecked; with fd:N as the only addresses.");
+
 static const struct weir_option *const options[] = {
-	&option_listen,
-	&option_max_line,
-	&option_max_connections,
-	&option_max_requests,
-	&option_idle_timeout,
-	&option_write_timeout,
-	&option_request_timeout,
-	&option_socket_mode,
-	&option_half_close,
-	&option_quit_at_eof,
-	NULL,
+	&option_listen,       &option_max_line,      &option_max_connections, &option_max_requests,
+	&option_idle_timeout, &option_write_timeout, &option_request_timeout, &option_socket_mode,
+	&option_half_close,   &option_quit_at_eof,   &option_relay,           NULL,
 };
 
 struct frontend {
@@ -119,7 +115,7 @@ static weir_status configure(struct line *line, const struct weir_kv *conf, size
 	struct line_config *c = &line->config;
 	const char *mode = get(conf, n, &option_socket_mode);
 	guint64 bits = 0600;
-	unsigned n_stdio = 0;
+	unsigned n_stdio = 0, n_inherited = 0;
 	c->listen = get_list(conf, n, &option_listen);
 	c->max_line = get_number(conf, n, &option_max_line);
 	c->max_connections = (uint32_t)get_number(conf, n, &option_max_connections);
@@ -132,9 +128,13 @@ static weir_status configure(struct line *line, const struct weir_kv *conf, size
 		(uint32_t)get_number(conf, n, &option_request_timeout);
 	c->half_close = get_bool(conf, n, &option_half_close, false);
 	for (char **l = c->listen; *l; l++)
-		n_stdio += strcmp(*l, "stdio") == 0;
-	c->quit_at_eof =
-		get_bool(conf, n, &option_quit_at_eof, n_stdio == g_strv_length(c->listen));
+		n_stdio += strcmp(*l, "stdio") == 0, n_inherited += g_str_has_prefix(*l, "fd:");
+	c->quit_at_eof = get_bool(conf, n, &option_quit_at_eof,
+				  n_stdio + n_inherited == g_strv_length(c->listen));
+	c->relay = get_bool(conf, n, &option_relay, false);
+	if (c->relay && n_inherited != g_strv_length(c->listen))
+		return refuse(err, "relay",
+			      "relay trusts whoever speaks: every address in listen must be fd:N");
 	if (!c->listen[0] || !c->listen[0][0])
 		return refuse(err, "listen", "listen is empty: give at least one address");
 	if (n_stdio > 1)
@@ -165,6 +165,9 @@ static void stop(struct weir_instance *i)
 		g_thread_join(g_steal_pointer(&line->thread));
 	}
 	listen_close(line);
+	for (guint k = 0; line->inherited && k < line->inherited->len; k++)
+		close(g_array_index(line->inherited, int, k));
+	g_clear_pointer(&line->inherited, g_array_unref);
 	g_clear_pointer(&line->listeners, g_free);
 	if (line->loop.loop)
 		line->api.gateway->loop_free(g_steal_pointer(&line->loop.loop));

@@ -3,6 +3,7 @@
  * frontends/line/requests.c - what a line asks for, and the answers that need no stream. [loop]
  */
 #include "call.h"
+#include "relay.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -201,8 +202,11 @@ static bool answer_cancel(struct peer *peer, struct rpc_request *r, struct rpc_e
 	g_autofree char *id = NULL;
 	if (!read_id(r, &id, err))
 		return false;
+	struct relay *relay = peer->relays ? g_hash_table_lookup(peer->relays, id) : NULL;
 	struct call *k = g_hash_table_lookup(peer->calls, id);
-	put_count(peer, r->id, k ? "{\"cancelled\":true}" : "{\"cancelled\":false}");
+	if (relay)
+		relay_cancel(relay);
+	put_count(peer, r->id, k || relay ? "{\"cancelled\":true}" : "{\"cancelled\":false}");
 	if (k)
 		call_cancel(k);
 	return true;
@@ -218,13 +222,16 @@ static bool answer_grant(struct peer *peer, struct rpc_request *r, struct rpc_er
 		return false;
 	if (n == 0)
 		return bad(err, "n", "n is required");
+	struct relay *relay = peer->relays ? g_hash_table_lookup(peer->relays, id) : NULL;
 	struct call *k = g_hash_table_lookup(peer->calls, id);
+	if (relay)
+		relay_grant(relay, n);
 	if (k && !call_grant(k, n)) {
 		rpc_fail(err, RPC_CODE_PARAMS, "id",
 			 "request %.40s has automatic flow: only flow manual takes grants", id);
 		return false;
 	}
-	g_snprintf(text, sizeof(text), "{\"granted\":%u}", k ? n : 0);
+	g_snprintf(text, sizeof(text), "{\"granted\":%u}", k || relay ? n : 0);
 	put_count(peer, r->id, text);
 	return true;
 }
@@ -269,9 +276,25 @@ static void answer_health(struct peer *peer, const char *id)
 	free(text);
 }
 
+/* Methods for a parent, where there is one. */
+static bool run_relay(struct peer *peer, const struct rpc_request *r, struct rpc_error *err)
+{
+	if (!peer->relays) {
+		rpc_fail(err, RPC_CODE_METHOD, "method",
+			 "%s is between a server and the process that started it", r->name);
+		return false;
+	}
+	if (r->method == RPC_METHOD_SUBMIT)
+		return relay_submit(peer, r, err);
+	relay_metrics(peer, r->id);
+	return true;
+}
+
 static bool run(struct peer *peer, struct rpc_request *r, struct rpc_error *err)
 {
 	const struct api_endpoint *e = r->endpoint ? api_endpoint_find(r->endpoint) : NULL;
+	if (r->method == RPC_METHOD_SUBMIT || r->method == RPC_METHOD_METRICS)
+		return run_relay(peer, r, err);
 	if (!known_names(r, e, err))
 		return false;
 	switch (r->method) {

@@ -31,6 +31,8 @@ enum rpc_method {
 	RPC_METHOD_GRANT,
 	RPC_METHOD_MODELS,
 	RPC_METHOD_HEALTH,
+	RPC_METHOD_SUBMIT, /* this and the next: for a parent (relay.h) */
+	RPC_METHOD_METRICS,
 };
 
 struct rpc_request {

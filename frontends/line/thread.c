@@ -104,7 +104,7 @@ static void quit(struct line *line)
 {
 	line->quitting = false;
 	if (line->status && !line->draining) {
-		api_logf(&line->api, WEIR_LOG_INFO, "standard input has ended: so does the server");
+		api_logf(&line->api, WEIR_LOG_INFO, "the input has ended: so does the server");
 		line->status->quit(line->api.host);
 	}
 }
@@ -177,11 +177,24 @@ static void open_stdio(struct line *line)
 		 g_strerror(errno));
 }
 
+static void open_inherited(struct line *line)
+{
+	for (guint i = 0; i < line->inherited->len; i++) {
+		int fd = g_array_index(line->inherited, int, i);
+		if (!peer_new(line, PEER_KIND_PARENT, fd, fd))
+			api_logf(&line->api, WEIR_LOG_ERROR, "fd:%d cannot be used: %s", fd,
+				 g_strerror(errno));
+	}
+	g_array_set_size(line->inherited, 0);
+}
+
 static gpointer thread_main(gpointer data)
 {
 	struct line *line = data;
 	if (line->has_stdio)
 		open_stdio(line);
+	if (line->inherited)
+		open_inherited(line);
 	settle_all(line);
 	do
 		visit(line);

@@ -27,7 +27,7 @@ CORE_FLOORS = [
     {"chain", "sequence", "batch", "watchdog", "registry", "plugin-validate"},
     {"scheduler"},
     {"gateway", "router"},
-    {"server", "status", "host", "instance", "profile", "models"},
+    {"server", "status", "host", "instance", "isolation", "profile", "models"},
     {"signals"},
     {"main", "inspect", "check", "commands", "serve", "help"},
 ]

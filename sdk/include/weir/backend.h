@@ -205,7 +205,44 @@ struct weir_resume {
 };
 WEIR_FROZEN(struct weir_resume, reserved);
 
-/* Adapters (LoRA) that were loaded with the model. */
+/*
+ * An instance of level A that is not ready as soon as start() has returned, or that may lose and
+ * regain what it works with: a process of its own, another machine. Without it such an instance is
+ * ready from start() on.
+ */
+#define WEIR_REPORT "weir.report/1"
+
+enum weir_report_state {
+	WEIR_REPORT_LOADING = 1, /* not ready yet: requests are refused, or wait (load_on_demand) */
+	WEIR_REPORT_READY = 2,   /* submit() is welcome; what must wait meanwhile waits inside */
+	WEIR_REPORT_FAILED = 3,  /* for good: the host ends the instance; error says why */
+};
+
+struct weir_report_info {     /* what is not known is 0 */
+	uint32_t size, state; /* enum weir_report_state */
+	uint32_t n_ctx;       /* as in struct weir_model, as the next three */
+	uint32_t max_rows;
+	uint64_t bytes_weights, bytes_kv;
+	uint32_t n_waiting; /* requests of the host's that have not begun */
+	uint32_t reserved;
+	char error[448]; /* NUL-terminated UTF-8 */
+};
+WEIR_FROZEN(struct weir_report_info, error);
+
+struct weir_report {
+	uint32_t size, reserved;
+	void (*info)(struct weir_instance *, struct weir_report_info *ret); /* [any] */
+	/* Members of the backend's object in /health, `"model":{...},"process":{...}`, or "": to be
+	 * freed with free(). [any] */
+	char *(*health)(struct weir_instance *);
+	/* The series of another process's host as text (Prometheus 0.0.4), to be freed with free();
+	 * NULL: none. The host adds them to its own. *ret_life: another number when it is another
+	 * process, whose counters begin at 0. [any] */
+	char *(*metrics)(struct weir_instance *, uint64_t *ret_life);
+};
+WEIR_FROZEN(struct weir_report, metrics);
+
+/* Adapters (LoRA) that were loaded with the model. Level A: together with weir.report/1. */
 #define WEIR_ADAPTERS "weir.adapters/1"
 struct weir_adapters {
 	uint32_t size, reserved;

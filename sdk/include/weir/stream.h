@@ -191,8 +191,11 @@ struct weir_request_api { /* all [any] except set_field: only inside middleware.
 	weir_status (*set_field)(weir_request *, const char *name, struct weir_str value);
 	const struct weir_sampling *(*sampling)(const weir_request *);
 	const struct weir_limits *(*limits)(const weir_request *);
+	/* Every field that is there, in no order; name and value are lent for the call. */
+	void (*each)(const weir_request *,
+		     void (*fn)(void *data, const char *name, struct weir_str value), void *data);
 };
-WEIR_FROZEN(struct weir_request_api, limits);
+WEIR_FROZEN(struct weir_request_api, each);
 
 #define WEIR_HOST_STREAM "weir.host.stream/1"
 struct weir_stream_api {
