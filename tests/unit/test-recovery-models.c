@@ -17,6 +17,7 @@ static struct {
 	gint fail_loads;  /* so many loads fail, from the second instance on */
 	gint gate;        /* the first one's steps wait while it is 1 */
 	gint other_model; /* from the second instance on */
+	gint spare;       /* a second backend serves the name as well */
 } world;
 
 struct body {
@@ -111,16 +112,17 @@ static const struct weir_component component = {
 
 /* --- the rig ------------------------------------------------------------------------------- */
 
-static struct weir_profile_part *plan_new(const char *version, struct weir_backend_life life)
+static struct weir_profile_part *plan_new(const char *name, const char *version,
+					  struct weir_backend_life life)
 {
 	struct weir_profile_part *plan = g_new0(struct weir_profile_part, 1);
 	struct weir_kv kv = { "version", g_strdup(version) };
 
-	plan->section = g_strdup("backend.a");
+	plan->section = g_strdup_printf("backend.%c", name[strlen(name) - 1] == '*' ? 'b' : 'a');
 	plan->component = &component;
 	plan->conf = g_array_new(false, false, sizeof(struct weir_kv));
 	g_array_append_val(plan->conf, kv);
-	plan->serves = g_strsplit("a", ",", -1);
+	plan->serves = g_strsplit(name, ",", -1);
 	plan->life = life;
 	return plan;
 }
@@ -183,7 +185,9 @@ static void rig_init(struct rig *r, int64_t drain_timeout_ms, struct weir_backen
 	harness_init(&r->h, NULL);
 	options.core = &r->h.core;
 	r->models = weir_models_new(&options);
-	g_ptr_array_add(plans, plan_new("1", life));
+	g_ptr_array_add(plans, plan_new("a", "1", life));
+	if (world.spare)
+		g_ptr_array_add(plans, plan_new("a*", "1", life));
 	if (weir_models_create(r->models, plans, &err) < 0 ||
 	    weir_models_start(r->models, &err) < 0)
 		g_error("%s", err.text);
@@ -209,7 +213,7 @@ static void reload(struct rig *r, const char *version, struct weir_backend_life 
 	g_autoptr(GPtrArray) plans = g_ptr_array_new();
 	struct weir_error err;
 
-	g_ptr_array_add(plans, plan_new(version, life));
+	g_ptr_array_add(plans, plan_new("a", version, life));
 	if (weir_models_reload(r->models, plans, &err) < 0)
 		g_error("%s", err.text);
 }
@@ -431,14 +435,16 @@ static void test_after(void)
 	check_reload(at_start, false);
 }
 
-/* By hand there is no heir: as ever. */
-static void test_unload(void)
+/* By hand there is no heir: as ever, unless another backend serves the name. */
+static void check_unload(bool spare)
 {
+	struct tape *whole = undisturbed(&ask);
 	const struct weir_gateway *gateway = weir_gateway_extension(WEIR_HOST_GATEWAY);
 	struct weir_error err;
 	struct tape *t;
 	struct rig r;
 
+	world.spare = spare;
 	rig_init(&r, 10, at_start);
 	t = tape_open(&r.h, &ask, NULL);
 	while (t->all->len < 10)
@@ -450,8 +456,61 @@ static void test_unload(void)
 		turn(&r);
 	g_atomic_int_set(&world.gate, 0);
 	wait_end(&r, t);
-	g_assert_cmpint(t->status, ==, WEIR_E_NO_MODEL);
+	if (spare)
+		tape_assert_same(whole, t);
+	else
+		g_assert_cmpint(t->status, ==, WEIR_E_NO_MODEL);
 	tape_free(t);
+	tape_free(whole);
+	rig_clear(&r);
+}
+
+static void test_unload(void)
+{
+	check_unload(false);
+	check_unload(true);
+}
+
+/* Replaced again and again, and lost once, under streams with slow readers among them. */
+static void test_churn(void)
+{
+	struct tape *whole = undisturbed(&ask), *t[8] = { NULL };
+	gint64 next = 0, give_up = g_get_monotonic_time() + 100 * G_USEC_PER_SEC;
+	guint n_opened = 0, n_over = 0, n_reloads = 0;
+	struct rig r;
+
+	world.lose_at[3] = 7;
+	rig_init(&r, 1, beside);
+	while (n_over < 60) {
+		for (int i = 0; i < 8; i++) {
+			struct tape_ask one = ask;
+
+			if (t[i] && t[i]->n_ends > 0) {
+				if (t[i]->status < 0)
+					g_error("%u: %s", n_over, t[i]->text);
+				tape_assert_same(whole, t[i]);
+				g_clear_pointer(&t[i], tape_free);
+				n_over++;
+			}
+			if (t[i] && t[i]->stream && !t[i]->grant_each)
+				weir_stream_grant(t[i]->stream, 3);
+			if (t[i] || n_opened >= 60 || strcmp(state(&r), "ready") != 0)
+				continue;
+			one.grant_each = n_opened++ % 2;
+			one.credit = one.grant_each ? 1000 : 2;
+			t[i] = tape_open(&r.h, &one, NULL);
+		}
+		if (g_get_monotonic_time() > next && n_reloads < 12) {
+			g_autofree char *version = g_strdup_printf("v%u", n_reloads++);
+
+			reload(&r, version, beside);
+			next = g_get_monotonic_time() + 25000;
+		}
+		turn(&r);
+		g_assert_cmpint(g_get_monotonic_time(), <, give_up);
+	}
+	g_assert_cmpint(world.n_created, >, 3);
+	tape_free(whole);
 	rig_clear(&r);
 }
 
@@ -466,5 +525,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/recovery-models/beside", test_beside);
 	g_test_add_func("/recovery-models/after", test_after);
 	g_test_add_func("/recovery-models/unload", test_unload);
+	g_test_add_func("/recovery-models/churn", test_churn);
 	return g_test_run();
 }
