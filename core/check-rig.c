@@ -100,10 +100,10 @@ static weir_status connect(struct weir_check_rig *rig, struct weir_error *err)
 		.instance = backend,
 		.serves = serves,
 	};
-	weir_status status = weir_part_start(rig->part, err);
-	if (status == WEIR_OK && rig->producer)
-		status = rig->producer->start(rig->producer, err);
-	if (status == WEIR_OK && rig->producer)
+	weir_status status = rig->producer ? rig->producer->start(rig->producer, err) : WEIR_OK;
+	if (status == WEIR_OK)
+		status = weir_part_start(rig->part, err);
+	if (status == WEIR_OK && rig->check->component->role == WEIR_ROLE_MIDDLEWARE)
 		status = weir_router_set_chain(core->router, &rig->part->instance, 1, err);
 	if (status == WEIR_OK)
 		status = weir_router_add_backend(core->router, &binding, err);
@@ -112,7 +112,7 @@ static weir_status connect(struct weir_check_rig *rig, struct weir_error *err)
 	return status;
 }
 
-bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
+static bool open_rig(struct weir_check_rig *rig, struct weir_check *check, bool any_role)
 {
 	const struct weir_router_options options = {
 		.max_queue = 1000,
@@ -124,7 +124,8 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 	memset(rig, 0, sizeof(*rig));
 	rig->check = check;
 	bool middle = check->component->role == WEIR_ROLE_MIDDLEWARE;
-	if (check->component->role != WEIR_ROLE_BACKEND && !middle) {
+	bool front = check->component->role == WEIR_ROLE_FRONTEND;
+	if (check->component->role != WEIR_ROLE_BACKEND && !middle && !(any_role && front)) {
 		weir_check_absent(check);
 		return false;
 	}
@@ -144,6 +145,8 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 	if (middle) {
 		const struct weir_middleware *api = weir_part_ext(rig->part, WEIR_MIDDLEWARE);
 		rig->fanout = api && api->fanout ? api->fanout : 1;
+	}
+	if (middle || front) {
 		weir_host_init(&rig->host, &check->core, "backend.check");
 		rig->producer = weir_check_producer_new(&rig->host);
 	}
@@ -159,6 +162,16 @@ bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
 	rig->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rig->loop = rig->gateway->loop_new(&rig->host, ring, rig);
 	return true;
+}
+
+bool weir_check_rig_open(struct weir_check_rig *rig, struct weir_check *check)
+{
+	return open_rig(rig, check, false);
+}
+
+bool weir_check_rig_open_frontend(struct weir_check_rig *rig, struct weir_check *check)
+{
+	return open_rig(rig, check, true);
 }
 
 void weir_check_rig_close(struct weir_check_rig *rig)
@@ -202,10 +215,22 @@ static void on_end(void *data, weir_stream *stream, const struct weir_end *end)
 		g_string_append_len(one->error, end->text.data, (gssize)end->text.len);
 }
 
+weir_status weir_check_open(struct weir_check_rig *rig, struct weir_check_stream *one,
+			    weir_request *request, uint32_t credit, struct weir_error *err)
+{
+	static const struct weir_sink sink = { sizeof(sink), 0, on_event, on_end };
+	memset(one, 0, sizeof(*one));
+	memset(err, 0, sizeof(*err));
+	one->rig = rig;
+	one->text = g_string_new(NULL);
+	one->error = g_string_new(NULL);
+	return rig->gateway->open(&rig->host, rig->loop, request, &sink, one, credit, &one->stream,
+				  err);
+}
+
 bool weir_check_ask(struct weir_check_rig *rig, struct weir_check_stream *one, uint32_t credit,
 		    uint32_t max_tokens)
 {
-	static const struct weir_sink sink = { sizeof(sink), 0, on_event, on_end };
 	static const struct weir_kv fields[] = {
 		{ "kind", "chat" },
 		{ "id", "check-1" },
@@ -225,14 +250,9 @@ bool weir_check_ask(struct weir_check_rig *rig, struct weir_check_stream *one, u
 					    .max_tokens = max_tokens,
 					    .n = 1 };
 	struct weir_error err;
-	memset(one, 0, sizeof(*one));
-	one->rig = rig;
-	one->text = g_string_new(NULL);
-	one->error = g_string_new(NULL);
 	weir_request *request = rig->gateway->request_new(&rig->host, fields, G_N_ELEMENTS(fields),
 							  &sampling, &limits);
-	if (rig->gateway->open(&rig->host, rig->loop, request, &sink, one, credit, &one->stream,
-			       &err) == WEIR_OK)
+	if (weir_check_open(rig, one, request, credit, &err) == WEIR_OK)
 		return true;
 	weir_check_fail(rig->check, "the request was refused: %s", err.text);
 	return false;

@@ -38,7 +38,12 @@ struct weir_check_stream { /* one request as its consumer saw it */
 /* A rig with the component started and ready; false after a skip or failure was recorded, or for a
  * component that has no streams. max_tokens bounds each answer. */
 bool weir_check_rig_open(struct weir_check_rig *, struct weir_check *);
+/* The same with a frontend: it stands before a backend of our own, and nothing is asked here. */
+bool weir_check_rig_open_frontend(struct weir_check_rig *, struct weir_check *);
 void weir_check_rig_close(struct weir_check_rig *);
+/* Sends that request, whose reference it takes; an error is a refusal: no end comes. */
+weir_status weir_check_open(struct weir_check_rig *, struct weir_check_stream *, weir_request *,
+			    uint32_t credit, struct weir_error *);
 /* Sends a request. False, with a failure, if it is refused. */
 bool weir_check_ask(struct weir_check_rig *, struct weir_check_stream *, uint32_t credit,
 		    uint32_t max_tokens);

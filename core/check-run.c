@@ -262,6 +262,7 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
 					    .trace = trace,
 					    .patience_s = terms->patience_s,
 					    .seed = terms->seed,
+					    .effort_s = terms->effort_s,
 					    .verdict = WEIR_CHECK_OK,
 					    .text = g_string_new(NULL) };
 		close(fds[0]);
@@ -273,8 +274,10 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
 	enum weir_check_verdict verdict;
 	if (pid > 0) {
 		setpgid(pid, pid); /* both do it: whoever comes first */
-		verdict = wait_for((int)one->waits * terms->patience_s + 10, pid, fds[0], trace,
-				   text);
+		int limit_s = (int)one->waits * terms->patience_s + 10;
+		if (!strcmp(one->section, "fuzz"))
+			limit_s += terms->effort_s;
+		verdict = wait_for(limit_s, pid, fds[0], trace, text);
 	} else {
 		verdict = no_child("fork", text);
 	}

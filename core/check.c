@@ -22,6 +22,8 @@ static const struct {
 	{ "device", weir_check_device_laws },
 	{ "device", weir_check_device_ops },
 	{ "device", weir_check_device_refusals },
+	{ "fuzz", weir_check_fuzz_models },
+	{ "fuzz", weir_check_fuzz_requests },
 };
 
 struct report {
@@ -120,15 +122,27 @@ static bool known_section(const char *name)
 	}
 	const char *near = weir_nearest(name, names, G_N_ELEMENTS(names));
 	fprintf(stderr, "weir check: there is no section %s; %s%s\n", name,
-		near ? "did you mean " : "there are scan, life, stream, step and device",
+		near ? "did you mean " : "there are scan, life, stream, step, device and fuzz",
 		near ? near : "");
 	return false;
+}
+
+static bool read_seconds(const char *flag, const char *text, int *ret)
+{
+	int64_t seconds = 0;
+	if (!g_ascii_string_to_signed(text, 10, 1, 3600, &seconds, NULL)) {
+		fprintf(stderr, "weir check: %s %s: a number of seconds, 1 to 3600\n", flag, text);
+		return false;
+	}
+	*ret = (int)seconds;
+	return true;
 }
 
 static int check_main(int argc, char **argv)
 {
 	bool json = false;
-	const char *only = NULL, *only_case = NULL, *patience = "60", *seed_text = "1";
+	const char *only = NULL, *only_case = NULL, *patience = "60", *seed_text = "1",
+		   *effort = "4";
 	g_autoptr(GPtrArray) rest = g_ptr_array_new();
 	g_autoptr(GPtrArray) options = g_ptr_array_new();
 	const struct weir_flag flags[] = {
@@ -138,6 +152,7 @@ static int check_main(int argc, char **argv)
 		{ .name = "--option", .list = options },
 		{ .name = "--patience", .text = &patience },
 		{ .name = "--seed", .text = &seed_text },
+		{ .name = "--effort", .text = &effort },
 		{ NULL },
 	};
 	if (!weir_args_parse(argc, argv, flags, rest, 1))
@@ -148,12 +163,10 @@ static int check_main(int argc, char **argv)
 	}
 	if (only && !known_section(only))
 		return WEIR_EXIT_USAGE;
-	int64_t seconds = 0;
-	if (!g_ascii_string_to_signed(patience, 10, 1, 3600, &seconds, NULL)) {
-		fprintf(stderr, "weir check: --patience %s: a number of seconds, 1 to 3600\n",
-			patience);
+	int seconds, effort_s;
+	if (!read_seconds("--patience", patience, &seconds) ||
+	    !read_seconds("--effort", effort, &effort_s))
 		return WEIR_EXIT_USAGE;
-	}
 	uint64_t seed = 0;
 	if (!g_ascii_string_to_unsigned(seed_text, 10, 0, UINT64_MAX, &seed, NULL)) {
 		fprintf(stderr, "weir check: --seed %s: a whole number\n", seed_text);
@@ -161,7 +174,7 @@ static int check_main(int argc, char **argv)
 	}
 	g_autofree char *path = g_canonicalize_filename(g_ptr_array_index(rest, 0), NULL);
 	struct report to = { .only_case = only_case };
-	to.terms = (struct weir_check_terms){ path, options, (int)seconds, seed };
+	to.terms = (struct weir_check_terms){ path, options, seconds, effort_s, seed };
 	if (json) {
 		to.json = json_builder_new();
 		json_builder_begin_array(to.json);
@@ -186,7 +199,7 @@ const struct weir_builtin weir_builtin_check = {
 	.name = "check",
 	.summary = "test whether a plugin keeps the contract",
 	.help = "weir check PLUGIN.so [--section NAME] [--case NAME,...] [--option KEY=VALUE]...\n"
-		"           [--patience SECONDS] [--seed NUMBER] [--json]\n"
+		"           [--patience SECONDS] [--seed NUMBER] [--effort SECONDS] [--json]\n"
 		"\n"
 		"Runs the conformance cases that concern the plugin's components, each in a "
 		"process of\n"
@@ -196,12 +209,16 @@ const struct weir_builtin weir_builtin_check = {
 		"  --section NAME      scan: the table; life: create to destroy; stream: credit,\n"
 		"                      cancellation, exactly one end; step: load and step;\n"
 		"                      device: operations of a level-C device against a\n"
-		"                      reference in doubles (no model is needed)\n"
+		"                      reference in doubles (no model is needed); fuzz: hostile\n"
+		"                      model files, texts, conversations, grammars and requests,\n"
+		"                      some seconds of each\n"
 		"  --case NAME,...     only the cases of these names\n"
 		"  --option KEY=VALUE  an option of the component, as in a profile; may be "
 		"repeated\n"
 		"  --patience SECONDS  how long one answer may take (60)\n"
-		"  --seed NUMBER       of what is random in device (1)\n"
+		"  --seed NUMBER       of what is random in device and fuzz (1); a failure names\n"
+		"                      the one that repeats it\n"
+		"  --effort SECONDS    how long each case of fuzz goes on (4)\n"
 		"  --json              the verdicts for programs\n"
 		"\n"
 		"Examples\n"
@@ -210,6 +227,7 @@ const struct weir_builtin weir_builtin_check = {
 		"model=data/models/weir-demo.gguf\n"
 		"  weir check ./weir-mine.so --section stream\n"
 		"  weir check ./weir-mine.so --section device --case linear\n"
+		"  weir check ./weir-mine.so --section fuzz --effort 600 --seed 1000000\n"
 		"\n"
 		"Exit status: 0 all ok or skipped, 1 something is not ok, 2 wrong usage.\n",
 	.run = check_main,

@@ -33,6 +33,7 @@ struct weir_check {
 	struct weir_core core; /* log and metrics are there */
 	int patience_s;        /* how long an answer may take */
 	uint64_t seed;         /* of what is random */
+	int effort_s;          /* how long a case of section fuzz goes on */
 	bool log_read;
 	int log_fd;  /* what was logged, to be looked through for MISBEHAVING */
 	char *trace; /* what the case is at: shown when it crashes or hangs */
@@ -50,7 +51,7 @@ struct weir_check_case {
 /* NULL-named at the end; each section's own file has them. */
 extern const struct weir_check_case weir_check_scan[], weir_check_life[], weir_check_stream[],
 	weir_check_step[], weir_check_device_laws[], weir_check_device_ops[],
-	weir_check_device_refusals[];
+	weir_check_device_refusals[], weir_check_fuzz_models[], weir_check_fuzz_requests[];
 
 void weir_check_fail(struct weir_check *, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -77,7 +78,7 @@ const struct weir_plugin *weir_check_load(struct weir_check *);
 struct weir_check_terms { /* of the command line; lent */
 	const char *path;
 	const GPtrArray *options;
-	int patience_s;
+	int patience_s, effort_s;
 	uint64_t seed;
 };
 

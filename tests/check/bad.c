@@ -103,6 +103,12 @@ static weir_status submit(struct weir_instance *base, weir_request *request, wei
 	pthread_attr_t attributes;
 	pthread_t thread;
 
+#ifdef BAD_FIELD
+	struct weir_str messages = self->requests->field(request, "messages");
+
+	if (messages.len > 0 && strlen(messages.data) != messages.len) /* a NUL in it */
+		__builtin_trap();
+#endif
 	*job = (struct job){ self, request, out };
 	pthread_mutex_lock(&self->lock);
 	self->running++;

@@ -123,7 +123,7 @@ static void test_step(gconstpointer data)
 		verdict = g_strdup_printf("not ok 1 step/%s", bad->name);
 	} else {
 		arguments = g_strdup_printf(
-			"check @tests/check/weir-good-step.so --option model=%s", model);
+			"check @tests/check/weir-good-step.so --effort 1 --option model=%s", model);
 	}
 	output = run_whole(arguments, &status);
 	unlink(model);
@@ -143,6 +143,8 @@ static void test_usage(void)
 		{ "check a.so --section strem", "did you mean stream", 2 },
 		{ "check a.so b.so", "one argument too many", 2 },
 		{ "check a.so --patience soon", "a number of seconds", 2 },
+		{ "check a.so --effort 0", "--effort 0: a number of seconds", 2 },
+		{ "check a.so --section fuz", "did you mean fuzz", 2 },
 		{ "check /nonexistent.so", "cannot open shared object file", 1 },
 		{ "check /nonexistent.so --json", "\"verdict\" : \"not ok\"", 1 },
 		{ "check --help", "Examples", 0 },
@@ -160,16 +162,19 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/check/usage", test_usage);
-	g_test_add_data_func("/check/good", "check @tests/check/weir-good.so", test_good);
-	g_test_add_data_func("/check/example/null",
-			     "check @sdk/examples/weir-null.so --option text=hello", test_good);
-	g_test_add_data_func("/check/example/upcase", "check @sdk/examples/weir-upcase.so",
+	g_test_add_data_func("/check/good", "check @tests/check/weir-good.so --effort 1",
 			     test_good);
-	g_test_add_data_func("/check/echo", "check @backends/echo/weir-echo.so", test_good);
+	g_test_add_data_func("/check/example/null",
+			     "check @sdk/examples/weir-null.so --effort 1 --option text=hello",
+			     test_good);
+	g_test_add_data_func("/check/example/upcase",
+			     "check @sdk/examples/weir-upcase.so --effort 1", test_good);
+	g_test_add_data_func("/check/echo", "check @backends/echo/weir-echo.so --effort 1",
+			     test_good);
 	g_autofree char *model = g_build_filename(g_getenv("WEIR_SOURCE_ROOT"), "data", "models",
 						  "weir-demo.gguf", NULL);
-	g_autofree char *cpu =
-		g_strdup_printf("check @backends/cpu/weir-cpu.so --option model=%s", model);
+	g_autofree char *cpu = g_strdup_printf(
+		"check @backends/cpu/weir-cpu.so --effort 1 --option model=%s", model);
 	g_test_add_data_func("/check/cpu", cpu, test_good);
 	for (size_t i = 0; i < G_N_ELEMENTS(bad_ones); i++) {
 		g_autofree char *name = g_strdup_printf("/check/bad/%s", bad_ones[i].kind);
