@@ -279,6 +279,10 @@ static void choose_sizes(struct weir_vk *vk)
 	/* Wide shaders pass values around their subgroup. */
 	vk->wide = software && c->int64 && (!vk->subgroups || c->subgroup_shuffle) &&
 		   !(without & WEIR_VK_WITHOUT_WIDE);
+	/* SwiftShader's optimiser ends the process, or does not end, on loops that it is told to
+	 * unroll. */
+	vk->unroll = c->driver_id != VK_DRIVER_ID_GOOGLE_SWIFTSHADER &&
+		     !(without & WEIR_VK_WITHOUT_UNROLL);
 	vk->lanes = vk->subgroups ? c->subgroup : 32;
 	vk->rows_each = software ? 8 : 4;
 	vk->run = software ? 4 : 1;

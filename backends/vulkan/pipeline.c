@@ -28,6 +28,35 @@ static unsigned variant(const struct weir_vk *vk)
 	return (vk->subgroups ? 1u : 0u) | (vk->wide ? 2u : 0u) | (vk->dot ? 4u : 0u);
 }
 
+/* A module of the shader; without the hints to unroll its loops where the driver must not see them.
+ * A word's low 16 bits are an instruction's code, its high ones how many words it has. */
+static weir_status make_module(struct weir_vk *vk, const struct weir_vk_spirv *code,
+			       VkShaderModule *ret, struct weir_error *err)
+{
+	enum { HEADER = 5, LOOP_MERGE = 246, UNROLL = 1 };
+	uint32_t n = (uint32_t)(code->bytes / 4);
+	VkShaderModuleCreateInfo info = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+					  .codeSize = code->bytes,
+					  .pCode = code->words };
+	uint32_t *words = NULL;
+	weir_status s;
+
+	if (!vk->unroll) {
+		words = malloc(code->bytes);
+		if (!words)
+			return weir_vk_fail(err, WEIR_E_EXHAUSTED, "no memory for a shader");
+		memcpy(words, code->words, code->bytes);
+		for (uint32_t i = HEADER; i + 3 < n && words[i] >> 16; i += words[i] >> 16)
+			if ((words[i] & 0xffff) == LOOP_MERGE)
+				words[i + 3] &= ~(uint32_t)UNROLL;
+		info.pCode = words;
+	}
+	s = weir_vk_result(vk, vk->api.CreateShaderModule(vk->device, &info, NULL, ret),
+			   "vkCreateShaderModule", err);
+	free(words);
+	return s;
+}
+
 weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err)
 {
 	VkPushConstantRange range = { VK_SHADER_STAGE_COMPUTE_BIT, 0, WEIR_VK_MAX_PUSH };
@@ -42,18 +71,11 @@ weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err)
 			   "vkCreatePipelineLayout", err);
 	for (int i = 0; i < WEIR_VK_N_SHADERS && !s; i++) {
 		const struct weir_vk_spirv *code = &weir_vk_spirv[variant(vk)][i];
-		VkShaderModuleCreateInfo info = {
-			.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-			.codeSize = code->bytes,
-			.pCode = code->words
-		};
 
 		if (i == WEIR_VK_SHADER_TILE_C && !vk->coop.cols)
 			continue;
 		h = hash(h, code->words, code->bytes);
-		s = weir_vk_result(
-			vk, vk->api.CreateShaderModule(vk->device, &info, NULL, &vk->modules[i]),
-			"vkCreateShaderModule", err);
+		s = make_module(vk, code, &vk->modules[i], err);
 	}
 	if (!s)
 		weir_vk_cache_load(vk, h);

@@ -45,8 +45,9 @@ static const struct weir_option option_without = {
 	.type = WEIR_OPTION_STRING,
 	.key = "without",
 	.help = "Features of the device to leave unused, for drivers with faults: any of "
-		"subgroups, mapped, wide, dot, coop, import, ahead (pipelines are then compiled "
-		"when a step first needs them); separated by commas.",
+		"subgroups, mapped, wide, dot, coop, import, unroll (shaders' hints to unroll "
+		"loops), ahead (pipelines are then compiled when a step first needs them); "
+		"separated by commas.",
 };
 
 static const struct weir_option option_threads = {
@@ -121,20 +122,21 @@ static weir_status read_without(const char *text, uint32_t *ret, struct weir_err
 		{ "subgroups", WEIR_VK_WITHOUT_SUBGROUPS }, { "mapped", WEIR_VK_WITHOUT_MAPPED },
 		{ "wide", WEIR_VK_WITHOUT_WIDE },           { "dot", WEIR_VK_WITHOUT_DOT },
 		{ "import", WEIR_VK_WITHOUT_IMPORT },       { "ahead", WEIR_VK_WITHOUT_AHEAD },
-		{ "coop", WEIR_VK_WITHOUT_COOP },
+		{ "coop", WEIR_VK_WITHOUT_COOP },           { "unroll", WEIR_VK_WITHOUT_UNROLL }
 	};
+	enum { N = sizeof(names) / sizeof(names[0]) };
 	uint32_t without = 0;
 
 	while (*text) {
 		size_t n = strcspn(text, ", "), i = 0;
 
-		while (n && i < sizeof(names) / sizeof(names[0]) &&
+		while (n && i < N &&
 		       (strlen(names[i].name) != n || strncmp(names[i].name, text, n) != 0))
 			i++;
-		if (i == sizeof(names) / sizeof(names[0]))
+		if (i == N)
 			return weir_vk_fail(err, WEIR_E_INVALID,
 					    "without has '%.*s'; it may have subgroups, mapped, "
-					    "wide, dot, coop, import, ahead",
+					    "wide, dot, coop, import, unroll, ahead",
 					    (int)(n < 40 ? n : 40), text);
 		if (n)
 			without |= names[i].flag;

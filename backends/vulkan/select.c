@@ -79,9 +79,13 @@ static bool has_extension(const struct extensions *e, const char *name)
 
 static bool find_queue(const struct weir_vk_api *api, struct weir_vk_caps *c)
 {
-	VkQueueFamilyProperties families[32];
-	uint32_t n = 32;
+	VkQueueFamilyProperties families[32] = { 0 };
+	uint32_t n = 0;
 
+	/* SwiftShader fills in as many as it is given room for, so their number is asked for. */
+	api->GetPhysicalDeviceQueueFamilyProperties(c->physical, &n, NULL);
+	if (n > 32)
+		n = 32;
 	api->GetPhysicalDeviceQueueFamilyProperties(c->physical, &n, families);
 	for (uint32_t i = 0; i < n; i++)
 		if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT && families[i].queueCount) {
@@ -146,6 +150,7 @@ static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *
 	memcpy(c->uuid, v11.deviceUUID, sizeof(c->uuid));
 	memcpy(c->cache_uuid, base->pipelineCacheUUID, sizeof(c->cache_uuid));
 	snprintf(c->driver, sizeof(c->driver), "%s", v12.driverName);
+	c->driver_id = v12.driverID;
 	c->driver_version = base->driverVersion;
 	c->vendor = base->vendorID;
 	c->max_allocation = v11.maxMemoryAllocationSize;
@@ -328,7 +333,8 @@ static bool is_named(const struct weir_vk_caps *c, const char *wanted)
 	char *end;
 	unsigned long index = strtoul(wanted, &end, 10);
 
-	if (*wanted >= '0' && *wanted <= '9' && !*end)
+	/* A UUID may have no letters. */
+	if (*wanted >= '0' && *wanted <= '9' && !*end && strlen(wanted) < 10)
 		return index == (unsigned long)c->index;
 	if (is_uuid(wanted, c->uuid))
 		return true;

@@ -28,6 +28,7 @@ enum weir_vk_without {
 	WEIR_VK_WITHOUT_AHEAD = 1u << 6,     /* pipelines compiled while a model loads */
 	WEIR_VK_WITHOUT_COOP = 1u << 7,      /* cooperative matrices */
 	WEIR_VK_WITH_COOP = 1u << 8,         /* the latter even on a software renderer */
+	WEIR_VK_WITHOUT_UNROLL = 1u << 9,    /* hints to unroll loops */
 };
 
 struct weir_vk_config {
@@ -48,7 +49,7 @@ struct weir_vk_shape {
 struct weir_vk_caps {
 	VkPhysicalDevice physical;
 	VkPhysicalDeviceType type;
-	uint32_t index, api_version, driver_version, vendor, queue_family;
+	uint32_t index, api_version, driver_id, driver_version, vendor, queue_family;
 	char name[256], driver[256];
 	uint8_t uuid[VK_UUID_SIZE], cache_uuid[VK_UUID_SIZE];
 	uint32_t subgroup, subgroup_min, subgroup_max; /* sizes */
@@ -166,6 +167,7 @@ struct weir_vk {
 	bool lost;
 	/* How shaders are built and sized here. */
 	bool subgroups, wide, dot;
+	bool unroll;                            /* hints to unroll loops are left in the shaders */
 	uint32_t lanes, rows_each, subs, width; /* subgroup; of LINEAR; workgroups of the others */
 	uint32_t tile_width, tile_rows;         /* of LINEAR's tiles: lanes, rows of each */
 	uint32_t tile_cols;                     /* and columns */

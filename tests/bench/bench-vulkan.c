@@ -2,9 +2,12 @@
  * bench-vulkan.c - what the Vulkan device does in a second: bandwidth of a copy, matrix-vector
  * products of every type, products with many rows, the cost of a dispatch. Not a test.
  *
- *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPE, or "experts"]]]
+ *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPES, or "experts" [ROUNDS]]]]
  *
- * Best of several runs; weights are random bits, since speed does not depend on them.
+ * TYPES: names with commas between, or "all". With ROUNDS only one row of activations is measured,
+ * so often for each type, the types in turns: the best, the median and the worst. Bandwidth is that
+ * of the file's bytes, and of the bytes of the layout that shaders read. Otherwise the best of
+ * several runs. Weights are random bits, since speed does not depend on them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +18,7 @@
 #include "program.h"
 #include "vk.h"
 
-enum { N_IN = 4096, MAX_OPS = 128, ROUNDS = 5 };
+enum { N_IN = 4096, MAX_OPS = 128, ROUNDS = 5, MAX_ROUNDS = 1000, MAX_TYPES = 64 };
 
 static struct weir_vk_instance data;
 static struct weir_instance instance = { .size = sizeof(instance), .data = &data };
@@ -55,8 +58,8 @@ static weir_buffer *weight(uint32_t type, size_t n_in, size_t n_out, uint32_t us
 	return b; /* src stays: the device may read it where it is */
 }
 
-/* Seconds of one step of n tokens, at best; their numbers are 0, or 0 to n - 1. */
-static double step_seconds_of(weir_program *p, uint32_t n, bool counts, int rounds)
+/* Seconds of one step of n tokens; their numbers are 0, or 0 to n - 1. */
+static double one_step(weir_program *p, uint32_t n, bool counts)
 {
 	int32_t zero[512] = { 0 }, token[512] = { 0 };
 	uint32_t first[] = { 0, n }, len[] = { n }, none[512] = { 0 };
@@ -73,16 +76,23 @@ static double step_seconds_of(weir_program *p, uint32_t n, bool counts, int roun
 					   .blocks = none,
 					   .out_row = none };
 	struct weir_error err = { 0 };
-	double best = 1e9;
+	double t = now();
 
 	for (uint32_t i = 0; counts && i < n; i++)
 		token[i] = (int32_t)i;
-	for (int i = 0; i <= rounds; i++) {
-		double t = now();
+	must(weir_vk_run(&instance, p, &batch, &err), &err);
+	must(weir_vk_wait(&instance, p, &err), &err);
+	return now() - t;
+}
 
-		must(weir_vk_run(&instance, p, &batch, &err), &err);
-		must(weir_vk_wait(&instance, p, &err), &err);
-		t = now() - t;
+/* The same at best, the first not counted. */
+static double step_seconds_of(weir_program *p, uint32_t n, bool counts, int rounds)
+{
+	double best = 1e9;
+
+	for (int i = 0; i <= rounds; i++) {
+		double t = one_step(p, n, counts);
+
 		if (i > 0 && t < best)
 			best = t;
 	}
@@ -192,29 +202,97 @@ static void bench_dispatch(void)
 	weir_vk_buffer_free(&instance, rows);
 }
 
-static void bench_type(uint32_t type, uint32_t n_out, weir_buffer *table)
+struct product {
+	const struct weir_vk_type *type;
+	weir_buffer *w;
+	weir_program *program;
+	double file, read; /* bytes */
+	double seconds[MAX_ROUNDS];
+};
+
+static void product_init(struct product *p, uint32_t type, uint32_t n_out, weir_buffer *table)
 {
-	static const uint32_t counts[] = { 1, 8, 128 };
-	const struct weir_vk_type *t = weir_vk_type(type);
-	weir_buffer *w = weight(type, N_IN, n_out, WEIR_WEIGHT_MATRIX);
-	double bytes = (double)N_IN / t->block * t->bytes * n_out, seconds[3];
 	struct list l = { .n_ops = 0 };
 	uint32_t x = add_tensor(&l, WEIR_TENSOR_TEMP, NULL, N_IN);
 	uint32_t y = add_tensor(&l, WEIR_TENSOR_OUTPUT, NULL, n_out);
-	weir_program *p;
+	struct weir_vk_planes planes;
 
+	p->type = weir_vk_type(type);
+	p->w = weight(type, N_IN, n_out, WEIR_WEIGHT_MATRIX);
+	p->file = (double)N_IN / p->type->block * p->type->bytes * n_out;
+	weir_vk_planes(p->type, N_IN, n_out, &planes);
+	p->read = (double)planes.bytes;
 	add_op(&l, WEIR_OP_EMBED, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, table, 0), WEIR_NO_TENSOR)
 		->i[0] = 0;
-	add_op(&l, WEIR_OP_LINEAR, y, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, w, 0));
-	p = compile(&l, 128);
+	add_op(&l, WEIR_OP_LINEAR, y, x, add_tensor(&l, WEIR_TENSOR_WEIGHT, p->w, 0));
+	p->program = compile(&l, 128);
+}
+
+static void product_clear(struct product *p)
+{
+	weir_vk_program_free(&instance, p->program);
+	weir_vk_buffer_free(&instance, p->w);
+}
+
+static void bench_type(uint32_t type, uint32_t n_out, weir_buffer *table)
+{
+	static const uint32_t counts[] = { 1, 8, 128 };
+	struct product p;
+	double seconds[3];
+
+	product_init(&p, type, n_out, table);
 	for (int i = 0; i < 3; i++)
-		seconds[i] = step_seconds(p, counts[i]);
-	printf("%-7s 1 row %6.2f GB/s   8 rows take %4.1f x   128 rows %7.1f Gop/s\n", t->name,
-	       bytes / seconds[0] / 1e9, seconds[1] / seconds[0],
-	       2.0 * 128 * N_IN * n_out / seconds[2] / 1e9);
+		seconds[i] = step_seconds(p.program, counts[i]);
+	printf("%-7s 1 row %6.2f GB/s (%5.2f read)   8 rows take %4.1f x   128 rows %7.1f Gop/s\n",
+	       p.type->name, p.file / seconds[0] / 1e9, p.read / seconds[0] / 1e9,
+	       seconds[1] / seconds[0], 2.0 * 128 * N_IN * n_out / seconds[2] / 1e9);
 	fflush(stdout);
-	weir_vk_program_free(&instance, p);
-	weir_vk_buffer_free(&instance, w);
+	product_clear(&p);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* One row, the types in turns. */
+static void bench_rounds(const uint32_t *types, uint32_t n, uint32_t n_out, uint32_t rounds,
+			 weir_buffer *table)
+{
+	struct product *p = calloc(n, sizeof(*p));
+
+	if (!p)
+		exit(1);
+	for (uint32_t i = 0; i < n; i++) {
+		product_init(&p[i], types[i], n_out, table);
+		one_step(p[i].program, 1, false);
+	}
+	printf("        GB/s of the file, best  median  worst; read, best\n");
+	for (uint32_t r = 0; r < rounds; r++)
+		for (uint32_t i = 0; i < n; i++)
+			p[i].seconds[r] = one_step(p[i].program, 1, false);
+	for (uint32_t i = 0; i < n; i++) {
+		double *s = p[i].seconds;
+
+		qsort(s, rounds, sizeof(*s), compare);
+		printf("%-7s %22.2f  %6.2f %6.2f  %10.2f\n", p[i].type->name,
+		       p[i].file / s[0] / 1e9, p[i].file / s[rounds / 2] / 1e9,
+		       p[i].file / s[rounds - 1] / 1e9, p[i].read / s[0] / 1e9);
+		product_clear(&p[i]);
+	}
+	free(p);
+}
+
+static int is_wanted(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
+		if (!strncmp(p, name, n) && (p[n] == ',' || !p[n]))
+			return 1;
+	return !strcmp(list, "all");
 }
 
 /* A mixture's operation, Q4_0, experts of 1024 x 512: a prompt's rows by pairs of a row and a
@@ -273,22 +351,31 @@ int main(int argc, char **argv)
 {
 	struct weir_vk_config config = { .device = argc > 1 ? argv[1] : NULL };
 	uint32_t n_out = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 4096;
+	const char *wanted = argc > 3 ? argv[3] : "all";
+	uint32_t rounds = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0;
+	uint32_t types[MAX_TYPES], n = 0;
 	struct weir_error err = { 0 };
 	weir_buffer *table;
 
 	must(weir_vk_new(&config, &data.vk, &err), &err);
 	printf("%s\n", data.vk->title);
 	table = weight(WEIR_DTYPE_F32, N_IN, 1, WEIR_WEIGHT_TABLE);
-	bench_copy();
-	bench_dispatch();
-	for (uint32_t rows = 32; rows <= 512 && (argc < 4 || !strcmp(argv[3], "experts"));
-	     rows *= 4) {
-		bench_experts(8, 2, rows);
-		bench_experts(64, 8, rows);
+	n_out = n_out ? n_out : 4096;
+	for (uint32_t type = 0; type < MAX_TYPES; type++)
+		if (weir_vk_type(type) && is_wanted(wanted, weir_vk_type(type)->name))
+			types[n++] = type;
+	if (rounds) {
+		bench_rounds(types, n, n_out, rounds < MAX_ROUNDS ? rounds : MAX_ROUNDS, table);
+	} else {
+		bench_copy();
+		bench_dispatch();
+		for (uint32_t rows = 32; rows <= 512 && is_wanted(wanted, "experts"); rows *= 4) {
+			bench_experts(8, 2, rows);
+			bench_experts(64, 8, rows);
+		}
+		for (uint32_t i = 0; i < n; i++)
+			bench_type(types[i], n_out, table);
 	}
-	for (uint32_t type = 0; type < 64; type++)
-		if (weir_vk_type(type) && (argc < 4 || !strcmp(weir_vk_type(type)->name, argv[3])))
-			bench_type(type, n_out ? n_out : 4096, table);
 	weir_vk_buffer_free(&instance, table);
 	weir_vk_free(data.vk);
 	return 0;

@@ -4,6 +4,7 @@
  * or 0 (shared memory only). All memory is read in whole words: no 8- or 16-bit storage is needed.
  */
 #extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference_uvec2 : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
 #if SUBGROUP
@@ -35,6 +36,17 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pai
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Longs { uint64_t at[]; };
 #endif
 
+/* A reference as one of another kind, by way of its two words: SwiftShader cannot cast references, and
+ * cannot choose between two (`b ? x : y`, a variable set in a branch) either. */
+#define Words(p) Words(uvec2(p))
+#define Floats(p) Floats(uvec2(p))
+#define Passed(p) Passed(uvec2(p))
+#define Quads(p) Quads(uvec2(p))
+#define Pairs(p) Pairs(uvec2(p))
+#if WIDE
+#define Longs(p) Longs(uvec2(p))
+#endif
+
 /* struct weir_vk_batch of vk.h */
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Batch {
 	uint n_tokens, n_rows, n_out, n_pieces;
@@ -55,7 +67,7 @@ uvec4 load4(Quads p, uint i)
 #if WIDE
 	Longs q = Longs(p);
 	uint64_t a = q.at[2 * i], b = q.at[2 * i + 1];
-	return uvec4(uint(a), uint(a >> 32), uint(b), uint(b >> 32));
+	return uvec4(unpackUint2x32(a), unpackUint2x32(b));
 #else
 	return p.at[i];
 #endif
@@ -64,8 +76,7 @@ uvec4 load4(Quads p, uint i)
 uvec2 load2(Pairs p, uint i)
 {
 #if WIDE
-	uint64_t a = Longs(p).at[i];
-	return uvec2(uint(a), uint(a >> 32));
+	return unpackUint2x32(Longs(p).at[i]);
 #else
 	return p.at[i];
 #endif

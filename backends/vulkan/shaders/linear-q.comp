@@ -94,7 +94,7 @@ void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row, uint
 	Planes p = planes_of(f, all * blocks);
 
 	for (uint b0 = first; b0 < blocks; b0 += LANES * RUN) {
-		Extras extras[8];
+		Extras extras[ROWS_EACH];
 
 		[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++)
 			extras[r] = load_extras(f, m, p, (base + min(row + r, n_rows - 1u)) * blocks + b0,

@@ -63,7 +63,7 @@ void clear_sums()
 /* Down: the experts of one row, one after the other, by their shares. */
 void mix(uint mat, uint row, uint at, uint col)
 {
-	float mixed[8];
+	float mixed[ROWS_EACH];
 
 	[[unroll]] for (uint r = 0u; r < ROWS_EACH; r++) mixed[r] = 0.0;
 	for (uint k = 0u; k < CHOICES; k++) {

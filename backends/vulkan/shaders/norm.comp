@@ -31,32 +31,9 @@ float normed(Floats v, uint at, vec2 m, Floats scale, Floats bias, bool has_bias
 	return has_bias ? r + bias.at[w_stride * gl_WorkGroupID.x + i] : r;
 }
 
-void main()
+/* The result, with the moments m of src: to dst or, in Q8 form, to q8. */
+void emit(uint t, Floats src, uint at, vec2 m, Floats scale, Floats bias, bool has_bias, Floats dst, uint to)
 {
-	uint t = gl_WorkGroupID.y, from = gl_WorkGroupID.x * group;
-	uint n = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
-	uint at = t * x_stride + from, to = t * y_stride + from;
-	Floats src = x, scale = w, bias = b, dst = y;
-	bool has_bias = (FLAGS & FLAG_BIAS) != 0u, layer = (FLAGS & FLAG_LAYER) != 0u;
-	vec2 m;
-
-	if (t >= n)
-		return;
-	m = moments(x, at, group, eps, layer);
-	if ((FLAGS & FLAG_CHAIN) != 0u) {
-		for (uint i = lane(); i < group; i += WIDTH)
-			y.at[to + i] += normed(x, at, m, w, b, has_bias, i);
-		memoryBarrierBuffer();
-		barrier();
-		m = moments(y, to, group, eps2, layer);
-		src = y;
-		at = to;
-		scale = w2;
-		bias = b2;
-		has_bias = (FLAGS & FLAG_CHAIN_BIAS) != 0u;
-		dst = z;
-		to = t * z_stride + from;
-	}
 	if ((FLAGS & FLAG_EMIT_Q8) != 0u) {
 		for (uint k = lane(); k < group / 32u; k += WIDTH) {
 			float v[32];
@@ -66,7 +43,7 @@ void main()
 				if ((FLAGS & FLAG_EMIT_F32) != 0u)
 					dst.at[to + k * 32u + i] = v[i];
 			}
-			put_q8(q8, q8_meta, (t * q8_width + from) / 32u + k, v);
+			put_q8(q8, q8_meta, (t * q8_width + gl_WorkGroupID.x * group) / 32u + k, v);
 		}
 		return;
 	}
@@ -77,4 +54,27 @@ void main()
 			v += dst.at[to + i];
 		dst.at[to + i] = v;
 	}
+}
+
+void main()
+{
+	uint t = gl_WorkGroupID.y, from = gl_WorkGroupID.x * group;
+	uint n = (FLAGS & FLAG_OUT_ROWS) != 0u ? batch.n_out : batch.n_tokens;
+	uint at = t * x_stride + from, to = t * y_stride + from;
+	bool has_bias = (FLAGS & FLAG_BIAS) != 0u, layer = (FLAGS & FLAG_LAYER) != 0u;
+	vec2 m;
+
+	if (t >= n)
+		return;
+	m = moments(x, at, group, eps, layer);
+	if ((FLAGS & FLAG_CHAIN) == 0u) {
+		emit(t, x, at, m, w, b, has_bias, y, to);
+		return;
+	}
+	for (uint i = lane(); i < group; i += WIDTH)
+		y.at[to + i] += normed(x, at, m, w, b, has_bias, i);
+	memoryBarrierBuffer();
+	barrier();
+	m = moments(y, to, group, eps2, layer);
+	emit(t, y, to, m, w2, b2, (FLAGS & FLAG_CHAIN_BIAS) != 0u, z, t * z_stride + from);
 }
