@@ -23,6 +23,7 @@
 #define BEAT_MS       1000
 #define EAGER_MS      50 /* the same, while it starts or loads */
 #define STOP_MS       3000
+#define LATE_MS       500 /* who wakes so much later did not run */
 #define HEALTHY_MS    60000
 #define FIRST_WAIT_MS 200
 #define MOST_WAIT_MS  30000
@@ -369,8 +370,11 @@ static void visit(struct child *c)
 		{ .fd = c->process.output, .events = POLLIN },
 	};
 	uint64_t n;
-	(void)poll(fds, G_N_ELEMENTS(fds), patience(c));
-	c->now = child_clock_ms();
+	int wait = patience(c);
+	(void)poll(fds, G_N_ELEMENTS(fds), wait);
+	int64_t now = child_clock_ms() - c->slept, late = now - c->now - wait;
+	c->slept += late > LATE_MS ? late : 0;
+	c->now = now - (late > LATE_MS ? late : 0);
 	if (fds[0].revents && read(c->bell_fd, &n, sizeof(n)) < 0)
 		n = 0;
 	if (fds[2].revents)

@@ -90,7 +90,9 @@ struct child {
 	weir_bell *bell; /* NULL: the host has none */
 	struct process process;
 	enum phase phase;
-	int64_t now, start_at, started_at, ready_at, end_by, asked_at, ask_at;
+	/* now: without the time in which this thread did not run (a stopped or suspended server):
+	 * nobody else is to blame for that. */
+	int64_t slept, now, start_at, started_at, ready_at, end_by, asked_at, ask_at;
 	unsigned n_fails;         /* deaths since the last healthy minute */
 	bool ever_ready, resumes; /* resumes: the process goes on with answers */
 	uint64_t lives;           /* processes so far */

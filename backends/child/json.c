@@ -92,7 +92,7 @@ static const char *check_key(const char *at, const char *end)
 	return at < end && *at == ':' ? at + 1 : NULL;
 }
 
-bool json_check(const char *text, size_t len)
+bool span_check(const char *text, size_t len)
 {
 	const char *at = text, *end = text + len;
 	char open[JSON_MAX_DEPTH]; /* what closes the containers around */
@@ -187,7 +187,7 @@ static const char *enter(struct json_span *it, char first)
 	return at < it->end && *at != '}' && *at != ']' ? at : NULL;
 }
 
-bool json_next_item(struct json_span *it, struct json_span *ret)
+bool span_next_item(struct json_span *it, struct json_span *ret)
 {
 	const char *at = enter(it, '[');
 	if (!at)
@@ -197,7 +197,7 @@ bool json_next_item(struct json_span *it, struct json_span *ret)
 	return true;
 }
 
-bool json_next_member(struct json_span *it, struct json_span *ret_key, struct json_span *ret)
+bool span_next_member(struct json_span *it, struct json_span *ret_key, struct json_span *ret)
 {
 	const char *at = enter(it, '{');
 	if (!at || *at != '"')
@@ -210,49 +210,49 @@ bool json_next_member(struct json_span *it, struct json_span *ret_key, struct js
 	return true;
 }
 
-bool json_same(struct json_span key, const char *name)
+bool span_same(struct json_span key, const char *name)
 {
 	size_t n = strlen(name);
 	return (size_t)(key.end - key.at) == n && !memcmp(key.at, name, n);
 }
 
-bool json_member(struct json_span object, const char *name, struct json_span *ret)
+bool span_member(struct json_span object, const char *name, struct json_span *ret)
 {
 	struct json_span key, value;
 	bool found = false;
-	if (!json_is(object, '{'))
+	if (!span_is(object, '{'))
 		return false;
-	while (json_next_member(&object, &key, &value))
-		if (json_same(key, name)) {
+	while (span_next_member(&object, &key, &value))
+		if (span_same(key, name)) {
 			*ret = value;
 			found = true;
 		}
 	return found;
 }
 
-bool json_path(struct json_span from, struct json_span *ret, ...)
+bool span_path(struct json_span from, struct json_span *ret, ...)
 {
 	va_list names;
 	const char *name;
 	bool found = true;
 	va_start(names, ret);
 	while (found && (name = va_arg(names, const char *)))
-		found = json_member(from, name, &from);
+		found = span_member(from, name, &from);
 	va_end(names);
 	if (found)
 		*ret = from;
 	return found;
 }
 
-bool json_is(struct json_span s, char first)
+bool span_is(struct json_span s, char first)
 {
 	const char *at = skip_space(s.at, s.end);
 	return at < s.end && *at == first;
 }
 
-bool json_bool(struct json_span s)
+bool span_bool(struct json_span s)
 {
-	return json_same(s, "true");
+	return span_same(s, "true");
 }
 
 /* ---- values ---- */
@@ -281,7 +281,7 @@ static const char *put_rune(GString *out, const char *at, const char *end)
 	return at;
 }
 
-bool json_string(struct json_span s, GString *out)
+bool span_string(struct json_span s, GString *out)
 {
 	static const char codes[] = "bfnrt", values[] = "\b\f\n\r\t";
 	if (s.end - s.at < 2 || *s.at != '"')
@@ -304,7 +304,7 @@ bool json_string(struct json_span s, GString *out)
 	return true;
 }
 
-bool json_int(struct json_span s, int64_t min, int64_t max, int64_t *ret)
+bool span_int(struct json_span s, int64_t min, int64_t max, int64_t *ret)
 {
 	char text[24];
 	gint64 v;
@@ -319,11 +319,11 @@ bool json_int(struct json_span s, int64_t min, int64_t max, int64_t *ret)
 	return true;
 }
 
-bool json_float(struct json_span s, double *ret)
+bool span_float(struct json_span s, double *ret)
 {
 	char text[64], *end;
 	size_t n = (size_t)(s.end - s.at);
-	if (json_same(s, "null")) {
+	if (span_same(s, "null")) {
 		*ret = NAN;
 		return true;
 	}
@@ -335,7 +335,7 @@ bool json_float(struct json_span s, double *ret)
 	return *end == '\0';
 }
 
-void json_put_string(GString *out, const char *text, size_t len)
+void span_put_string(GString *out, const char *text, size_t len)
 {
 	size_t from = 0;
 	g_string_append_c(out, '"');

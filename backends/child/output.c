@@ -30,9 +30,9 @@ static bool take_record(struct child *c, const char *line, size_t len)
 	g_autoptr(GString) level = g_string_new(NULL);
 	g_autoptr(GString) topic = g_string_new(NULL);
 	g_autoptr(GString) text = g_string_new(NULL);
-	if (len == 0 || *line != '{' || !json_check(line, len) || !json_member(root, "level", &v) ||
-	    !json_string(v, level) || !json_member(root, "topic", &v) || !json_string(v, topic) ||
-	    !json_member(root, "text", &v) || !json_string(v, text))
+	if (len == 0 || *line != '{' || !span_check(line, len) || !span_member(root, "level", &v) ||
+	    !span_string(v, level) || !span_member(root, "topic", &v) || !span_string(v, topic) ||
+	    !span_member(root, "text", &v) || !span_string(v, text))
 		return false;
 	uint32_t n = WEIR_LOG_INFO;
 	for (uint32_t i = 0; i < G_N_ELEMENTS(levels); i++)

@@ -30,14 +30,14 @@ static uint64_t number(struct json_span from, const char *name, int64_t max)
 {
 	struct json_span v;
 	int64_t n;
-	return json_member(from, name, &v) && json_int(v, 0, max, &n) ? (uint64_t)n : 0;
+	return span_member(from, name, &v) && span_int(v, 0, max, &n) ? (uint64_t)n : 0;
 }
 
 /* `,"name":{...}` as it came. */
 static void put_member(GString *out, struct json_span from, const char *name)
 {
 	struct json_span v;
-	if (!json_member(from, name, &v) || !json_is(v, '{') || v.end - v.at > MAX_MEMBER)
+	if (!span_member(from, name, &v) || !span_is(v, '{') || v.end - v.at > MAX_MEMBER)
 		return;
 	g_string_append_printf(out, "\"%s\":", name);
 	g_string_append_len(out, v.at, v.end - v.at);
@@ -47,11 +47,11 @@ static void put_member(GString *out, struct json_span from, const char *name)
 static void keep_health(struct child *c, struct json_span backend)
 {
 	struct json_span model = { NULL, NULL }, queue = { NULL, NULL };
-	bool has_model = json_member(backend, "model", &model);
+	bool has_model = span_member(backend, "model", &model);
 	g_autoptr(GString) text = g_string_new(NULL);
 	put_member(text, backend, "model");
 	put_member(text, backend, "kv");
-	(void)json_member(backend, "queue", &queue);
+	(void)span_member(backend, "queue", &queue);
 	pthread_mutex_lock(&c->lock);
 	if (has_model) {
 		c->info.n_ctx = (uint32_t)number(model, "context", UINT32_MAX);
@@ -82,7 +82,7 @@ static void backend_failed(struct child *c, struct json_span backend)
 {
 	struct json_span v;
 	g_autoptr(GString) text = g_string_new(NULL);
-	if (!json_member(backend, "error", &v) || !json_string(v, text) || text->len == 0)
+	if (!span_member(backend, "error", &v) || !span_string(v, text) || text->len == 0)
 		g_string_assign(text, "it failed without a reason");
 	g_free(c->last_words);
 	c->last_words = g_strdup(text->str);
@@ -93,19 +93,19 @@ void report_health(struct child *c, struct json_span result)
 {
 	struct json_span list, backend, v;
 	c->asked_at = 0;
-	if (!json_member(result, "backends", &list) || !json_is(list, '[') ||
-	    !json_next_item(&list, &backend) || !json_member(backend, "state", &v)) {
+	if (!span_member(result, "backends", &list) || !span_is(list, '[') ||
+	    !span_next_item(&list, &backend) || !span_member(backend, "state", &v)) {
 		child_give_up(c, "its answer to health names no backend");
 		return;
 	}
 	keep_health(c, backend);
 	if (c->phase == PHASE_STARTING)
 		c->phase = PHASE_LOADING;
-	if (json_same(v, "\"failed\"")) {
+	if (span_same(v, "\"failed\"")) {
 		backend_failed(c, backend);
-	} else if (json_same(v, "\"ready\"") && c->phase == PHASE_LOADING) {
+	} else if (span_same(v, "\"ready\"") && c->phase == PHASE_LOADING) {
 		struct json_span resume;
-		c->resumes = json_member(backend, "resume", &resume) && json_bool(resume);
+		c->resumes = span_member(backend, "resume", &resume) && span_bool(resume);
 		become_ready(c);
 		jobs_send(c);
 	}
@@ -116,13 +116,13 @@ void report_models(struct child *c, struct json_span result)
 {
 	struct json_span list, item, v;
 	size_t n = strlen(c->place);
-	if (!json_member(result, "models", &list))
+	if (!span_member(result, "models", &list))
 		return;
 	pthread_mutex_lock(&c->lock);
 	g_ptr_array_set_size(c->adapters, 0);
-	while (json_next_item(&list, &item) && c->adapters->len < MAX_ADAPTERS) {
+	while (span_next_item(&list, &item) && c->adapters->len < MAX_ADAPTERS) {
 		g_autoptr(GString) id = g_string_new(NULL);
-		if (json_member(item, "id", &v) && json_string(v, id) && id->len > n + 1 &&
+		if (span_member(item, "id", &v) && span_string(v, id) && id->len > n + 1 &&
 		    memcmp(id->str, c->place, n) == 0 && id->str[n] == ':')
 			g_ptr_array_add(c->adapters, (char *)g_intern_string(id->str + n + 1));
 	}
@@ -132,11 +132,11 @@ void report_models(struct child *c, struct json_span result)
 void report_metrics(struct child *c, struct json_span result)
 {
 	struct json_span v;
-	if (!json_member(result, "text", &v) || v.end - v.at > MAX_SERIES)
+	if (!span_member(result, "text", &v) || v.end - v.at > MAX_SERIES)
 		return;
 	pthread_mutex_lock(&c->lock);
 	g_string_truncate(c->series, 0);
-	(void)json_string(v, c->series);
+	(void)span_string(v, c->series);
 	c->life = c->lives;
 	pthread_mutex_unlock(&c->lock);
 }

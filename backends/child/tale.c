@@ -107,12 +107,12 @@ static bool read_choice(struct tale_choice *c, struct json_span from)
 	struct json_span tokens, events, item;
 	int64_t v;
 	uint32_t n = 0;
-	if (!json_member(from, "tokens", &tokens) || !json_is(tokens, '[') ||
-	    !json_member(from, "events", &events) || !json_int(events, 0, INT64_MAX, &v))
+	if (!span_member(from, "tokens", &tokens) || !span_is(tokens, '[') ||
+	    !span_member(from, "events", &events) || !span_int(events, 0, INT64_MAX, &v))
 		return false;
 	c->events = (uint64_t)v;
-	while (json_next_item(&tokens, &item)) {
-		if (!json_int(item, 0, INT32_MAX, &v) || ++n > MAX_TOKENS)
+	while (span_next_item(&tokens, &item)) {
+		if (!span_int(item, 0, INT32_MAX, &v) || ++n > MAX_TOKENS)
 			return false;
 		add_token(c, (int32_t)v);
 	}
@@ -126,17 +126,17 @@ bool tale_read(struct tale *t, uint32_t n, const char *text, size_t len)
 	guint64 number;
 	int64_t v = 0;
 	uint32_t i = 0;
-	if (!json_check(text, len) || !json_member(root, "seed", &value) ||
-	    !json_string(value, seed) ||
+	if (!span_check(text, len) || !span_member(root, "seed", &value) ||
+	    !span_string(value, seed) ||
 	    !g_ascii_string_to_unsigned(seed->str, 10, 0, G_MAXUINT64, &number, NULL))
 		return false;
-	if (json_member(root, "prompt_events", &value) && !json_int(value, 0, INT64_MAX, &v))
+	if (span_member(root, "prompt_events", &value) && !span_int(value, 0, INT64_MAX, &v))
 		return false;
 	tale_init(t, n, number);
 	t->prompt_events = (uint64_t)v;
-	t->started = json_member(root, "started", &value) && json_bool(value);
-	bool good = json_member(root, "choices", &value) && json_is(value, '[');
-	while (good && json_next_item(&value, &item))
+	t->started = span_member(root, "started", &value) && span_bool(value);
+	bool good = span_member(root, "choices", &value) && span_is(value, '[');
+	while (good && span_next_item(&value, &item))
 		good = i < n && read_choice(&t->choices[i++], item);
 	if (!good || i != n) {
 		tale_clear(t);

@@ -32,7 +32,7 @@ void wire_scratch_clear(struct wire_scratch *s)
 static bool read_u32(struct json_span v, uint32_t max, uint32_t *ret)
 {
 	int64_t n;
-	if (!json_int(v, 0, max, &n))
+	if (!span_int(v, 0, max, &n))
 		return false;
 	*ret = (uint32_t)n;
 	return true;
@@ -41,7 +41,7 @@ static bool read_u32(struct json_span v, uint32_t max, uint32_t *ret)
 static bool read_float(struct json_span v, float *ret)
 {
 	double d;
-	if (!json_float(v, &d))
+	if (!span_float(v, &d))
 		return false;
 	*ret = (float)d;
 	return true;
@@ -50,7 +50,7 @@ static bool read_float(struct json_span v, float *ret)
 static bool read_id(struct json_span v, uint64_t *ret)
 {
 	int64_t n;
-	if (!json_int(v, 1, INT64_MAX, &n))
+	if (!span_int(v, 1, INT64_MAX, &n))
 		return false;
 	*ret = (uint64_t)n;
 	return true;
@@ -65,11 +65,11 @@ static struct weir_str str(const GString *s)
 
 static bool read_type(struct json_span v, uint32_t *ret)
 {
-	if (!json_is(v, '"'))
+	if (!span_is(v, '"'))
 		return false;
 	struct json_span inside = { v.at + 1, v.end - 1 };
 	for (uint32_t i = WEIR_EVENT_STARTED; i <= WEIR_EVENT_PROMPT; i++)
-		if (json_same(inside, type_names[i])) {
+		if (span_same(inside, type_names[i])) {
 			*ret = i;
 			return true;
 		}
@@ -79,11 +79,11 @@ static bool read_type(struct json_span v, uint32_t *ret)
 /* true: as the text; else base64. */
 static bool read_raw(struct json_span v, struct wire_scratch *s, bool *ret_same)
 {
-	*ret_same = json_bool(v);
+	*ret_same = span_bool(v);
 	if (*ret_same)
 		return true;
 	g_string_truncate(s->raw, 0);
-	if (!json_string(v, s->raw) || s->raw->len % 4 != 0 || s->raw->len == 0)
+	if (!span_string(v, s->raw) || s->raw->len % 4 != 0 || s->raw->len == 0)
 		return false;
 	size_t pad = 0;
 	for (size_t i = 0; i < s->raw->len; i++) {
@@ -104,16 +104,16 @@ static bool read_top(struct json_span list, struct wire_scratch *s, struct weir_
 	struct json_span item, part;
 	size_t starts[21] = { 0 };
 	uint32_t n = 0;
-	if (!json_is(list, '['))
+	if (!span_is(list, '['))
 		return false;
 	g_string_truncate(s->tops, 0);
-	while (json_next_item(&list, &item)) {
+	while (span_next_item(&list, &item)) {
 		int64_t token;
-		if (n == 20 || !json_is(item, '[') || !json_next_item(&item, &part) ||
-		    !json_int(part, INT32_MIN, INT32_MAX, &token) ||
-		    !json_next_item(&item, &part) || !read_float(part, &s->top[n].logprob) ||
-		    !json_next_item(&item, &part) || !json_string(part, s->tops) ||
-		    json_next_item(&item, &part))
+		if (n == 20 || !span_is(item, '[') || !span_next_item(&item, &part) ||
+		    !span_int(part, INT32_MIN, INT32_MAX, &token) ||
+		    !span_next_item(&item, &part) || !read_float(part, &s->top[n].logprob) ||
+		    !span_next_item(&item, &part) || !span_string(part, s->tops) ||
+		    span_next_item(&item, &part))
 			return false;
 		s->top[n].token = (int32_t)token;
 		starts[++n] = s->tops->len;
@@ -132,39 +132,39 @@ static const char *read_event_member(struct json_span key, struct json_span v,
 {
 	struct weir_event *e = &m->event;
 	int64_t n;
-	if (json_same(key, "id"))
+	if (span_same(key, "id"))
 		return read_id(v, &m->id) ? NULL : "an event's id is no number of ours";
-	if (json_same(key, "seq")) {
-		if (!json_int(v, 0, INT64_MAX, &n))
+	if (span_same(key, "seq")) {
+		if (!span_int(v, 0, INT64_MAX, &n))
 			return "an event's seq is no number";
 		e->seq = (uint64_t)n;
-	} else if (json_same(key, "type")) {
+	} else if (span_same(key, "type")) {
 		if (!read_type(v, &e->type))
 			return "an event of unknown type";
-	} else if (json_same(key, "index")) {
+	} else if (span_same(key, "index")) {
 		if (!read_u32(v, WIRE_MAX_CHOICES - 1, &e->index))
 			return "an event's index is out of range";
-	} else if (json_same(key, "token")) {
-		if (!json_int(v, INT32_MIN, INT32_MAX, &n))
+	} else if (span_same(key, "token")) {
+		if (!span_int(v, INT32_MIN, INT32_MAX, &n))
 			return "an event's token is out of range";
 		e->token = (int32_t)n;
-	} else if (json_same(key, "value")) {
-		if (!json_int(v, INT64_MIN, INT64_MAX, &e->value))
+	} else if (span_same(key, "value")) {
+		if (!span_int(v, INT64_MIN, INT64_MAX, &e->value))
 			return "an event's value is no number";
-	} else if (json_same(key, "text")) {
+	} else if (span_same(key, "text")) {
 		g_string_truncate(s->text, 0);
-		if (!json_string(v, s->text))
+		if (!span_string(v, s->text))
 			return "an event's text is no string";
 		e->text = str(s->text);
-	} else if (json_same(key, "raw")) {
+	} else if (span_same(key, "raw")) {
 		if (!read_raw(v, s, raw_is_text))
 			return "an event's raw is not base64";
 		if (!*raw_is_text)
 			e->raw = str(s->raw);
-	} else if (json_same(key, "logprob")) {
+	} else if (span_same(key, "logprob")) {
 		if (!read_float(v, &e->logprob))
 			return "an event's logprob is no number";
-	} else if (json_same(key, "top")) {
+	} else if (span_same(key, "top")) {
 		if (!read_top(v, s, e))
 			return "an event's top is no list of [token, logprob, text]";
 	}
@@ -178,9 +178,9 @@ static const char *read_event(struct json_span from, struct wire_scratch *s, str
 	const char *wrong = NULL;
 	m->kind = WIRE_EVENT;
 	m->event = (struct weir_event){ .size = sizeof(m->event), .token = -1, .logprob = NAN };
-	if (!json_is(from, '{'))
+	if (!span_is(from, '{'))
 		return "an event's params are no object";
-	while (!wrong && json_next_member(&from, &key, &value))
+	while (!wrong && span_next_member(&from, &key, &value))
 		wrong = read_event_member(key, value, s, m, &raw_is_text);
 	if (raw_is_text)
 		m->event.raw = m->event.text;
@@ -197,14 +197,14 @@ static bool read_choices(struct json_span list, struct wire_scratch *s, struct w
 {
 	struct json_span item, part;
 	uint32_t n = 0;
-	if (!json_is(list, '['))
+	if (!span_is(list, '['))
 		return false;
-	while (json_next_item(&list, &item)) {
+	while (span_next_item(&list, &item)) {
 		uint32_t *at = (uint32_t *)(void *)&s->choices[n];
-		if (n == WIRE_MAX_CHOICES || !json_is(item, '['))
+		if (n == WIRE_MAX_CHOICES || !span_is(item, '['))
 			return false;
 		for (int i = 0; i < 4; i++)
-			if (!json_next_item(&item, &part) || !read_u32(part, UINT32_MAX, &at[i]))
+			if (!span_next_item(&item, &part) || !read_u32(part, UINT32_MAX, &at[i]))
 				return false;
 		if (s->choices[n].finish > WEIR_FINISH_FILTER)
 			return false;
@@ -238,23 +238,23 @@ static const char *read_end(struct json_span from, struct wire_scratch *s, struc
 	*e = (struct weir_end){ .size = sizeof(*e) };
 	g_string_truncate(s->text, 0);
 	g_string_truncate(s->raw, 0);
-	while (json_next_member(&from, &key, &v)) {
+	while (span_next_member(&from, &key, &v)) {
 		for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
-			if (json_same(key, numbers[i].name) &&
+			if (span_same(key, numbers[i].name) &&
 			    !read_u32(v, numbers[i].max, numbers[i].to))
 				return "an end's number is out of range";
-		if (json_same(key, "status")) {
-			if (!json_int(v, -255, 0, &n))
+		if (span_same(key, "status")) {
+			if (!span_int(v, -255, 0, &n))
 				return "an end's status is out of range";
 			e->status = (weir_status)n;
 			has_status = true;
-		} else if (json_same(key, "choices") && !read_choices(v, s, e)) {
+		} else if (span_same(key, "choices") && !read_choices(v, s, e)) {
 			return "an end's choices are no list of four numbers each";
-		} else if (json_same(key, "text") &&
-			   !json_string(v, g_string_truncate(s->text, 0))) {
+		} else if (span_same(key, "text") &&
+			   !span_string(v, g_string_truncate(s->text, 0))) {
 			return "an end's text is no string";
-		} else if (json_same(key, "param") &&
-			   !json_string(v, g_string_truncate(s->raw, 0))) {
+		} else if (span_same(key, "param") &&
+			   !span_string(v, g_string_truncate(s->raw, 0))) {
 			return "an end's param is no string";
 		}
 	}
@@ -271,7 +271,7 @@ static bool read_answer_id(struct json_span v, struct wire_scratch *s, struct wi
 	if (read_id(v, &m->id))
 		return true;
 	g_string_truncate(s->text, 0);
-	if (!json_string(v, s->text) || s->text->len == 0 || s->text->len >= sizeof(m->name))
+	if (!span_string(v, s->text) || s->text->len == 0 || s->text->len >= sizeof(m->name))
 		return false;
 	memcpy(m->name, s->text->str, s->text->len + 1);
 	return true;
@@ -283,7 +283,7 @@ static const char *read_fault(struct json_span error, struct wire_scratch *s,
 	struct json_span text;
 	m->kind = WIRE_FAULT;
 	g_string_truncate(s->text, 0);
-	if (!json_member(error, "message", &text) || !json_string(text, s->text))
+	if (!span_member(error, "message", &text) || !span_string(text, s->text))
 		return "an error without a message";
 	m->text = str(s->text);
 	return NULL;
@@ -293,21 +293,21 @@ const char *wire_read(const char *line, size_t len, struct wire_scratch *s, stru
 {
 	struct json_span root = { line, line + len }, v, id;
 	memset(m, 0, sizeof(*m));
-	if (!json_check(line, len))
+	if (!span_check(line, len))
 		return "a line that is not JSON";
-	if (!json_is(root, '{'))
+	if (!span_is(root, '{'))
 		return "a line that is no object";
-	if (json_member(root, "method", &v)) {
-		if (!json_same(v, "\"event\""))
+	if (span_member(root, "method", &v)) {
+		if (!span_same(v, "\"event\""))
 			return "a method that is no event";
-		return json_member(root, "params", &v) ? read_event(v, s, m)
+		return span_member(root, "params", &v) ? read_event(v, s, m)
 						       : "an event without params";
 	}
-	if (!json_member(root, "id", &id) || !read_answer_id(id, s, m))
+	if (!span_member(root, "id", &id) || !read_answer_id(id, s, m))
 		return "an answer to nothing that was asked";
-	if (json_member(root, "error", &v))
+	if (span_member(root, "error", &v))
 		return read_fault(v, s, m);
-	if (!json_member(root, "result", &m->result) || !json_is(m->result, '{'))
+	if (!span_member(root, "result", &m->result) || !span_is(m->result, '{'))
 		return "an answer without a result";
 	if (m->name[0]) {
 		m->kind = WIRE_ANSWER;

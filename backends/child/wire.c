@@ -9,13 +9,21 @@
 #include <math.h>
 #include <string.h>
 
-static void put_float(GString *out, const char *key, float v)
+/* "-0" would be a whole number, which has no sign. */
+static void put_number(GString *out, float v)
 {
 	char text[G_ASCII_DTOSTR_BUF_SIZE];
+	g_string_append(out, g_ascii_formatd(text, sizeof(text), "%.9g", (double)v));
+	if (v == 0)
+		g_string_append(out, ".0");
+}
+
+static void put_float(GString *out, const char *key, float v)
+{
 	if (!isfinite(v)) /* the host has made them finite */
 		return;
-	g_string_append_printf(out, ",\"%s\":%s", key,
-			       g_ascii_formatd(text, sizeof(text), "%.9g", (double)v));
+	g_string_append_printf(out, ",\"%s\":", key);
+	put_number(out, v);
 }
 
 struct fields {
@@ -30,10 +38,10 @@ static void put_field(void *data, const char *name, struct weir_str value)
 		return;
 	g_string_append(f->out, f->any ? "," : "");
 	f->any = true;
-	json_put_string(f->out, name, strlen(name));
+	span_put_string(f->out, name, strlen(name));
 	g_string_append_c(f->out, ':');
 	if (g_utf8_validate_len(value.data, value.len, NULL)) {
-		json_put_string(f->out, value.data, value.len);
+		span_put_string(f->out, value.data, value.len);
 		return;
 	}
 	g_autofree char *base64 = g_base64_encode((const guchar *)value.data, value.len);
@@ -58,12 +66,11 @@ static void put_sampling(GString *out, const struct weir_sampling *s)
 			       s->top_k, s->repeat_last_n, s->top_logprobs, s->logprobs,
 			       s->prompt_logprobs, s->prompt_top_logprobs);
 	for (uint32_t i = 0; i < s->n_logit_bias; i++) {
-		char text[G_ASCII_DTOSTR_BUF_SIZE];
-		const struct weir_logit_bias *b = &s->logit_bias[i];
-		float bias = isfinite(b->bias) ? b->bias : b->bias > 0 ? 100.f : -100.f;
-		g_string_append_printf(out, "%s[%d,%s]%s", i ? "," : ",\"logit_bias\":[", b->token,
-				       g_ascii_formatd(text, sizeof(text), "%.9g", (double)bias),
-				       i + 1 < s->n_logit_bias ? "" : "]");
+		const struct weir_logit_bias *bias = &s->logit_bias[i];
+		float v = bias->bias;
+		g_string_append_printf(out, i ? ",[%d," : ",\"logit_bias\":[[%d,", bias->token);
+		put_number(out, isfinite(v) ? v : v > 0 ? 100.f : -100.f);
+		g_string_append(out, i + 1 < s->n_logit_bias ? "]" : "]]");
 	}
 	g_string_append_c(out, '}');
 }
@@ -88,7 +95,7 @@ void wire_put_request(GString *out, const struct weir_request_api *api, const we
 		g_autoptr(GString) resume = g_string_new(NULL);
 		tale_put(tale, resume);
 		g_string_append(out, f.any ? ",\"resume\":" : "\"resume\":");
-		json_put_string(out, resume->str, resume->len);
+		span_put_string(out, resume->str, resume->len);
 	}
 	g_string_append_c(out, '}');
 	put_sampling(out, api->sampling(r));
