@@ -93,6 +93,7 @@ export async function generate(kind, body, message, handle, changed) {
 	if (first)
 		message.stats = {
 			first: (first - began) / 1000, resumes: handle.resumes ?? 0,
-			rate: count > 1 && last > first ? (1000 * (count - 1)) / (last - first) : null,
+			/* A short answer comes in one piece: how fast that was says nothing of the model. */
+			rate: count > 1 && last - first > 50 ? (1000 * (count - 1)) / (last - first) : null,
 		};
 }

@@ -23,7 +23,8 @@ static const char script[] =
 	"});\n";
 
 static const char missing[] =
-	HEAD "</head><body><h1>Swagger UI is not installed</h1>\n"
+	HEAD "<link rel=\"icon\" href=\"data:,\"></head>"
+	     "<body><h1>Swagger UI is not installed</h1>\n"
 	     "<p>It is the npm package <code>swagger-ui-dist</code>. <code>./dev run</code> and "
 	     "<code>./dev test</code> install it where npm is to be had; elsewhere: "
 	     "<code>npm --prefix data/openapi install</code>, and name its folder in the "

@@ -84,7 +84,7 @@ def test_health_port():
         assert error.code == 404
 
 
-def explore(target, *only):
+def explore(target, *only, **env):
     if not SCHEMATHESIS:
         raise tap.Skip("schemathesis is not installed")
     command = [SCHEMATHESIS, "run", target.url + "/openapi.json", "--checks", "all", "--max-examples", "15",
@@ -92,7 +92,7 @@ def explore(target, *only):
                "--generation-allow-x00", "false", "--no-color", "--suppress-health-check", "all"]
     for path in only:
         command += ["--include-path", path]
-    env = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+    env = {**os.environ, **env, "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
            "PYTHONPATH": str(pathlib.Path(__file__).resolve().parent)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd="/", env=env)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -117,6 +117,11 @@ def test_schemathesis_demo_model():
     with Server("default") as other:
         explore(other, "/tokenize", "/detokenize", "/apply-template", "/v1/embeddings", "/v1/rerank", "/rerank", "/v1/reranking",
                 "/reranking")
+
+
+def test_schemathesis_scored_prompts():
+    with Server("default", "server.single_model=true") as other:
+        explore(other, "/v1/chat/completions", "/v1/completions", WEIR_SCORED="1")
 
 
 def test_schemathesis_profile():
