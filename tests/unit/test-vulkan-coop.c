@@ -44,11 +44,13 @@ struct product_case {
 	unsigned rows;
 	uint32_t flags;
 	bool bias, adapter;
+	bool alone; /* a few rows by themselves, too: test-vulkan-gemm.c has all types */
 	float scale, softcap;
 };
 
 static const struct product_case cases[] = {
 	{ .name = "bias-add",
+	  .alone = true,
 	  .type = { WEIR_DTYPE_Q8_0 },
 	  .n_in = 96,
 	  .n_out = { 300 },
@@ -57,6 +59,7 @@ static const struct product_case cases[] = {
 	  .bias = true,
 	  .scale = 0.5f },
 	{ .name = "glu",
+	  .alone = true,
 	  .type = { WEIR_DTYPE_Q4_K, WEIR_DTYPE_Q6_K },
 	  .n_in = 256,
 	  .n_out = { 160, 160 },
@@ -65,6 +68,7 @@ static const struct product_case cases[] = {
 	  .bias = true,
 	  .scale = 1 },
 	{ .name = "qkv",
+	  .alone = true,
 	  .type = { WEIR_DTYPE_Q4_K, WEIR_DTYPE_Q4_K, WEIR_DTYPE_Q6_K },
 	  .n_in = 512,
 	  .n_out = { 264, 32, 33 },
@@ -86,6 +90,7 @@ static const struct product_case cases[] = {
 	  .flags = WEIR_ACT_RELU2,
 	  .scale = 2 },
 	{ .name = "long",
+	  .alone = true,
 	  .type = { WEIR_DTYPE_Q4_0 },
 	  .n_in = 1056,
 	  .n_out = { 31 },
@@ -210,8 +215,9 @@ static void check_case(struct desk *coop, struct desk *plain, const struct produ
 		g_assert_cmpmem(
 			dish_output(&dish, u.outputs[k]), c->rows * c->n_out[k] * sizeof(float),
 			dish_output(&want, u.outputs[k]), c->rows * c->n_out[k] * sizeof(float));
-	step(&want, c->rows - 5, 5, c->adapter);
-	for (unsigned k = 0; k < u.n_outputs; k++)
+	if (c->alone)
+		step(&want, c->rows - 5, 5, c->adapter);
+	for (unsigned k = 0; k < u.n_outputs && c->alone; k++)
 		g_assert_cmpmem(dish_output(&dish, u.outputs[k]) + (c->rows - 5) * c->n_out[k],
 				5 * c->n_out[k] * sizeof(float), dish_output(&want, u.outputs[k]),
 				5 * c->n_out[k] * sizeof(float));
