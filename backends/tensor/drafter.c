@@ -11,10 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-/* How far a sequence has been computed: its tokens at positions 0 .. n - 1. Sorted by seq. */
+/* How far a sequence has been computed: its tokens at positions 0 .. n - 1. Those from n on wait,
+ * at most until a block is full: while guesses do not pay, a block's tokens are computed at one go.
+ * Sorted by seq. */
 struct place {
 	uint64_t seq;
-	uint32_t n;
+	uint32_t n, n_waiting;
+	int32_t *waiting; /* [block_tokens]; NULL until some wait */
 };
 
 /* A row that makes guesses: its last token is at position pos. */
@@ -102,12 +105,17 @@ static weir_status make_cache(struct weir_drafter *d, struct weir_error *err)
 	return weir_cache_new(&d->plan, &d->hparams, d->c.device, d->c.instance, &d->cache, err);
 }
 
+/* A step's tokens, what waited before those of one row, and the draw of each row behind them. */
+static uint32_t most_tokens(const struct weir_drafter_config *c)
+{
+	return c->max_tokens + c->plan.block_tokens + c->max_rows;
+}
+
 static weir_status make_arrays(struct weir_drafter *d, struct weir_error *err)
 {
 	size_t rows = d->c.max_rows;
 
-	/* A step's tokens, and the draw of each row behind them. */
-	d->max_tokens = d->c.max_tokens + d->c.max_rows;
+	d->max_tokens = most_tokens(&d->c);
 	d->stride = (d->plan.n_ctx + d->plan.block_tokens - 1) / d->plan.block_tokens;
 	d->token = calloc(d->max_tokens, sizeof(*d->token));
 	d->pos = calloc(d->max_tokens, sizeof(*d->pos));
@@ -134,7 +142,7 @@ weir_status weir_drafter_new(const struct weir_drafter_config *config, struct we
 	if (!d)
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the draft model");
 	d->c = *config;
-	limits = (struct weir_graph_limits){ .max_tokens = config->max_tokens + config->max_rows,
+	limits = (struct weir_graph_limits){ .max_tokens = most_tokens(config),
 					     .max_rows = config->max_rows,
 					     .max_out = config->max_rows,
 					     .n_ctx = config->plan.n_ctx };
@@ -165,6 +173,8 @@ void weir_drafter_free(struct weir_drafter *d)
 	weir_cache_free(d->cache);
 	weir_weights_free(d->weights);
 	weir_gguf_close(d->gguf);
+	for (size_t i = 0; i < d->n_places; i++)
+		free(d->places[i].waiting);
 	free(d->places);
 	free(d->token);
 	free(d->pos);
@@ -204,9 +214,10 @@ static void forget(struct weir_drafter *d, uint64_t seq)
 {
 	size_t at = place_at(d, seq);
 
-	if (at < d->n_places && d->places[at].seq == seq)
-		memmove(&d->places[at], &d->places[at + 1],
-			(--d->n_places - at) * sizeof(*d->places));
+	if (at == d->n_places || d->places[at].seq != seq)
+		return;
+	free(d->places[at].waiting);
+	memmove(&d->places[at], &d->places[at + 1], (--d->n_places - at) * sizeof(*d->places));
 }
 
 static struct place *place_of(struct weir_drafter *d, uint64_t seq, uint32_t n)
@@ -225,7 +236,7 @@ static struct place *place_of(struct weir_drafter *d, uint64_t seq, uint32_t n)
 		d->cap_places = cap;
 	}
 	memmove(&d->places[at + 1], &d->places[at], (d->n_places++ - at) * sizeof(*d->places));
-	d->places[at] = (struct place){ seq, n };
+	d->places[at] = (struct place){ .seq = seq, .n = n };
 	return &d->places[at];
 }
 
@@ -296,23 +307,71 @@ static bool has_room(const struct weir_drafter *d, const struct weir_row *r, uin
 	return pos < d->plan.n_ctx && (uint64_t)pos < (uint64_t)r->n_blocks * d->plan.block_tokens;
 }
 
-/* What is certain of row i and not computed yet, and its last draw if guesses are wanted. */
-static bool catch_up(struct weir_drafter *d, const struct weir_batch *b,
-		     const struct weir_step *ret, uint32_t i)
+/* The token at position pos, of those that are certain of row i. */
+static int32_t token_at(const struct weir_batch *b, const struct weir_row *r, const struct place *p,
+			uint32_t pos)
+{
+	return pos < r->pos ? p->waiting[pos - p->n] : b->tokens[r->first + (pos - r->pos)];
+}
+
+/* Tokens up to `end` of a row that makes no guess: true if they wait. */
+static bool wait(struct weir_drafter *d, const struct weir_batch *b, const struct weir_row *r,
+		 struct place *p, uint32_t end)
+{
+	uint32_t bt = d->plan.block_tokens;
+
+	if (r->count != 1 + r->n_draft || end < p->n || end / bt != p->n / bt)
+		return false;
+	if (!p->waiting && !(p->waiting = calloc(bt, sizeof(*p->waiting))))
+		return false;
+	for (uint32_t pos = p->n + p->n_waiting; pos < end; pos++)
+		p->waiting[p->n_waiting++] = token_at(b, r, p, pos);
+	return true;
+}
+
+/* What is certain of row i and not computed yet, and its last draw if guesses are wanted: of the
+ * rows that do, or of the others, of which a run may be full before. copies: NULL once done. */
+static weir_status catch_up(struct weir_drafter *d, const struct weir_batch *b,
+			    const struct weir_step *ret, uint32_t i, bool wanting,
+			    const struct weir_batch **copies, struct weir_error *err)
 {
 	const struct weir_row *r = row_at(b, i);
 	uint32_t right = r->n_draft > 0 ? ret->n_right[i] : 0;
 	uint32_t end = r->pos + r->count - r->n_draft + right;
-	struct place *p = place_of(d, r->seq, r->pos);
 	bool wants = r->n_want > 0 && r->sampling && ret->token[i] >= 0 && has_room(d, r, end);
+	struct place *p;
 	uint32_t from;
 
+	if (wants != wanting)
+		return WEIR_OK;
+	p = place_of(d, r->seq, r->pos);
 	if (!p)
-		return false;
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
+	/* As a sequence that was begun again has it; then what waits is what is before the row. */
+	if (p->n_waiting > 0 && p->n + p->n_waiting > r->pos)
+		p->n_waiting = r->pos > p->n ? r->pos - p->n : 0;
+	if (p->n + p->n_waiting < r->pos)
+		*p = (struct place){ .seq = p->seq, .n = r->pos, .waiting = p->waiting };
+	if (!wants && wait(d, b, r, p, end))
+		return WEIR_OK;
 	from = p->n < end ? p->n : end; /* behind `end` there are guesses that were wrong */
+	if (end - from + wants > d->max_tokens - d->n_tokens) {
+		if (!wants) {
+			weir_status s = run(d, *copies, err);
+
+			if (s != WEIR_OK)
+				return s;
+			*copies = NULL;
+			begin_run(d);
+		} else { /* these are lost to the guesses after them */
+			p->n = end;
+			p->n_waiting = 0;
+			return WEIR_OK;
+		}
+	}
 	begin_row(d, r);
 	for (uint32_t pos = from; pos < end; pos++)
-		add_token(d, r, b->tokens[r->first + (pos - r->pos)], pos);
+		add_token(d, r, token_at(b, r, p, pos), pos);
 	if (wants) {
 		int32_t last = right > 0 ? ret->drawn[(size_t)i * WEIR_MAX_DRAFT + right - 1]
 					 : ret->token[i];
@@ -322,7 +381,8 @@ static bool catch_up(struct weir_drafter *d, const struct weir_batch *b,
 	}
 	end_row(d, wants);
 	p->n = end + wants;
-	return true;
+	p->n_waiting = 0;
+	return WEIR_OK;
 }
 
 /* The draft's draw of row a->row for position a->pos + 1; -1: none. */
@@ -401,16 +461,19 @@ static uint64_t now_ns(void)
 static weir_status all(struct weir_drafter *d, const struct weir_batch *b, struct weir_step *ret,
 		       struct weir_error *err)
 {
-	weir_status s;
+	const struct weir_batch *copies = b;
+	weir_status s = WEIR_OK;
 
 	d->n_active = 0;
 	begin_run(d);
 	for (uint32_t i = 0; i < b->n_gone; i++)
 		forget(d, b->gone[i]);
-	for (uint32_t i = 0; i < b->n_rows; i++)
-		if (!catch_up(d, b, ret, i))
-			return weir_fail(err, WEIR_E_EXHAUSTED, "no memory");
-	s = run(d, b, err);
+	for (uint32_t i = 0; i < b->n_rows && s == WEIR_OK; i++)
+		s = catch_up(d, b, ret, i, false, &copies, err);
+	for (uint32_t i = 0; i < b->n_rows && s == WEIR_OK; i++)
+		s = catch_up(d, b, ret, i, true, &copies, err);
+	if (s == WEIR_OK)
+		s = run(d, copies, err);
 	while (s == WEIR_OK && d->n_active > 0)
 		s = guess(d, b, ret, err);
 	return s;
