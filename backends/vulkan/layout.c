@@ -241,6 +241,15 @@ static void split_iquant(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t
 	memcpy(scale, q->scale + 2 * k, 2);
 }
 
+/* Three bits are all that differ in IQ1 and IQ2: the third is the sign. */
+static void split_iquant3(const uint8_t *src, uint8_t *codes, uint32_t k, uint8_t *scale,
+			  uint8_t *super)
+{
+	split_iquant(src, codes, k, scale, super);
+	for (unsigned i = 0; i < 32; i++)
+		codes[i] = (uint8_t)((codes[i] & 3) | codes[i] >> 3 << 2);
+}
+
 /* d of a block: its first two bytes, or the highest bits of IQ1_M's four words of scales. */
 static void iquant_super(uint32_t type, const uint8_t *src, uint8_t *super)
 {
@@ -261,6 +270,10 @@ static void iquant_super(uint32_t type, const uint8_t *src, uint8_t *super)
 	[WEIR_DTYPE_##name] = { #name, 256,                                                        \
 				bytes, WEIR_VK_FORMAT(4, 0, 3, 0, WEIR_VK_TABLE_##table),          \
 				true,  split_iquant }
+#define IQUANT3(name, bytes, table)                                                                \
+	[WEIR_DTYPE_##name] = { #name, 256,                                                        \
+				bytes, WEIR_VK_FORMAT(2, 1, 3, 0, WEIR_VK_TABLE_##table),          \
+				true,  split_iquant3 }
 
 static const struct weir_vk_type types[] = {
 	[WEIR_DTYPE_F32] = { "F32", 1, 4, WEIR_VK_FORMAT_FLOATS + 0, false, NULL },
@@ -286,11 +299,11 @@ static const struct weir_vk_type types[] = {
 			       split_tq2_0 },
 	[WEIR_DTYPE_MXFP4] = { "MXFP4", 32, 17, WEIR_VK_FORMAT(4, 0, 6, 0, 2), false, split_mxfp4 },
 	[WEIR_DTYPE_NVFP4] = { "NVFP4", 64, 36, WEIR_VK_FORMAT(4, 0, 7, 0, 2), false, split_nvfp4 },
-	IQUANT(IQ1_S, 50, IQ1),
-	IQUANT(IQ1_M, 56, IQ1),
-	IQUANT(IQ2_XXS, 66, IQ2),
-	IQUANT(IQ2_XS, 74, IQ2),
-	IQUANT(IQ2_S, 82, IQ2),
+	IQUANT3(IQ1_S, 50, IQ1),
+	IQUANT3(IQ1_M, 56, IQ1),
+	IQUANT3(IQ2_XXS, 66, IQ2),
+	IQUANT3(IQ2_XS, 74, IQ2),
+	IQUANT3(IQ2_S, 82, IQ2),
 	IQUANT(IQ3_XXS, 98, IQ3_XXS),
 	IQUANT(IQ3_S, 110, IQ3_S),
 };

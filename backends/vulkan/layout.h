@@ -30,7 +30,7 @@ enum weir_vk_scale {
 	WEIR_VK_SCALE_TWO = 7,      /* f16 of each half */
 };
 
-/* What 4-bit codes stand for; shaders/codes.glsl has the values. */
+/* What codes of 4 bits stand for (IQ2 and IQ1: of 3); shaders/codes.glsl has the values. */
 enum weir_vk_table {
 	WEIR_VK_TABLE_NONE = 0, /* the code, less an offset */
 	WEIR_VK_TABLE_IQ4_NL = 1,

@@ -62,11 +62,12 @@ int look_up_one(uint codes, int i)
 }
 
 /* Tables of 16 signed bytes: 1 IQ4_NL; the others (enum weir_vk_table) are four at once, by the bits a,
- * b, c of the codes' sizes and their signs. */
+ * b, c of the codes' sizes and their signs; IQ2 and IQ1 have two bits and the sign. */
 uint look_up(uint table, uint codes)
 {
 	uint a = codes & 0x01010101u, b = codes >> 1 & 0x01010101u, c = codes >> 2 & 0x01010101u;
-	uint sign = codes >> 3 & 0x01010101u, size, r = 0u;
+	bool three_bits = table == 3u || table == 6u; /* the third is the sign */
+	uint sign = three_bits ? c : codes >> 3 & 0x01010101u, size, r = 0u;
 
 	if (table == 1u) {
 		[[unroll]] for (int i = 0; i < 4; i++) r |= (uint(look_up_one(codes, i)) & 0xffu) << (8 * i);
