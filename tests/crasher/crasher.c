@@ -8,6 +8,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct backend {
 	struct weir_instance base;
 	const struct weir_stream_api *streams;
 	const struct weir_request_api *requests;
+	atomic_int n_running;
 };
 
 struct job {
@@ -107,6 +109,7 @@ static void *answer(void *data)
 	end.status = goes_on ? WEIR_OK : WEIR_E_CANCELLED;
 	j->b->streams->end(j->out, &end);
 	j->b->requests->unref(j->request);
+	atomic_fetch_sub(&j->b->n_running, 1);
 	free(j);
 	return NULL;
 }
@@ -119,7 +122,9 @@ static weir_status submit(struct weir_instance *i, weir_request *request, weir_s
 	if (!j)
 		return WEIR_E_EXHAUSTED;
 	*j = (struct job){ i->data, request, out };
+	atomic_fetch_add(&j->b->n_running, 1);
 	if (pthread_create(&thread, NULL, answer, j) != 0) {
+		atomic_fetch_sub(&j->b->n_running, 1);
 		free(j);
 		return WEIR_E_UNAVAILABLE;
 	}
@@ -129,7 +134,11 @@ static weir_status submit(struct weir_instance *i, weir_request *request, weir_s
 
 static void destroy(struct weir_instance *i)
 {
-	free(i->data);
+	struct backend *b = i->data;
+	for (int n = 0; n < 50 && atomic_load(&b->n_running) > 0; n++)
+		nap();
+	if (atomic_load(&b->n_running) == 0) /* else one of them never ends */
+		free(b);
 }
 
 static const void *get_ext(struct weir_instance *i, const char *id)
