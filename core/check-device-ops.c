@@ -613,7 +613,7 @@ static void op_glu(struct weir_check *check)
 		"device", name,                                                                    \
 			"where supports() says yes, " op                                           \
 			" is what the contract says, within the bounds",                           \
-			run, 1                                                                     \
+			run, 5                                                                     \
 	}
 
 const struct weir_check_case weir_check_device_ops[] = {
