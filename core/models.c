@@ -359,8 +359,9 @@ void weir_models_drain(struct weir_models *m)
 		weir_place_drop_beside(m, p, false);
 		if (p->now.part && p->now.loading)
 			weir_logf(m->options.core->log, WEIR_LOG_INFO, "models",
-				  "%s still loads and is waited for; further signals leave "
-				  "the process",
+				  weir_slot_inflight(p->now.slot) > 0
+					  ? "%s still loads, for requests that wait for it"
+					  : "%s still loads, which is interrupted",
 				  p->section);
 		if (p->now.part)
 			continue;

@@ -32,7 +32,14 @@ void weir_cpu_unmap(void *p, size_t bytes)
 struct conversion {
 	weir_buffer *buffer;
 	size_t groups_each;
+	const struct weir_cpu *cpu;
 };
+
+/* While a model loads, that is before the first run. */
+static bool is_interrupted(const struct weir_cpu *cpu)
+{
+	return !cpu->has_run && atomic_load(&cpu->interrupted);
+}
 
 static void convert_groups(void *data, uint32_t i)
 {
@@ -40,7 +47,7 @@ static void convert_groups(void *data, uint32_t i)
 	weir_buffer *b = conversion->buffer;
 	size_t g = i * conversion->groups_each, end = g + conversion->groups_each;
 
-	for (; g < end && g < b->n_groups; g++) {
+	for (; g < end && g < b->n_groups && !is_interrupted(conversion->cpu); g++) {
 		uint64_t first = g * 16, left = b->n_out - first;
 
 		weir_cpu_repack(b->type, b->src + first * b->src_row, b->src_row,
@@ -51,7 +58,7 @@ static void convert_groups(void *data, uint32_t i)
 
 static weir_status make_matrix(struct weir_cpu *cpu, weir_buffer *b, struct weir_error *err)
 {
-	struct conversion conversion = { b, 1 };
+	struct conversion conversion = { b, 1, cpu };
 	size_t n;
 
 	b->group_bytes = weir_cpu_group_bytes(b->type, b->n_in);
@@ -68,6 +75,8 @@ static weir_status make_matrix(struct weir_cpu *cpu, weir_buffer *b, struct weir
 	conversion.groups_each = b->n_groups / 4096 + 1;
 	n = (b->n_groups + conversion.groups_each - 1) / conversion.groups_each;
 	weir_pool_each(cpu->pool, (uint32_t)n, convert_groups, &conversion);
+	if (is_interrupted(cpu))
+		return weir_cpu_fail(err, WEIR_E_CANCELLED, "the load was interrupted");
 	return WEIR_OK;
 }
 

@@ -170,6 +170,7 @@ struct weir_cpu {
 	struct weir_cpu_slabs *slabs; /* where matrices lie */
 	struct weir_pool *pool;
 	atomic_int interrupted; /* set by interrupt(), cleared when a run begins */
+	bool has_run;           /* before: weights heed it */
 	size_t alone_below;     /* bytes: a step that reads less runs on its caller alone */
 	bool huge_pages;
 	char name[128];

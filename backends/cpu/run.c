@@ -433,6 +433,7 @@ weir_status weir_cpu_run(struct weir_instance *instance, weir_program *p,
 	if (status)
 		return status;
 	atomic_store(&p->cpu->interrupted, 0);
+	p->cpu->has_run = true;
 	p->batch = batch;
 	for (uint32_t i = 0; i < p->n_steps; i++)
 		atomic_store_explicit(&p->next[i], 0, memory_order_relaxed);

@@ -2,8 +2,8 @@
  * backend.c - a GGUF file on a device, as a level-B backend; see backend.h.
  *
  * new and free on main, load on one worker, step on the step thread after load has succeeded,
- * interrupt and ext on any. The extensions find their backend as the first member of what
- * instance->data points to.
+ * interrupt (of either) and ext on any. The extensions find their backend as the first member of
+ * what instance->data points to.
  */
 #include "about.h"
 #include "backend.h"
@@ -23,7 +23,6 @@
 
 #include <weir/answer.h>
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +51,7 @@ struct weir_tensor_backend {
 	struct weir_tokenizer tokenizer;
 	struct weir_about about;
 	char name[128], summary[96];
-	_Atomic bool loaded;
+	atomic_bool loaded, interrupted; /* interrupted: before it was loaded */
 };
 
 static struct weir_tensor_backend *self(struct weir_instance *instance)
@@ -327,7 +326,8 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		return s;
 	}
 	if ((s = weir_hparams_read(b->gguf, &b->hparams, err)) ||
-	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)))
+	    (s = weir_vocab_ext_new(b->gguf, b->hparams.n_vocab, &b->log, &b->vocab, err)) ||
+	    (s = weir_host_go_on(&b->log, err)))
 		goto fail;
 	if (is_encoder(b)) {
 		s = make_embedder(b, err);
@@ -340,7 +340,10 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 				   &b->weights, err)) ||
 	    (s = weir_lora_load(&b->conf, &b->hparams, b->device, b->instance, &b->log, &b->lora,
 				err)) ||
-	    (s = make_cache(b, err)) || (s = make_stepper(b, err)) || (s = make_embedder(b, err)) ||
+	    (s = weir_host_go_on(&b->log, err)) || (s = make_cache(b, err)) ||
+	    (s = weir_host_go_on(&b->log, err)) || (s = make_stepper(b, err)) ||
+	    (s = weir_host_go_on(&b->log, err)) || (s = make_embedder(b, err)) ||
+	    (s = weir_host_go_on(&b->log, err)) ||
 	    (s = weir_grammar_ext_new(b->vocab, b->hparams.n_vocab, &b->grammars, err)))
 		goto fail;
 	/* A vocabulary without text is told to whoever brings a grammar. */
@@ -399,8 +402,9 @@ static void interrupt(struct weir_instance *instance)
 {
 	struct weir_tensor_backend *b = self(instance);
 
-	if (b->loaded)
-		b->device->interrupt(instance);
+	if (!b->loaded)
+		b->interrupted = true;
+	b->device->interrupt(instance);
 }
 
 static const struct weir_backend_step step_ext = {
@@ -560,6 +564,7 @@ weir_status weir_tensor_backend_new(const struct weir_host *host, struct weir_in
 	b->instance = instance;
 	b->device = device;
 	b->log = weir_host_log_of(host);
+	b->log.stop = &b->interrupted;
 	b->tokenizer = (struct weir_tokenizer){ .size = sizeof(b->tokenizer),
 						.bos = -1,
 						.eos = -1,

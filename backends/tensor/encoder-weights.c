@@ -153,9 +153,12 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 	bool vector = t->ne[1] == 1 && n_parts > 1;
 	uint64_t n_in = vector ? t->ne[0] / n_parts : t->ne[0];
 	uint64_t n_out = vector ? 1 : t->ne[1] / n_parts;
-	weir_status s = WEIR_OK;
+	weir_status s;
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
+	s = weir_host_go_on(l->log, l->err);
+	if (s < 0)
+		return s;
 	for (uint32_t i = 0; i < n_parts && s >= 0; i++)
 		s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use,
 					 (const uint8_t *)t->data + i * (t->n_bytes / n_parts),

@@ -2,6 +2,7 @@
  * host-log.c - the host's log, or silence; see host-log.h. No state; any thread.
  */
 #include "host-log.h"
+#include "fail.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,4 +35,11 @@ void weir_host_progress(const struct weir_host_log *l, const char *what, uint64_
 {
 	if (l->log && WEIR_HAS(struct weir_log, l->log, progress))
 		l->log->progress(l->host, what, done, total);
+}
+
+weir_status weir_host_go_on(const struct weir_host_log *l, struct weir_error *err)
+{
+	if (!l->stop || !atomic_load(l->stop))
+		return WEIR_OK;
+	return weir_fail(err, WEIR_E_CANCELLED, "the load was interrupted");
 }

@@ -5,11 +5,15 @@
 #ifndef WEIR_TENSOR_HOST_LOG_H
 #define WEIR_TENSOR_HOST_LOG_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include <weir/services.h>
 
 struct weir_host_log { /* by value; valid as long as the host */
 	const struct weir_host *host;
 	const struct weir_log *log; /* NULL: silence */
+	const atomic_bool *stop;    /* a load shall end; NULL: nobody asks for that */
 };
 
 struct weir_host_log weir_host_log_of(const struct weir_host *host);
@@ -20,5 +24,8 @@ void weir_host_logf(const struct weir_host_log *log, uint32_t level, const char 
 
 void weir_host_progress(const struct weir_host_log *log, const char *what, uint64_t done,
 			uint64_t total);
+
+/* CANCELLED once a load shall end: asked between its parts. */
+weir_status weir_host_go_on(const struct weir_host_log *log, struct weir_error *err);
 
 #endif

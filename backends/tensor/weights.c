@@ -370,9 +370,12 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 {
 	const struct weir_gguf_type *type = weir_gguf_type(t->type);
 	const uint8_t *at = t->data;
-	weir_status s = WEIR_OK;
+	weir_status s;
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
+	s = weir_host_go_on(l->log, l->err);
+	if (s < 0)
+		return s;
 	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
 		uint64_t n_in = extent_of(l->h, parts[i].n_in);
 		uint64_t n_out = extent_of(l->h, parts[i].n_out) * extent_of(l->h, parts[i].stack);

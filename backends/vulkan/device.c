@@ -399,6 +399,13 @@ static void device_info(struct weir_instance *instance, struct weir_device_info 
 	memcpy(ret, &info, size);
 }
 
+weir_status weir_vk_go_on(struct weir_vk *vk, struct weir_error *err)
+{
+	if (vk->has_run || !atomic_load(&vk->interrupted))
+		return WEIR_OK;
+	return weir_vk_fail(err, WEIR_E_CANCELLED, "the load was interrupted");
+}
+
 static void device_interrupt(struct weir_instance *instance)
 {
 	atomic_store(&weir_vk_of(instance)->interrupted, 1);

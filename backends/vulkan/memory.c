@@ -15,6 +15,7 @@ enum { ALIGNMENT = 256 };
 
 #define SLAB_BYTES    (UINT64_C(64) << 20)
 #define STAGING_BYTES (UINT64_C(8) << 20)
+#define PIECE_BYTES   (UINT64_C(16) << 20) /* written before the next look at interrupt() */
 
 /* Which memory type an allocation may have, or -1: the place's own, or, for the host's memory, one
  * that the driver takes it for. */
@@ -375,7 +376,9 @@ static weir_status stage(struct weir_vk *vk, const struct weir_vk_memory *dst, u
 				break;
 		}
 		fill(data, at, n, (uint8_t *)vk->staging.mapped + turn * half);
-		status = weir_vk_once_begin(vk, &commands[turn], err);
+		status = weir_vk_go_on(vk, err);
+		if (!status)
+			status = weir_vk_once_begin(vk, &commands[turn], err);
 		if (status)
 			break;
 		vk->api.CmdCopyBuffer(commands[turn], vk->staging.buffer, dst->buffer, 1, &copy);
@@ -400,14 +403,19 @@ weir_status weir_vk_upload(struct weir_vk *vk, const struct weir_vk_memory *dst,
 			   void (*fill)(void *data, uint64_t at, uint64_t n, uint8_t *dst),
 			   void *data, struct weir_error *err)
 {
+	uint64_t piece = PIECE_BYTES > unit ? PIECE_BYTES / unit * unit : unit;
 	weir_status status = weir_vk_alive(vk, err);
 
 	if (status)
 		return status;
 	if (!dst->mapped)
 		return stage(vk, dst, offset, bytes, unit, fill, data, err);
-	fill(data, 0, bytes, (uint8_t *)dst->mapped + offset);
-	return WEIR_OK;
+	for (uint64_t at = 0; at < bytes && !status; at += piece) {
+		fill(data, at, bytes - at < piece ? bytes - at : piece,
+		     (uint8_t *)dst->mapped + offset + at);
+		status = weir_vk_go_on(vk, err);
+	}
+	return status;
 }
 
 /* What the system could give without swapping, in bytes; UINT64_MAX: it does not tell. */

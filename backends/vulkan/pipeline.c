@@ -248,7 +248,7 @@ weir_status weir_vk_pipelines_settle(struct weir_vk *vk, struct weir_error *err)
 	weir_status s = WEIR_OK;
 
 	pthread_mutex_lock(&vk->pipeline_lock);
-	for (;;) {
+	while (!(s = weir_vk_go_on(vk, err))) {
 		if ((p = find_state(vk, WEIR_VK_PIPELINE_FAILED))) {
 			s = tell(vk, p, err);
 			break;

@@ -327,6 +327,7 @@ weir_status weir_vk_run(struct weir_instance *instance, weir_program *p,
 	if (s || (s = check_batch(p, batch, err)))
 		return s;
 	atomic_store(&vk->interrupted, 0);
+	vk->has_run = true;
 	if (p->running && (s = finish(p, err)))
 		return s;
 	p->running = false;

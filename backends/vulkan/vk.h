@@ -164,6 +164,7 @@ struct weir_vk {
 	bool import, share;            /* weights in host memory; in the file's own pages */
 	atomic_uint n_messages;        /* of the validation layers */
 	atomic_int interrupted;
+	bool has_run; /* no load is interrupted any more */
 	bool lost;
 	/* How shaders are built and sized here. */
 	bool subgroups, wide, dot;
@@ -228,6 +229,8 @@ const struct weir_device *weir_vk_device(void);
 /* As weir_vk_check(), and remembers a lost device. */
 weir_status weir_vk_result(struct weir_vk *vk, VkResult result, const char *what,
 			   struct weir_error *err);
+/* CANCELLED after interrupt(), before the first run: a load asks. [worker, step] */
+weir_status weir_vk_go_on(struct weir_vk *vk, struct weir_error *err);
 /* UNAVAILABLE once the device is lost. */
 weir_status weir_vk_alive(const struct weir_vk *vk, struct weir_error *err);
 /* Submits n command buffers and moves the timeline on; waits for all that was submitted. */
@@ -272,7 +275,8 @@ uint64_t weir_vk_memory_left(const struct weir_vk *vk);
 weir_status weir_vk_pipelines_open(struct weir_vk *vk, struct weir_error *err);
 void weir_vk_pipelines_close(struct weir_vk *vk);
 /* Asks for a pipeline that will be needed: a thread of the device's own compiles what is wanted,
- * one after the other. settle() helps, and returns when all are done: the first error. [worker] */
+ * one after the other. settle() helps, and returns when all are done: the first error; CANCELLED
+ * by weir_vk_go_on(). [worker] */
 weir_status weir_vk_pipeline_want(struct weir_vk *vk, enum weir_vk_shader shader,
 				  const uint32_t *spec, uint32_t n_spec, struct weir_error *err);
 weir_status weir_vk_pipelines_settle(struct weir_vk *vk, struct weir_error *err);

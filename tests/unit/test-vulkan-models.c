@@ -226,6 +226,44 @@ static void test_types(void)
 	desk_close(&vk);
 }
 
+/* A load that is interrupted ends before its next matrix, and its pipelines are not waited for; the
+ * device goes on with the next step. */
+static void test_interrupted(void)
+{
+	struct weir_tensor_backend *backend = NULL;
+	const struct weir_backend_step *step_ext;
+	struct weir_error err = { 0 };
+	struct model_spec s = model_small;
+	struct model *m = model_new(&s);
+	char *path = model_write(m);
+	float logits[VOCAB];
+	struct desk vk;
+
+	if (desk_open(&vk, WEIR_VK_WITHOUT_IMPORT)) {
+		vk.device->interrupt(&vk.instance);
+		g_assert_cmpint(load(&vk, path, "f16", &backend, &err), ==, WEIR_E_CANCELLED);
+		g_assert_nonnull(strstr(err.text, "interrupted"));
+		weir_tensor_backend_free(backend);
+		g_assert_cmpint(weir_vk_pipelines_settle(vk.data.vk, &err), ==, WEIR_E_CANCELLED);
+		desk_close(&vk);
+	}
+	if (desk_open(&vk, 0)) {
+		err.text[0] = '\0';
+		load(&vk, path, "f16", &backend, &err);
+		g_assert_cmpstr(err.text, ==, "");
+		step_ext = weir_tensor_backend_ext(backend, WEIR_BACKEND_STEP);
+		step_ext->interrupt(&vk.instance);
+		step(&vk, backend, 0, 1, logits, &err);
+		g_assert_cmpstr(err.text, ==, "");
+		g_assert_cmpint(weir_vk_pipelines_settle(vk.data.vk, &err), ==, WEIR_OK);
+		weir_tensor_backend_free(backend);
+		desk_close(&vk);
+	}
+	g_unlink(path);
+	g_free(path);
+	model_free(m);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -237,5 +275,6 @@ int main(int argc, char **argv)
 			     GUINT_TO_POINTER(WEIR_VK_WITHOUT_WIDE), test_dispatches);
 	g_test_add_func("/vulkan/models/archs", test_archs);
 	g_test_add_func("/vulkan/models/types", test_types);
+	g_test_add_func("/vulkan/models/interrupted", test_interrupted);
 	return g_test_run();
 }

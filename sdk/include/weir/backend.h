@@ -135,8 +135,8 @@ WEIR_FROZEN(struct weir_step, score_top);
 
 struct weir_backend_step {
 	uint32_t size, reserved;
-	/* Reads the model that the instance's options name. Slow; progress through the host.
-	 * [worker] */
+	/* Reads the model that the instance's options name. Slow; progress through the host. Once
+	 * interrupted it returns CANCELLED soon, and the instance is of no more use. [worker] */
 	weir_status (*load)(struct weir_instance *, struct weir_model *ret, struct weir_error *err);
 	/* One pass over the batch. Rows, blocks and positions are the core's and can be trusted in
 	 * shape, tokens are < n_vocab. An error fails every row of the step. UNAVAILABLE is more:
@@ -145,8 +145,9 @@ struct weir_backend_step {
 	 * instance, and makes a fresh one. So it does after five failed steps in a row. [step] */
 	weir_status (*step)(struct weir_instance *, const struct weir_batch *,
 			    struct weir_step *ret, struct weir_error *err);
-	void (*interrupt)(
-		struct weir_instance *); /* a running step() returns CANCELLED soon. [any] */
+	/* A running load() or step() returns CANCELLED soon. A load() that comes only after it may,
+	 * too; a step() does its work. [any] */
+	void (*interrupt)(struct weir_instance *);
 };
 WEIR_FROZEN(struct weir_backend_step, interrupt);
 

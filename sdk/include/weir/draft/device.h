@@ -245,7 +245,9 @@ struct weir_device {
 	 * until the next run() of the program. [step] */
 	const float *(*output)(struct weir_instance *, weir_program *, uint32_t tensor);
 	/* The run that goes on, if one does, ends soon and is CANCELLED, by run() or by wait(). One
-	 * that comes between two runs is forgotten or cancels the next one, no more. [any] */
+	 * that comes between two runs is forgotten or cancels the next one, no more. Before the
+	 * first run, while a model loads: weight() and program_new() return CANCELLED soon. [any]
+	 */
 	void (*interrupt)(struct weir_instance *);
 	/* Runs fn(data, i) for i < n on the device's host threads, and returns when all are done:
 	 * sampling and other host work of a step. NULL: none. [step] */
