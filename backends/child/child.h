@@ -107,6 +107,7 @@ struct child {
 	GHashTable *by_id;            /* uint64_t -> struct job, of those that are sent */
 	GHashTable *left;             /* uint64_t -> int64_t: cancelled ones, ended here only */
 	struct wire_scratch scratch;
+	size_t n_cancelled; /* of jobs: those with cancelled_at */
 	unsigned n_unknown; /* lines about ids that nobody knows, of this process */
 };
 

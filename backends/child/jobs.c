@@ -121,6 +121,7 @@ static void end_job(struct child *c, struct job *j, const struct weir_end *end)
 	else
 		c->streams->end(j->out, end);
 	/* No wake() from here on: nobody puts it there again. */
+	c->n_cancelled -= j->cancelled_at != 0;
 	leave_inbox(c, j);
 	unlist(c, j);
 	job_free(c, j);
@@ -179,6 +180,7 @@ static void cancel(struct child *c, struct job *j)
 	if (j->cancelled_at)
 		return;
 	j->cancelled_at = c->now;
+	c->n_cancelled++;
 	drop_held(j);
 	wire_put_cancel(c->out, j->id);
 }
@@ -362,12 +364,7 @@ void jobs_end(struct child *c, weir_status status, const char *text)
 
 bool jobs_any_cancelled(const struct child *c)
 {
-	if (g_hash_table_size(c->left))
-		return true;
-	for (const struct job *j = c->jobs; j; j = j->next)
-		if (j->cancelled_at)
-			return true;
-	return false;
+	return c->n_cancelled > 0 || g_hash_table_size(c->left) > 0;
 }
 
 bool jobs_overdue(struct child *c)
@@ -375,7 +372,7 @@ bool jobs_overdue(struct child *c)
 	static const struct weir_end end = { .size = sizeof(end), .status = WEIR_E_CANCELLED };
 	GHashTableIter it;
 	gpointer value;
-	for (struct job *j = c->jobs, *next; j; j = next) {
+	for (struct job *j = c->n_cancelled ? c->jobs : NULL, *next; j; j = next) {
 		next = j->next;
 		if (!j->cancelled_at || c->now < j->cancelled_at + CANCEL_MS)
 			continue;
