@@ -89,9 +89,11 @@ void main()
 		return;
 	locate(gl_WorkGroupID.y, mat, row);
 	base = MIXTURE == 1u ? expert_of(col0) * n_out[0] : 0u;
-	for (uint at = sub * ROWS_EACH; at < 32u; at += SUBS * ROWS_EACH) {
-		if (row + at >= n_out[mat])
-			break;
+	/* All subgroups as often as the first, though their rows may lie past the end: some drivers make
+	 * a subgroup's barrier one of the workgroup. */
+	for (uint step = 0u; step < 32u && row + step < n_out[mat]; step += SUBS * ROWS_EACH) {
+		uint at = step + sub * ROWS_EACH;
+
 		if (MIXTURE == 2u) {
 			mix(mat, row, at, col0);
 			continue;
