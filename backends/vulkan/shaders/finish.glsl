@@ -4,7 +4,7 @@
 #ifndef GROUP_ROWS
 #define GROUP_ROWS 32u
 #endif
-layout(constant_id = 2) const uint SUBS = 1;      /* subgroups in a workgroup */
+layout(constant_id = 2) const uint SUBS = 1;      /* subgroups; in linear-* SUBS * ROWS_EACH is 32 at most */
 layout(constant_id = 3) const uint ROWS_EACH = 4; /* rows of a subgroup, or of a tile's lane, at a time: 1, 2, 4, 8 */
 layout(constant_id = 4) const uint COLS = 1;      /* 1 to 8; tile: any */
 layout(constant_id = 5) const uint FLAGS = 0;     /* FLAG_* */
