@@ -100,9 +100,11 @@ static void run(const struct launch *l)
 {
 	sigset_t none;
 	/* Out of the way of the numbers that they are to have. */
-	int socket = fcntl(l->socket, F_DUPFD, 32), output = fcntl(l->output, F_DUPFD, 32);
-	int profile = fcntl(l->profile, F_DUPFD, 32), null = fcntl(l->null, F_DUPFD, 32);
-	int exec = fcntl(l->exec, F_DUPFD, 32);
+	int socket = fcntl(l->socket, F_DUPFD_CLOEXEC, 32),
+	    output = fcntl(l->output, F_DUPFD_CLOEXEC, 32);
+	int profile = fcntl(l->profile, F_DUPFD_CLOEXEC, 32),
+	    null = fcntl(l->null, F_DUPFD_CLOEXEC, 32);
+	int exec = fcntl(l->exec, F_DUPFD_CLOEXEC, 32);
 	if (socket < 0 || output < 0 || profile < 0 || null < 0 || exec < 0 ||
 	    dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
 	    dup2(output, STDERR_FILENO) < 0 || dup2(socket, FD_SOCKET) < 0 ||

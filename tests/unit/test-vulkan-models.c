@@ -147,8 +147,8 @@ static void test_dispatches(gconstpointer data)
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		uint32_t a, b;
 
-		/* Shaders without subgroups take long to compile. */
-		if (without & WEIR_VK_WITHOUT_SUBGROUPS && cases[i].most == 6 && i > 0)
+		/* What a device has changes nothing of these, and shaders take long to compile. */
+		if (without && cases[i].most == 6 && i > 0)
 			continue;
 		a = dispatches(&vk, cases[i].arch, 2);
 		b = dispatches(&vk, cases[i].arch, 4);
