@@ -183,7 +183,7 @@ def test_killed_with_everything_on():
 
 def test_stopped_in_the_middle():
     """SIGSTOP: it hangs, is killed, and its streams go on in the next one."""
-    with Isolated(hang="1s") as server:
+    with Isolated(hang="3s") as server:
         whole = [stream(server, seed) for seed in range(3)]
         got, threads = in_parallel(3, lambda i: stream(server, i))
         until("they run", lambda: server.metric("http_streams") == 3)
