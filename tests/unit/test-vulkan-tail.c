@@ -22,7 +22,6 @@ static const struct variant variants[] = {
 	{ "all", 0, 0, 6, true },
 	{ "least", WEIR_VK_WITHOUT_SUBGROUPS | WEIR_VK_WITHOUT_MAPPED | WEIR_VK_WITHOUT_WIDE, 0, 2,
 	  false },
-	{ "dot", WEIR_VK_WITH_DOT | WEIR_VK_WITHOUT_WIDE, 0, 2, false },
 	{ "subgroups", WEIR_VK_WITHOUT_WIDE, 4, 3, false },
 };
 
