@@ -27,7 +27,8 @@ static bool unknown_flag(const char *command, const char *arg, const struct weir
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 	for (; flags->name; flags++)
-		g_ptr_array_add(names, (char *)flags->name);
+		if (!flags->hint)
+			g_ptr_array_add(names, (char *)flags->name);
 	g_autofree char *bare = g_strndup(arg, strcspn(arg, "="));
 	const char *near = weir_nearest(bare, (const char *const *)names->pdata, names->len);
 	g_autofree char *what = near ? g_strdup_printf("is unknown; did you mean %s?", near)
@@ -54,6 +55,11 @@ bool weir_args_parse(int argc, char **argv, const struct weir_flag *flags, GPtrA
 		const struct weir_flag *flag = find_flag(flags, arg);
 		if (!flag)
 			return unknown_flag(argv[0], arg, flags);
+		if (flag->hint) {
+			g_autofree char *what =
+				g_strdup_printf("is written otherwise here: %s", flag->hint);
+			return complain(argv[0], flag->name, what);
+		}
 		const char *value = strchr(arg, '=');
 		if (flag->on) {
 			if (value)

@@ -28,11 +28,12 @@ extern const struct weir_builtin weir_builtin_serve, weir_builtin_inspect, weir_
 /* All of them, NULL-terminated. */
 extern const struct weir_builtin *const weir_builtins[];
 
-struct weir_flag {        /* one of on, text, list is set; name NULL ends the table */
+struct weir_flag {        /* one of on, text, list, hint is set; name NULL ends the table */
 	const char *name; /* "--set" */
 	bool *on;
 	const char **text;
-	GPtrArray *list; /* char *, lent */
+	GPtrArray *list;  /* char *, lent */
+	const char *hint; /* not a flag of ours but of other servers: what to write here */
 };
 
 /* Flags into their places ("--a b" and "--a=b"), the rest, at most max_rest, into rest (lent). A

@@ -3,6 +3,7 @@
  *
  * A component of role COMMAND is a subcommand of the name of its id.
  */
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,14 @@ static int unknown_command(const struct weir_registry *registry, const char *nam
 	return WEIR_EXIT_USAGE;
 }
 
+static const struct weir_builtin *find_builtin(const char *name)
+{
+	for (size_t i = 0; weir_builtins[i]; i++)
+		if (!strcmp(name, weir_builtins[i]->name))
+			return weir_builtins[i];
+	return NULL;
+}
+
 static int run_plugin_command(int argc, char **argv)
 {
 	struct weir_registry *registry = weir_commands_registry(NULL);
@@ -97,6 +106,30 @@ static int run_plugin_command(int argc, char **argv)
 			 : unknown_command(registry, argv[0]);
 	weir_registry_free(registry);
 	return code;
+}
+
+/* `weir help model info` is `weir model info --help`: what there is of it the command knows. */
+static int help_of_verb(int argc, char **argv)
+{
+	static char flag[] = "--help";
+	g_autoptr(GPtrArray) line = g_ptr_array_new();
+	for (int i = 1; i < argc; i++)
+		g_ptr_array_add(line, argv[i]);
+	g_ptr_array_add(line, flag);
+	g_ptr_array_add(line, NULL);
+	return run_plugin_command((int)line->len - 1, (char **)line->pdata);
+}
+
+static int run(int argc, char **argv)
+{
+	const struct weir_builtin *builtin = find_builtin(argv[0]);
+	if (builtin && wants_help(argc, argv)) {
+		fputs(builtin->help, stdout);
+		return WEIR_EXIT_OK;
+	}
+	if (builtin == &weir_builtin_help && argc > 2 && !find_builtin(argv[1]))
+		return help_of_verb(argc, argv);
+	return builtin ? builtin->run(argc, argv) : run_plugin_command(argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -115,13 +148,11 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-V"))
 			argv[0] = version;
 	}
-	for (size_t i = 0; weir_builtins[i]; i++) {
-		if (strcmp(argv[0], weir_builtins[i]->name) != 0)
-			continue;
-		if (!wants_help(argc, argv))
-			return weir_builtins[i]->run(argc, argv);
-		fputs(weir_builtins[i]->help, stdout);
-		return WEIR_EXIT_OK;
+	int code = run(argc, argv);
+	if ((fflush(stdout) || ferror(stdout)) && code == WEIR_EXIT_OK) {
+		fprintf(stderr, "weir: could not write to standard output: %s\n",
+			g_strerror(errno));
+		code = WEIR_EXIT_FAILED;
 	}
-	return run_plugin_command(argc, argv);
+	return code;
 }

@@ -113,11 +113,6 @@ char **weir_data_folders(void)
 
 weir_status weir_profile_find(const char *name, char **ret, struct weir_error *err)
 {
-	if (g_str_has_suffix(name, ".gguf"))
-		return weir_fail(err, WEIR_E_INVALID,
-				 "%.150s is a model, not a profile; to serve it: weir serve --set "
-				 "backend.main.model=%.150s --set backend.main.serves=NAME",
-				 name, name);
 	if (strchr(name, '/') || g_str_has_suffix(name, ".ini")) {
 		*ret = g_strdup(name);
 		return WEIR_OK;
@@ -245,8 +240,11 @@ void weir_profile_settings(const struct weir_ini *ini, const char *path, struct 
 	const struct weir_ini_key *level = weir_ini_key(section, "log_level");
 	struct weir_origin origin =
 		level ? weir_ini_key_origin(level) : (struct weir_origin){ path, 0 };
-	if (weir_logger_set_levels(probe, ret->log_level, &why) < 0)
+	if (weir_logger_set_levels(probe, ret->log_level, &why) < 0) {
 		weir_problem(problems, origin, "server", "log_level", "%s", why.text);
+		g_free(ret->log_level); /* else the logger would say it again */
+		ret->log_level = g_strdup(option_log_level.fallback);
+	}
 	weir_logger_free(probe);
 	g_autoptr(GPtrArray) known = g_ptr_array_new();
 	for (size_t i = 0; server_options[i]; i++)

@@ -19,6 +19,7 @@
 
 struct serve {
 	GPtrArray *sets, *folders; /* char *, NULL-terminated after parsing */
+	GPtrArray *own;            /* char *, those of sets that nobody wrote */
 	bool check_only;
 	char *path;
 	struct weir_ini *ini;
@@ -137,21 +138,83 @@ static int use_profile(struct serve *serve, struct weir_signals *signals)
 	return run_server(serve, profile, signals);
 }
 
+/* SECTION.KEY=VALUE that --set may override. */
+static void set_early(struct serve *serve, char *text)
+{
+	g_ptr_array_add(serve->own, text);
+	g_ptr_array_insert(serve->sets, 0, text);
+}
+
+/* `weir serve llama.gguf`: the file in the place of the profile's model, under its own name. */
+static void use_model(struct serve *serve, const char *path)
+{
+	g_autofree char *name = g_path_get_basename(path);
+	name[strlen(name) - strlen(".gguf")] = '\0';
+	g_strcanon(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-", '-');
+	g_autoptr(GRegex) parts = g_regex_new("-\\d{5}-of-\\d{5}$", 0, 0, NULL);
+	g_autofree char *whole = g_regex_replace_literal(parts, name, -1, 0, "", 0, NULL);
+	set_early(serve, g_strconcat("backend.main.model=", path, NULL));
+	set_early(serve,
+		  g_strconcat("backend.main.serves=", *whole ? whole : "model", ",default", NULL));
+}
+
+/* [PROFILE] [FILE.gguf], in either order. */
+static bool take_names(struct serve *serve, const GPtrArray *names, const char **ret_profile)
+{
+	const char *found[2] = { NULL, NULL }; /* profile, model */
+	for (unsigned i = 0; i < names->len; i++) {
+		const char *name = g_ptr_array_index(names, i);
+		const char **place = &found[g_str_has_suffix(name, ".gguf")];
+		if (*place) {
+			fprintf(stderr,
+				"weir serve: %.150s is one argument too many: %.150s is the %s.\n"
+				"Try `weir help serve`.\n",
+				name, *place, place == found ? "profile" : "model");
+			return false;
+		}
+		*place = name;
+	}
+	if (found[1])
+		use_model(serve, found[1]);
+	*ret_profile = found[0] ? found[0] : "default";
+	return true;
+}
+
+#define HINT_LISTEN "--set frontend.http.listen=127.0.0.1:8000"
+
 static int serve_main(int argc, char **argv)
 {
-	struct serve serve = { .sets = g_ptr_array_new(), .folders = g_ptr_array_new() };
+	struct serve serve = { .sets = g_ptr_array_new(),
+			       .folders = g_ptr_array_new(),
+			       .own = g_ptr_array_new_with_free_func(g_free) };
 	g_autoptr(GPtrArray) rest = g_ptr_array_new();
 	const struct weir_flag flags[] = {
 		{ .name = "--set", .list = serve.sets },
 		{ .name = "--plugin-path", .list = serve.folders },
 		{ .name = "--check", .on = &serve.check_only },
+		{ .name = "-m", .hint = "weir serve FILE.gguf" },
+		{ .name = "--model", .hint = "weir serve FILE.gguf" },
+		{ .name = "--port", .hint = HINT_LISTEN },
+		{ .name = "--host", .hint = HINT_LISTEN },
+		{ .name = "-c", .hint = "--set backend.main.context=4096" },
+		{ .name = "--ctx-size", .hint = "--set backend.main.context=4096" },
+		{ .name = "--max-model-len", .hint = "--set backend.main.context=4096" },
+		{ .name = "-t", .hint = "--set backend.main.threads=8" },
+		{ .name = "--threads", .hint = "--set backend.main.threads=8" },
+		{ .name = "-np", .hint = "--set backend.main.max_sequences=8" },
+		{ .name = "--parallel", .hint = "--set backend.main.max_sequences=8" },
+		{ .name = "--max-num-seqs", .hint = "--set backend.main.max_sequences=8" },
+		{ .name = "--alias", .hint = "--set backend.main.serves=NAME" },
+		{ .name = "--served-model-name", .hint = "--set backend.main.serves=NAME" },
+		{ .name = "-ngl", .hint = "weir serve vulkan FILE.gguf (all layers)" },
+		{ .name = "--n-gpu-layers", .hint = "weir serve vulkan FILE.gguf (all layers)" },
 		{ NULL },
 	};
 	struct weir_signals *signals = NULL;
 	struct weir_error err;
 	int code = WEIR_EXIT_USAGE;
-	if (weir_args_parse(argc, argv, flags, rest, 1)) {
-		const char *name = rest->len ? g_ptr_array_index(rest, 0) : "default";
+	const char *name;
+	if (weir_args_parse(argc, argv, flags, rest, 2) && take_names(&serve, rest, &name)) {
 		g_ptr_array_add(serve.sets, NULL);
 		serve.problems = weir_problems_new();
 		code = WEIR_EXIT_PROFILE;
@@ -174,6 +237,7 @@ static int serve_main(int argc, char **argv)
 	weir_problems_free(serve.problems);
 	g_ptr_array_unref(serve.sets);
 	g_ptr_array_unref(serve.folders);
+	g_ptr_array_unref(serve.own);
 	g_free(serve.path);
 	return code;
 }
@@ -181,12 +245,16 @@ static int serve_main(int argc, char **argv)
 const struct weir_builtin weir_builtin_serve = {
 	.name = "serve",
 	.summary = "serve what a profile says",
-	.help = "weir serve [PROFILE] [--set SECTION.KEY=VALUE]... [--plugin-path DIR]... "
-		"[--check]\n"
+	.help = "weir serve [PROFILE] [FILE.gguf] [--set SECTION.KEY=VALUE]... [--plugin-path "
+		"DIR]...\n"
+		"           [--check]\n"
 		"\n"
 		"Reads a profile, checks all of it, and serves until SIGTERM or ctrl-C. PROFILE is "
 		"a\n"
-		"path, or the name of a file in data/profiles; \"default\" when left out.\n"
+		"path, or the name of a file in data/profiles; \"default\" when left out. "
+		"FILE.gguf is\n"
+		"served by its backend `main` in the place of the model there, under the file's "
+		"name.\n"
 		"\n"
 		"  --set SECTION.KEY=VALUE  overrides the profile; may be given many times\n"
 		"  --plugin-path DIR        looks for plugins there first; may be given many "
@@ -198,8 +266,11 @@ const struct weir_builtin weir_builtin_serve = {
 		"      the demo model on 127.0.0.1:8000\n"
 		"  weir serve --set frontend.http.listen=127.0.0.1:8001\n"
 		"      when port 8000 is in use\n"
+		"  weir serve llama-8b.gguf\n"
+		"      a model of your own; `curl localhost:8000/v1/models` lists its name, "
+		"llama-8b\n"
 		"  weir serve --set backend.main.model=llama.gguf --set backend.main.serves=llama\n"
-		"      a model of your own; `curl localhost:8000/v1/models` lists its name\n"
+		"      the same in full, with a name of your choice\n"
 		"  WEIR_BACKEND_MAIN_MODEL=llama.gguf weir serve\n"
 		"      the same by the environment: WEIR_, section, key, in upper case\n"
 		"\n"

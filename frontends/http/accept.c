@@ -86,6 +86,12 @@ static struct addrinfo *resolve(const char *address, struct weir_error *err)
 		fail(err, address, "a port is missing: write host:port, like 127.0.0.1:8000");
 		return NULL;
 	}
+	if (g_str_has_prefix(address, "unix:")) {
+		fail(err, address,
+		     "HTTP is spoken over TCP here: write host:port; the line frontend listens on "
+		     "unix sockets");
+		return NULL;
+	}
 	/* getaddrinfo() takes the port modulo 65536. */
 	if (!g_ascii_string_to_unsigned(colon + 1, 10, 0, UINT16_MAX, NULL, NULL)) {
 		fail(err, address, "a port is a number from 1 to 65535, or 0 for a free one");

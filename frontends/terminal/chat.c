@@ -11,6 +11,7 @@
 #include "options.h"
 
 #define READY_STEP_MS 100
+#define MIN_RATE_S    0.02 /* what came at once has no rate */
 
 /* ---- one turn ---- */
 
@@ -37,7 +38,7 @@ static void tell_speed(struct chat *c, const struct client_answer *a)
 		g_string_append_printf(note, "%s%s%" G_GINT64_FORMAT " token%s",
 				       a->stopped ? " after " : "", a->n_output ? "" : "about ", n,
 				       n == 1 ? "" : "s");
-	if (n > 1 && seconds > 0)
+	if (n > 1 && seconds >= MIN_RATE_S)
 		g_string_append_printf(note, ", %.1f tokens/s", (double)(n - 1) / seconds);
 	if (a->first_us)
 		g_string_append_printf(note, "%sfirst after %.0f ms", note->len > 1 ? ", " : "",
@@ -121,8 +122,15 @@ static bool choose_model(struct chat *c, const char *wanted)
 static bool wait_until_ready(struct chat *c, struct child *child)
 {
 	bool told = false;
-	while (!client_is_ready(c->client)) {
+	g_autofree char *failed = NULL;
+	while (!client_is_ready(c->client, &failed)) {
 		g_autofree char *log = NULL;
+		if (failed) {
+			g_autofree char *error =
+				g_strdup_printf("the model could not be loaded: %s", failed);
+			screen_error(&c->screen, error);
+			return false;
+		}
 		if (child_is_dead(child, &log)) {
 			g_autofree char *error = g_strdup_printf("the server has ended:\n%s", log);
 			screen_error(&c->screen, error);

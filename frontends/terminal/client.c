@@ -213,6 +213,20 @@ static JsonObject *object_member(JsonObject *o, const char *name)
 	return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
 }
 
+static JsonArray *array_member(JsonObject *o, const char *name)
+{
+	JsonNode *node = o ? json_object_get_member(o, name) : NULL;
+	return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+}
+
+/* NULL where the list has none, or no object. */
+static JsonObject *object_at(JsonArray *list, guint i)
+{
+	JsonNode *node =
+		list && i < json_array_get_length(list) ? json_array_get_element(list, i) : NULL;
+	return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
 static JsonObject *parse_object(JsonParser *parser, const char *text, size_t len)
 {
 	JsonNode *root = json_parser_load_from_data(parser, text, (gssize)len, NULL)
@@ -271,16 +285,12 @@ static char *error_of(struct exchange *x)
 
 static char **model_names(JsonObject *o)
 {
-	JsonNode *node = o ? json_object_get_member(o, "data") : NULL;
+	JsonArray *list = array_member(o, "data");
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
-	if (!node || !JSON_NODE_HOLDS_ARRAY(node))
+	if (!list)
 		return NULL;
-	JsonArray *list = json_node_get_array(node);
 	for (guint i = 0; i < json_array_get_length(list); i++) {
-		JsonNode *entry = json_array_get_element(list, i);
-		const char *id = JSON_NODE_HOLDS_OBJECT(entry)
-					 ? string_member(json_node_get_object(entry), "id")
-					 : NULL;
+		const char *id = string_member(object_at(list, i), "id");
 		if (id)
 			g_ptr_array_add(names, g_strdup(id));
 	}
@@ -308,15 +318,27 @@ char **client_models(struct client *c, bool *ret_down, char **ret_error)
 	return names;
 }
 
-bool client_is_ready(struct client *c)
+/* What the first backend that could not be loaded says of it. */
+static char *load_error(JsonObject *health)
+{
+	JsonArray *backends = array_member(health, "backends");
+	for (guint i = 0; backends && i < json_array_get_length(backends); i++) {
+		const char *error = string_member(object_at(backends, i), "error");
+		if (error)
+			return g_strdup(error);
+	}
+	return g_strdup("its /health does not say why");
+}
+
+bool client_is_ready(struct client *c, char **ret_failed)
 {
 	struct exchange x = { .client = c, .body = g_string_new(NULL) };
 	run(&x, "GET", "/health", NULL);
 	g_autoptr(JsonParser) parser = json_parser_new();
-	const char *status =
-		x.error ? NULL
-			: string_member(parse_object(parser, x.body->str, x.body->len), "status");
+	JsonObject *health = x.error ? NULL : parse_object(parser, x.body->str, x.body->len);
+	const char *status = string_member(health, "status");
 	bool ready = g_strcmp0(status, "ready") == 0;
+	*ret_failed = g_strcmp0(status, "failed") == 0 ? load_error(health) : NULL;
 	exchange_clear(&x);
 	return ready;
 }
@@ -371,13 +393,9 @@ static void on_event(void *user, const char *data, size_t len)
 		x->fault = g_strdup(said ? said : "the server ended the answer with an error");
 		return;
 	}
-	JsonNode *list = json_object_get_member(o, "choices");
-	if (list && JSON_NODE_HOLDS_ARRAY(list) &&
-	    json_array_get_length(json_node_get_array(list)) > 0) {
-		JsonNode *first = json_array_get_element(json_node_get_array(list), 0);
-		if (JSON_NODE_HOLDS_OBJECT(first))
-			on_choice(x, json_node_get_object(first));
-	}
+	JsonObject *first = object_at(array_member(o, "choices"), 0);
+	if (first)
+		on_choice(x, first);
 	JsonObject *usage = object_member(o, "usage");
 	if (usage) {
 		x->answer->n_prompt = int_member(usage, "prompt_tokens");

@@ -33,8 +33,8 @@ const char *client_url(const struct client *);
 
 /* The names of the models; g_strfreev(). *ret_down: nobody listens there. */
 char **client_models(struct client *, bool *ret_down, char **ret_error);
-/* Does /health say that it is ready? */
-bool client_is_ready(struct client *);
+/* Does /health say that it is ready? *ret_failed: why it never will be (g_free()), or NULL. */
+bool client_is_ready(struct client *, char **ret_failed);
 /* POST /v1/chat/completions, streamed. text() gets valid UTF-8, which may hold anything. False:
  * *ret_error; ret has what had come until then. client_answer_clear() in either case. */
 bool client_chat(struct client *, const char *body,

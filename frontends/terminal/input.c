@@ -4,6 +4,8 @@
  */
 #include "input.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +44,8 @@ static char *prompt(EditLine *edit)
 {
 	/* \1 begins and ends what takes no room on the screen. */
 	static char plain[] = "> ", more[] = ". ";
-	static char bold[] = "\1\033[1;36m\1> \1\033[0m\1", dots[] = "\1\033[2m\1. \1\033[0m\1";
+	/* libedit loses such a sequence at the prompt's very end. */
+	static char bold[] = "\1\033[1;36m\1>\1\033[0m\1 ", dots[] = "\1\033[2m\1.\1\033[0m\1 ";
 	struct input *in;
 	el_get(edit, EL_CLIENTDATA, &in);
 	if (in->colours)
@@ -86,6 +89,10 @@ static void open_history(struct input *in)
 
 static bool open_edit(struct input *in)
 {
+	/* In the locale that knows ASCII only, libedit would drop what is typed of other letters.
+	 */
+	if (strcmp(nl_langinfo(CODESET), "ANSI_X3.4-1968") == 0)
+		setlocale(LC_CTYPE, "C.UTF-8");
 	in->edit = el_init("weir", stdin, stdout, stderr);
 	if (!in->edit)
 		return false;

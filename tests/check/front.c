@@ -45,6 +45,8 @@ static void on_event(void *data, weir_stream *stream, const struct weir_event *e
 	struct front *self = data;
 	size_t room = sizeof(self->text) - self->n_text;
 	size_t n = event->text.len < room ? event->text.len : room;
+	if (n && !self->n_text)
+		say(self, WEIR_LOG_INFO, "text comes");
 	if (n)
 		memcpy(self->text + self->n_text, event->text.data, n);
 	self->n_text += n;

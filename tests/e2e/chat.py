@@ -17,6 +17,7 @@ import time
 import tap
 from weir_server import WEIR, Server, free_port
 
+PROMPT = r">(\x1b\[0m)? "  # colours end before the blank
 STATE = tempfile.TemporaryDirectory()
 ENV = {**os.environ, "XDG_STATE_HOME": STATE.name, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 for name in ("NO_COLOR", "WEIR_API_KEY", "OPENAI_API_KEY"):
@@ -145,7 +146,7 @@ def test_terminal():
     with Server("echo", "backend.echo.rate=100") as server:
         t = Terminal("--url", server.url)
         t.expect("echo at http.*ctrl-D ends")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("hello big world\r")
         t.expect(r"hello big world[^>]*\r\n[^>]*hello big world")
         assert "\033[" in t.seen
@@ -166,12 +167,12 @@ def test_terminal():
 def test_ctrl_c_stops_the_answer():
     with Server("echo", "backend.echo.rate=50", script("words again\nrepeat 100000\n")) as server:
         t = Terminal("--url", server.url)
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("go\r")
         t.expect("again.?again")
         t.type("\x03")
         t.expect(r"\(stopped after about \d+ tokens?, .*first after")
-        t.expect("> ")
+        t.expect(PROMPT)
         end = time.monotonic() + 20
         while server.get("/health")[1]["queue"]["active"]:
             assert time.monotonic() < end, "the server was not told"
@@ -186,11 +187,11 @@ def test_several_lines():
     with Server("echo") as server, tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "talk.json"
         t = Terminal("--url", server.url)
-        t.expect("> ")
+        t.expect(PROMPT)
         for keys in ("a\\\rb\r", "\"\"\"\rc\r  d\r\"\"\"\r", "e\033\rf\r"):
             t.type(keys)
             t.expect("first after")
-            t.expect("> ")
+            t.expect(PROMPT)
         t.type(f"/save {path}\r")
         t.expect("Saved")
         prompts = [m["content"] for m in json.loads(path.read_text()) if m["role"] == "user"]
@@ -203,7 +204,7 @@ def test_history_outlives_the_program():
     with Server("echo") as server:
         for keys, want in (("unforgettable\r", "unforgettable"), ("\033[A\r", "unforgettable")):
             t = Terminal("--url", server.url)
-            t.expect("> ")
+            t.expect(PROMPT)
             t.type(keys)
             t.expect(want)
             t.expect("first after")
@@ -216,12 +217,31 @@ def test_history_outlives_the_program():
 def test_no_color():
     with Server("echo") as server:
         t = Terminal("--url", server.url, env={"NO_COLOR": "1"})
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("plain\r")
         t.expect("first after")
         t.type("\x04")
         assert t.end() == 0
         assert not re.search(r"\033\[[\d;]*m", t.seen), t.seen
+
+
+def test_the_prompts_colour_ends_with_it():
+    with Server("echo") as server:
+        t = Terminal("--url", server.url)
+        t.expect(r"\x1b\[1;36m>\x1b\[0m ")
+        t.type("\x04")
+        assert t.end() == 0
+
+
+def test_letters_in_the_locale_without_any():
+    with Server("echo") as server:
+        t = Terminal("--url", server.url, env={"LC_ALL": "C"})
+        t.expect(PROMPT)
+        t.type("Grüße 日本\r")
+        t.expect("first after")
+        assert t.seen[t.mark:].count("Grüße 日本") == 2, t.seen
+        t.type("\x04")
+        assert t.end() == 0
 
 
 def test_key_goes_along():
@@ -268,9 +288,13 @@ def test_own_server():
     assert pipe(["--profile", "echo"], "one\ntwo\n").stdout == "one\ntwo\n"
     done = pipe(["--profile", "no-such-profile"])
     assert done.returncode == 1 and "could not start" in done.stderr and "no-such-profile" in done.stderr, done
+    garbage = pathlib.Path(STATE.name) / "garbage.gguf"
+    garbage.write_bytes(b"no model" * 100)
+    done = pipe(["--model", str(garbage)], "hello\n")
+    assert done.returncode == 1 and "could not be loaded" in done.stderr and "not a GGUF" in done.stderr, done
     for how in ("quit", "kill"):
         t = Terminal("--profile", "echo")
-        t.expect("> ", timeout=60)
+        t.expect(PROMPT, timeout=60)
         (server,) = children(t.process.pid)
         t.type("x\x03")
         t.type("still here\r")

@@ -43,6 +43,18 @@ def ask(server, words="write an essay about the sea", model="weir-demo", n=200):
         "model": model, "messages": [{"role": "user", "content": words}], "max_tokens": n, "temperature": 0})
 
 
+def test_a_file_is_served_under_its_own_name():
+    """weir serve FILE.gguf; what --set says counts more."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "My model, v1.gguf"
+        file.symlink_to(MODEL)
+        for options, names in (((), ["My-model--v1", "default"]), (("backend.main.serves=mine",), ["mine"])):
+            with Server(file, "backend.main.context=256", *options) as server:
+                listed = [m["id"] for m in server.get("/v1/models")[1]["data"]]
+                assert listed == names, listed
+                assert text_of(ask(server, model=names[0], n=8))
+
+
 def text_of(answer):
     return answer[1]["choices"][0]["message"]["content"]
 

@@ -278,10 +278,6 @@ static void test_find(void)
 		g_assert_cmpint(status, ==, cases[i].want ? WEIR_OK : WEIR_E_NOT_FOUND);
 		g_assert_cmpstr(path, ==, cases[i].want);
 	}
-	g_autofree char *none = NULL;
-	struct weir_error err;
-	g_assert_cmpint(weir_profile_find("my/llama.gguf", &none, &err), ==, WEIR_E_INVALID);
-	g_assert_nonnull(strstr(err.text, "--set backend.main.model=my/llama.gguf"));
 	g_unlink(mine);
 	g_rmdir(profiles);
 	g_rmdir(folder);
