@@ -216,6 +216,12 @@ static void print_json(struct weir_core *core, const struct weir_registry *regis
 		json_options(out, weir_host_options(host_sections[i]));
 	}
 	json_builder_end_object(out);
+	json_builder_set_member_name(out, "searched");
+	json_builder_begin_array(out);
+	const char *folder;
+	for (size_t i = 0; (folder = weir_registry_folder(registry, i)); i++)
+		json_builder_add_string_value(out, folder);
+	json_builder_end_array(out);
 	json_builder_set_member_name(out, "refused");
 	json_builder_begin_array(out);
 	const struct weir_refusal *refusal;

@@ -6,11 +6,13 @@
 #include "log.h"
 #include "nearest.h"
 #include "options.h"
+#include "place.h"
 #include "profile-value.h"
 #include "profile.h"
 
 #ifndef WEIR_DATA_DIR
-#define WEIR_DATA_DIR "/usr/share/weir"
+#define WEIR_DATA_DIR    "/usr/share/weir"
+#define WEIR_DATA_SUBDIR "share/weir"
 #endif
 
 #define OPTION(name, kind, otherwise, text, ...)                                                   \
@@ -106,7 +108,7 @@ char **weir_data_folders(void)
 		if (g_file_test(marker, G_FILE_TEST_EXISTS))
 			g_ptr_array_add(folders, g_build_filename(source, "data", NULL));
 	}
-	g_ptr_array_add(folders, g_strdup(WEIR_DATA_DIR));
+	g_ptr_array_add(folders, weir_place_installed(self, WEIR_DATA_SUBDIR, WEIR_DATA_DIR));
 	g_ptr_array_add(folders, NULL);
 	return (char **)g_ptr_array_free(folders, false);
 }

@@ -11,9 +11,11 @@
 #include <glib.h>
 
 #include "log.h"
+#include "place.h"
 
 #ifndef WEIR_PLUGIN_DIR
-#define WEIR_PLUGIN_DIR "/usr/lib/weir"
+#define WEIR_PLUGIN_DIR    "/usr/lib/weir"
+#define WEIR_PLUGIN_SUBDIR "lib/weir"
 #endif
 
 struct weir_registry {
@@ -209,8 +211,12 @@ void weir_registry_scan_default(struct weir_registry *registry, const char *cons
 			weir_registry_scan(registry, more[i], true);
 	g_autofree char *self =
 		program ? g_strdup(program) : g_file_read_link("/proc/self/exe", NULL);
-	if (!self || !scan_build_tree(registry, self))
-		weir_registry_scan(registry, WEIR_PLUGIN_DIR, false);
+	if (self && scan_build_tree(registry, self))
+		return;
+	g_autofree char *installed =
+		weir_place_installed(self, WEIR_PLUGIN_SUBDIR, WEIR_PLUGIN_DIR);
+	/* Without any plugin nothing works: then it is worth a line that this folder is missing. */
+	weir_registry_scan(registry, installed, registry->entries->len == 0);
 }
 
 const struct weir_registry_entry *weir_registry_entry(const struct weir_registry *registry,

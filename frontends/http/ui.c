@@ -6,7 +6,8 @@
 #include <string.h>
 
 #ifndef WEIR_DATA_DIR
-#define WEIR_DATA_DIR "/usr/share/weir"
+#define WEIR_DATA_DIR    "/usr/share/weir"
+#define WEIR_DATA_SUBDIR "share/weir"
 #endif
 
 static char *folder_in(const char *data)
@@ -32,6 +33,15 @@ static char *beside_build(void)
 	return NULL;
 }
 
+/* PREFIX/bin/weir: PREFIX/share/weir, wherever the tree was moved. */
+static char *below_prefix(void)
+{
+	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+	g_autofree char *bin = self ? g_path_get_dirname(self) : NULL;
+	g_autofree char *prefix = bin ? g_path_get_dirname(bin) : NULL;
+	return prefix ? g_build_filename(prefix, WEIR_DATA_SUBDIR, NULL) : NULL;
+}
+
 char *ui_folder(void)
 {
 	const char *named = g_getenv("WEIR_DATA_DIR");
@@ -39,6 +49,9 @@ char *ui_folder(void)
 	g_autofree char *beside = found ? NULL : beside_build();
 	if (!found && beside)
 		found = folder_in(beside);
+	g_autofree char *moved = found ? NULL : below_prefix();
+	if (!found && moved)
+		found = folder_in(moved);
 	return found ? found : folder_in(WEIR_DATA_DIR);
 }
 

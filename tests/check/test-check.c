@@ -169,6 +169,9 @@ int main(int argc, char **argv)
 			     test_good);
 	g_test_add_data_func("/check/example/upcase",
 			     "check @sdk/examples/weir-upcase.so --effort 1", test_good);
+	g_test_add_data_func("/check/example/ask",
+			     "check @sdk/examples/weir-ask.so --effort 1 --option question=Hello",
+			     test_good);
 	g_test_add_data_func("/check/echo", "check @backends/echo/weir-echo.so --effort 1",
 			     test_good);
 	g_autofree char *model = g_build_filename(g_getenv("WEIR_SOURCE_ROOT"), "data", "models",

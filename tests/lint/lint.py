@@ -21,7 +21,7 @@ C_STANDARD = {"stdbool.h", "stddef.h", "stdint.h", "stdarg.h"}
 CORE_FLOORS = [
     {"core", "log", "fail", "metrics", "metrics-series", "metrics-text", "text-util"},
     {"loop", "request", "blocks", "text", "nearest", "prefix", "tenants", "problems", "ini",
-     "options", "guess", "embed-work", "trace",
+     "options", "guess", "embed-work", "trace", "place",
      "message"},
     {"stream"},
     {"chain", "sequence", "batch", "watchdog", "registry", "plugin-validate"},

@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 
+#include "place.h"
 #include "registry.h"
 
 static char *built(const char *path)
@@ -136,6 +137,29 @@ static void test_build_tree(void)
 	g_rmdir(root);
 }
 
+/* PREFIX/bin/weir finds what is installed below PREFIX; elsewhere a missing folder is told. */
+static void test_installed(void)
+{
+	g_autofree char *prefix = g_dir_make_tmp("weir-registry-XXXXXX", NULL);
+	g_autofree char *program = g_build_filename(prefix, "bin", "weir", NULL);
+	g_autofree char *lib = g_build_filename(prefix, "lib", NULL);
+	g_autofree char *folder = g_build_filename(lib, "weir", NULL);
+	g_autofree char *found = weir_place_installed(program, "lib/weir", "/nonexistent");
+	g_assert_cmpstr(found, ==, "/nonexistent");
+	g_assert_cmpint(g_mkdir_with_parents(folder, 0755), ==, 0);
+	g_free(found);
+	found = weir_place_installed(program, "lib/weir", "/nonexistent");
+	g_assert_cmpstr(found, ==, folder);
+	g_rmdir(folder);
+	g_rmdir(lib);
+	struct weir_registry *registry = weir_registry_new();
+	weir_registry_scan_default(registry, NULL, program);
+	g_assert_null(weir_registry_entry(registry, 0));
+	g_assert_nonnull(weir_registry_refusal(registry, 0));
+	weir_registry_free(registry);
+	g_rmdir(prefix);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -143,5 +167,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/registry/refusals", test_refusals);
 	g_test_add_func("/registry/scan", test_scan);
 	g_test_add_func("/registry/build-tree", test_build_tree);
+	g_test_add_func("/registry/installed", test_installed);
 	return g_test_run();
 }

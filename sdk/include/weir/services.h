@@ -63,7 +63,8 @@ struct weir_status_api {
 	uint32_t size, reserved;
 	/* The document, NUL-terminated, to be freed with free(); NULL: not available yet. [any] */
 	char *(*document)(const struct weir_host *, uint32_t which);
-	/* initializing | ready | draining; a static string. [any] */
+	/* initializing | ready | failed (nothing could be loaded) | draining; a static string.
+	 * [any] */
 	const char *(*state)(const struct weir_host *);
 	/* Ask for a reload of the profile or an orderly end; returns at once. [any] */
 	void (*reload)(const struct weir_host *);
