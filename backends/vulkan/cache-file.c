@@ -4,11 +4,13 @@
  *
  * A file of its own for each driver, device and build of the shaders, so nothing ever mixes. It
  * begins with our own header, whose sum is checked before the driver sees a byte of it, and is
- * written beside its place and moved there.
+ * written beside its place and moved there. Drivers run what is in it: it must be a plain file that
+ * this user owns and nobody else may write.
  */
 #include "vk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,23 @@ static uint64_t sum_of(const uint8_t *p, size_t n)
 	return h;
 }
 
+/* A folder and those that it is in. */
+static bool make_folders(char *path)
+{
+	for (char *p = path + 1; *p; p++) {
+		int made;
+
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		made = mkdir(path, 0700);
+		*p = '/';
+		if (made != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+			return false;
+	}
+	return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
 /* $XDG_CACHE_HOME/weir, or ~/.cache/weir, made if it is not there. */
 static bool find_folder(char *ret, size_t len)
 {
@@ -40,17 +59,12 @@ static bool find_folder(char *ret, size_t len)
 	int n;
 
 	if (base && *base == '/')
-		n = snprintf(ret, len, "%s", base);
+		n = snprintf(ret, len, "%s/weir", base);
 	else if (home && *home == '/')
-		n = snprintf(ret, len, "%s/.cache", home);
+		n = snprintf(ret, len, "%s/.cache/weir", home);
 	else
 		return false;
-	if (n < 0 || (size_t)n + sizeof("/weir") > len)
-		return false;
-	if (mkdir(ret, 0700) != 0 && errno != EEXIST)
-		return false;
-	strcat(ret, "/weir");
-	return mkdir(ret, 0700) == 0 || errno == EEXIST;
+	return n > 0 && (size_t)n < len && make_folders(ret);
 }
 
 static char *path_for(const struct weir_vk *vk, uint64_t shader_hash)
@@ -70,12 +84,29 @@ static char *path_for(const struct weir_vk *vk, uint64_t shader_hash)
 	return path;
 }
 
+/* NULL also for what is not ours. What lies there may be a pipe: the opening must not wait. */
+static FILE *open_own(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	FILE *f = NULL;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		f = fdopen(fd, "rb");
+	if (!f)
+		close(fd);
+	return f;
+}
+
 /* The driver's data, or NULL. */
 static uint8_t *read_file(const char *path, size_t *ret_bytes)
 {
 	struct header h;
 	uint8_t *data = NULL;
-	FILE *f = fopen(path, "rbe");
+	FILE *f = open_own(path);
 
 	if (!f)
 		return NULL;

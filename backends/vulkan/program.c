@@ -16,6 +16,7 @@
 enum {
 	OWN_TEMPS = 4,      /* of an operation, at most */
 	MAX_EACH = 1 << 26, /* values: 256 MiB */
+	MAX_TOKENS = 65535, /* a workgroup for each */
 };
 
 static unsigned op_n_dst(const struct weir_op *op)
@@ -586,8 +587,13 @@ static weir_status check_desc(const struct weir_program_desc *desc, struct weir_
 
 	if (desc->size < sizeof(*desc))
 		return weir_vk_fail(err, WEIR_E_INVALID, "program: its description is too short");
-	if (!desc->max_tokens || desc->max_tokens > 65535 || desc->max_out > desc->max_tokens ||
-	    !desc->n_ops || desc->n_ops > 1u << 20 || desc->n_tensors > 1u << 20)
+	if (desc->max_tokens > MAX_TOKENS)
+		return weir_vk_fail(err, WEIR_E_INVALID,
+				    "the vulkan backend computes at most %d tokens in a step, not "
+				    "%u; set max_batch_tokens lower",
+				    MAX_TOKENS, desc->max_tokens);
+	if (!desc->max_tokens || desc->max_out > desc->max_tokens || !desc->n_ops ||
+	    desc->n_ops > 1u << 20 || desc->n_tensors > 1u << 20)
 		return weir_vk_fail(
 			err, WEIR_E_INVALID,
 			"program: %u tokens, %u outputs, %u operations, %u tensors: out of range",

@@ -26,6 +26,20 @@ static bool has_layer(const struct weir_vk_api *api, const char *name)
 	return false;
 }
 
+/* The loader's words for drivers that are not there, or not whole, tell nobody what to do. */
+static weir_status refuse_instance(VkResult result, struct weir_error *err)
+{
+	if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+		return weir_vk_fail(err, WEIR_E_UNSUPPORTED,
+				    "Vulkan's loader found no driver (ICD) that works; install the "
+				    "device's, or set VK_LOADER_DEBUG=error to see what it tried");
+	if (result == VK_ERROR_OUT_OF_HOST_MEMORY)
+		return weir_vk_fail(err, WEIR_E_EXHAUSTED,
+				    "vkCreateInstance: no memory, or a driver's .json file is "
+				    "damaged; VK_LOADER_DEBUG=error shows which");
+	return weir_vk_check(result, "vkCreateInstance", err);
+}
+
 weir_status weir_vk_instance_new(struct weir_vk_api *api, bool validate, VkInstance *ret,
 				 struct weir_error *err)
 {
@@ -38,6 +52,7 @@ weir_status weir_vk_instance_new(struct weir_vk_api *api, bool validate, VkInsta
 				      .pApplicationInfo = &app };
 	VkInstance instance;
 	weir_status status;
+	VkResult result;
 
 	if (validate) {
 		if (!has_layer(api, VALIDATION))
@@ -48,10 +63,9 @@ weir_status weir_vk_instance_new(struct weir_vk_api *api, bool validate, VkInsta
 		info.ppEnabledLayerNames = layers;
 		info.ppEnabledExtensionNames = extensions;
 	}
-	status =
-		weir_vk_check(api->CreateInstance(&info, NULL, &instance), "vkCreateInstance", err);
-	if (status)
-		return status;
+	result = api->CreateInstance(&info, NULL, &instance);
+	if (result < 0)
+		return refuse_instance(result, err);
 	*(PFN_vkVoidFunction *)&api->DestroyInstance =
 		api->GetInstanceProcAddr(instance, "vkDestroyInstance");
 	status = weir_vk_api_instance(api, instance, err);
@@ -123,13 +137,19 @@ static void read_properties(const struct weir_vk_api *api, struct weir_vk_caps *
 	const VkPhysicalDeviceProperties *base = &p.properties;
 
 	if (c->api_version >= VK_API_VERSION_1_3 ||
-	    has_extension(e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
-		v11.pNext = &sizes;
+	    has_extension(e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) {
+		sizes.pNext = p.pNext;
+		p.pNext = &sizes;
+	}
 	if (c->api_version >= VK_API_VERSION_1_3 ||
-	    has_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
-		sizes.pNext = &dot;
-	if (has_extension(e, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
-		dot.pNext = &import;
+	    has_extension(e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) {
+		dot.pNext = p.pNext;
+		p.pNext = &dot;
+	}
+	if (has_extension(e, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME)) {
+		import.pNext = p.pNext;
+		p.pNext = &import;
+	}
 	if (has_extension(e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) {
 		coop.pNext = p.pNext;
 		p.pNext = &coop;
@@ -328,14 +348,24 @@ static bool is_uuid(const char *text, const uint8_t *uuid)
 	return *text == '\0';
 }
 
-static bool is_named(const struct weir_vk_caps *c, const char *wanted)
+/* A UUID may have no letters, and a name may be known by its number ("4090"): digits are an index
+ * only where there is a device of that index. */
+static bool is_index(const struct weir_vk_caps *caps, uint32_t n, const char *wanted)
 {
-	char *end;
-	unsigned long index = strtoul(wanted, &end, 10);
+	size_t digits = strspn(wanted, "0123456789");
 
-	/* A UUID may have no letters. */
-	if (*wanted >= '0' && *wanted <= '9' && !*end && strlen(wanted) < 10)
-		return index == (unsigned long)c->index;
+	if (!digits || wanted[digits] || digits > 9)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (caps[i].index == strtoul(wanted, NULL, 10))
+			return true;
+	return false;
+}
+
+static bool is_named(const struct weir_vk_caps *c, const char *wanted, bool by_index)
+{
+	if (by_index)
+		return c->index == strtoul(wanted, NULL, 10);
 	if (is_uuid(wanted, c->uuid))
 		return true;
 	for (const char *p = c->name; *p; p++)
@@ -370,11 +400,11 @@ weir_status weir_vk_choose(const struct weir_vk_caps *caps, uint32_t n, const ch
 			   uint32_t *ret, struct weir_error *err)
 {
 	uint32_t best = n;
-	bool named = wanted && *wanted;
+	bool named = wanted && *wanted, by_index = named && is_index(caps, n, wanted);
 	char list[400];
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (named && !is_named(&caps[i], wanted))
+		if (named && !is_named(&caps[i], wanted, by_index))
 			continue;
 		if (best == n || caps[i].score > caps[best].score)
 			best = i;

@@ -120,6 +120,24 @@ static void test_memory(void)
 	desk_close(&d);
 }
 
+/* Steps that are longer than a dispatch may be: the option that is too large is named. */
+static void test_long_steps(void)
+{
+	struct weir_program_desc desc = { .size = sizeof(desc), .max_tokens = 65536, .max_out = 1 };
+	struct weir_error err = { 0 };
+	weir_program *program = NULL;
+	struct desk d;
+
+	if (!desk_open(&d, 0))
+		return;
+	g_assert_cmpint(d.device->program_new(&d.instance, &desc, &program, &err), ==,
+			WEIR_E_INVALID);
+	g_assert_nonnull(
+		strstr(err.text, "65535 tokens in a step, not 65536; set max_batch_tokens"));
+	g_assert_null(program);
+	desk_close(&d);
+}
+
 static void test_interrupt(void)
 {
 	struct weir_error err = { 0 };
@@ -169,6 +187,21 @@ static void use_once(void)
 	desk_close(&d);
 }
 
+/* What lies in a folder, the driver's own caches too, and the folder. */
+static void remove_all(const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *inner = g_build_filename(path, name, NULL);
+
+		if (g_unlink(inner) != 0)
+			remove_all(inner);
+	}
+	g_assert_cmpint(g_rmdir(path), ==, 0);
+}
+
 static void test_cache(void)
 {
 	g_autofree char *folder = g_dir_make_tmp("weir-cache-XXXXXX", NULL);
@@ -181,6 +214,7 @@ static void test_cache(void)
 	if (!path) {
 		g_test_skip("the driver keeps no pipeline cache, or there is no device");
 		g_unsetenv("XDG_CACHE_HOME");
+		remove_all(folder);
 		return;
 	}
 	g_assert_true(g_file_get_contents(path, &data, &n, NULL));
@@ -196,8 +230,8 @@ static void test_cache(void)
 						  NULL));
 		use_once();
 	}
-	g_unlink(path);
 	g_unsetenv("XDG_CACHE_HOME");
+	remove_all(folder);
 }
 
 static void test_choice(void)
@@ -227,6 +261,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/vulkan/faults/lost", test_lost);
 	g_test_add_func("/vulkan/faults/memory", test_memory);
+	g_test_add_func("/vulkan/faults/long-steps", test_long_steps);
 	g_test_add_func("/vulkan/faults/interrupt", test_interrupt);
 	g_test_add_func("/vulkan/faults/cache", test_cache);
 	g_test_add_func("/vulkan/faults/choice", test_choice);
