@@ -18,7 +18,7 @@ bool body_strings_only(JsonArray *); /* none is empty */
 
 /* guided.c: every way to demand a form of the output becomes the request field `grammar`; more than
  * one is an error. NULL: none, or an error was added. To be g_free()d. */
-char *body_read_grammar(JsonObject *, struct api_error_list *errors);
+char *body_read_grammar(JsonObject *, struct api_error_list *errors, const char **ret_from);
 
 /* template-kwargs.c: chat_template_kwargs with what reasoning_effort means to templates. */
 char *body_read_template_kwargs(JsonObject *, struct api_error_list *errors);

@@ -307,7 +307,7 @@ void body_read_generate(struct api_body *b, JsonObject *o, struct api_error_list
 	read_stream_options(b, o, errors);
 	refuse_unsupported(o, errors);
 	read_adapter(b, o, errors);
-	b->grammar = body_read_grammar(o, errors);
+	b->grammar = body_read_grammar(o, errors, &b->grammar_from);
 	b->lists_prompt = b->params.sampling.prompt_logprobs;
 	b->params.limits.echo = b->lists_prompt;
 	b->params.sampling.prompt_top_logprobs = b->params.prompt_top;

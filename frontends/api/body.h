@@ -63,6 +63,7 @@ struct api_body {
 	char *model; /* NULL where it may be absent: PARAM_KIND_NAMELESS */
 	char *messages, *tools, *tool_choice, *template_kwargs, *stop; /* JSON, or NULL */
 	char *grammar;              /* JSON, or NULL: the field of that name */
+	const char *grammar_from;   /* the member that demanded it, static; or NULL */
 	char *adapter;              /* or NULL */
 	char *suffix;               /* completions, infill: or NULL */
 	char *files;                /* infill: JSON array of {filename, text} */

@@ -173,7 +173,11 @@ void api_call_fail(struct api_call *k, weir_status status, struct weir_str text,
 		   struct weir_str param, uint32_t retry_after_ms)
 {
 	const struct api *a = k->loop->api;
+	const char *from = k->body->grammar_from;
 	struct api_error e;
+	/* The client wrote no field `grammar`, but response_format, guided_json ... */
+	if (from && param.len == strlen("grammar") && !memcmp(param.data, "grammar", param.len))
+		param = (struct weir_str){ from, strlen(from) };
 	api_error_from_status(&e, api_endpoint_profile(&a->config, k->body->endpoint), status, text,
 			      param, retry_after_ms);
 	if (e.status >= 500 && status != WEIR_E_CANCELLED)

@@ -149,7 +149,7 @@ static void read_structured(struct guide *g, JsonNode *node)
 				"json_object: true");
 }
 
-char *body_read_grammar(JsonObject *o, struct api_error_list *errors)
+char *body_read_grammar(JsonObject *o, struct api_error_list *errors, const char **ret_from)
 {
 	struct guide g = { .errors = errors };
 	uint32_t before = errors->n;
@@ -171,6 +171,8 @@ char *body_read_grammar(JsonObject *o, struct api_error_list *errors)
 	if ((node = body_member(o, "json_schema")))
 		set_schema(&g, "json_schema", node);
 	char *text = g.spec && errors->n == before ? body_json(g.spec) : NULL;
+	if (text)
+		*ret_from = g.source;
 	g_clear_pointer(&g.spec, json_node_unref);
 	return text;
 }

@@ -48,11 +48,12 @@ def content(**fields):
     return answer.message.content
 
 
-def refused(text, **fields):
+def refused(text, where, **fields):
+    """A 400 that has the text, and names the member that the client wrote."""
     try:
         client.chat.completions.create(**{**PLAIN, **fields})
     except openai.BadRequestError as error:
-        assert text in str(error), f"{text!r} not in {error}"
+        assert text in str(error) and error.param == where, f"{text!r}, {where} not in {error}"
         return
     raise AssertionError("not refused")
 
@@ -101,10 +102,11 @@ def test_dialects():
 
 def test_refusals():
     schema = lambda s: {"type": "json_schema", "json_schema": {"name": "x", "schema": s}}
-    refused("uniqueItems", response_format=schema({"type": "array", "uniqueItems": True}))
-    refused("#/properties/a/not", response_format=schema({"properties": {"a": {"not": {}}}}))
-    refused("lookaround", extra_body={"guided_regex": "a(?=b)"})
-    refused("line 1", extra_body={"guided_grammar": "root ::= missing"})
+    refused("uniqueItems", "response_format", response_format=schema({"type": "array", "uniqueItems": True}))
+    refused("#/properties/a/not", "response_format", response_format=schema({"properties": {"a": {"not": {}}}}))
+    refused("no such type: null, boolean", "response_format", response_format=schema({"type": "objct"}))
+    refused("lookaround", "guided_regex", extra_body={"guided_regex": "a(?=b)"})
+    refused("line 1", "guided_grammar", extra_body={"guided_grammar": "root ::= missing"})
 
 
 def test_forced_tools():

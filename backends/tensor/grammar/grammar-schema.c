@@ -217,6 +217,9 @@ bool weir_view_add(struct weir_schema *sc, struct weir_view *v, const struct wei
 
 /* --- types --------------------------------------------------------------------------------- */
 
+#define NO_SUCH_TYPE                                                                               \
+	"there is no such type: null, boolean, integer, number, string, array and object are"
+
 static unsigned type_named(const struct weir_json *v)
 {
 	static const char *const names[] = { "null",   "boolean", "integer", "number",
@@ -262,12 +265,12 @@ unsigned weir_schema_types(struct weir_schema *sc, const struct weir_json *part,
 	for (const struct weir_json *c = type && type->type == WEIR_JSON_ARRAY ? type->first : NULL;
 	     c; c = c->next) {
 		if (!type_named(c))
-			weir_schema_fail(sc, WEIR_E_INVALID, c, "there is no such type");
+			weir_schema_fail(sc, WEIR_E_INVALID, c, NO_SUCH_TYPE);
 		types |= type_named(c);
 	}
 	if (type) {
 		if (!types)
-			weir_schema_fail(sc, WEIR_E_INVALID, type, "there is no such type");
+			weir_schema_fail(sc, WEIR_E_INVALID, type, NO_SUCH_TYPE);
 		return types;
 	}
 	for (size_t i = 0; gen && i < sizeof(hints) / sizeof(*hints); i++)
