@@ -32,6 +32,8 @@ export class Play {
 		this.#open(this.#store.current);
 		connection.addEventListener("state", () => this.#drawState());
 		addEventListener("resize", hideTooltip);
+		addEventListener("pagehide", () => this.busy && this.#store.save());
+		requestAnimationFrame(() => this.#toEnd(true)); // before it there are no heights
 		$("thread").addEventListener("scroll", hideTooltip);
 		this.load();
 	}

@@ -42,6 +42,14 @@ function usable(c) {
 		c.messages.every((m) => isObject(m) && typeof m.role === "string" && typeof m.content === "string");
 }
 
+/* An answer that grew when its page went ends where it was, like one that was stopped. */
+function settle(conversation) {
+	const last = conversation.messages.at(-1);
+	if (["assistant", "completion"].includes(last?.role) && !last.finish && !last.error)
+		last.stopped = true;
+	return conversation;
+}
+
 /* Log-probabilities are many times the text: they stay in memory. */
 function slim(conversation) {
 	return {
@@ -53,7 +61,7 @@ function slim(conversation) {
 export class Conversations {
 	constructor() {
 		const stored = read("localStorage", "weir.conversations", []);
-		this.list = Array.isArray(stored) ? stored.filter(usable) : [];
+		this.list = Array.isArray(stored) ? stored.filter(usable).map(settle) : [];
 		this.current = this.list[0] ?? this.create();
 	}
 
