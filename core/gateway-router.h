@@ -55,6 +55,13 @@ struct weir_slot {
 	weir_metric *losses;       /* of backends of its name */
 	_Atomic int64_t used_ns, broken_ns, load_ms;
 	atomic_size_t n_inflight; /* queued or running */
+	_Atomic int64_t hang_ms;  /* a call that lasts longer hangs; 0: not looked for */
+	atomic_bool hung;
+	struct {
+		bool seen; /* it was within a section */
+		uint64_t count;
+		int64_t ns; /* without getting on */
+	} hang;             /* the watchdog's */
 	pthread_mutex_t lock;
 	/* Under lock. */
 	char why[448];
@@ -150,6 +157,12 @@ bool weir_slot_report_model(const struct weir_slot *, struct weir_scheduler_stat
 const char *weir_slot_adapter(const struct weir_slot *, uint32_t i);
 void weir_slot_append_report(const struct weir_slot *, GString *json);
 void weir_slot_import(struct weir_slot *); /* its series into ours */
+
+/* gateway-hang.c */
+/* On the watchdog's thread, now and then; passed_ns: since the last time. data is the router. */
+void weir_router_look_for_hangs(void *data, int64_t passed_ns);
+void weir_slot_append_progress(const struct weir_slot *, GString *json);
+void weir_slot_measure_hang(const struct weir_slot *, const char *labels);
 
 /* gateway-slots.c */
 struct weir_slot *weir_slot_ref(struct weir_slot *);

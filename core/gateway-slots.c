@@ -25,6 +25,7 @@ struct weir_slot *weir_slot_new(struct weir_router *r, const struct weir_slot_pl
 	slot->model = g_intern_string(slot->serves ? slot->serves[0] : NULL);
 	slot->on_demand = slot->held = plan->on_demand;
 	slot->created = (int64_t)time(NULL);
+	atomic_init(&slot->hang_ms, plan->hang_timeout_ms);
 	slot->losses = weir_metric_counter(r->core->metrics, "weir_backend_losses", labels,
 					   "Instances that were lost while they served.");
 	atomic_init(&slot->used_ns, weir_clock_ns());

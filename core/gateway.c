@@ -50,7 +50,7 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 weir_status weir_router_add_backend(struct weir_router *r, const struct weir_backend_binding *b,
 				    struct weir_error *err)
 {
-	const struct weir_slot_plan plan = { b->name, b->component, b->serves, false };
+	const struct weir_slot_plan plan = { b->name, b->component, b->serves, false, 0 };
 	struct weir_slot *slot;
 	weir_status status;
 
@@ -99,8 +99,13 @@ weir_status weir_router_start(struct weir_router *r, struct weir_error *err)
 	weir_status status = weir_workers_new(r->options.n_workers, &r->workers, err);
 
 	if (status == WEIR_OK)
-		status = weir_watchdog_new(r->streams, r->options.cancel_grace_ms, &r->watchdog,
-					   err);
+		status = weir_watchdog_new(
+			&(struct weir_watchdog_options){ .streams = r->streams,
+							 .cancel_grace_ms =
+								 r->options.cancel_grace_ms,
+							 .look = weir_router_look_for_hangs,
+							 .data = r },
+			&r->watchdog, err);
 	for (guint i = 0; status == WEIR_OK && i < r->slots->len; i++) {
 		struct weir_slot *slot = r->slots->pdata[i];
 
@@ -270,6 +275,7 @@ static char *slot_json(struct weir_slot *slot, const struct weir_scheduler_statu
 				       (int)(load_ms % 1000));
 	if (weir_slot_scheduler(slot) && s->state == WEIR_SCHEDULER_READY)
 		append_model(json, s);
+	weir_slot_append_progress(slot, json);
 	weir_slot_append_report(slot, json);
 	g_string_append_printf(json,
 			       ",\"queue\":{\"active\":%zu,\"waiting\":%zu,\"max_concurrent\":%zu,"
@@ -315,6 +321,7 @@ void weir_router_measure(struct weir_router *r)
 		g_autofree char *backend = g_strdup_printf("backend=\"%s\"", slot->name);
 
 		weir_slot_import(slot);
+		weir_slot_measure_hang(slot, backend);
 		for (guint k = 0; k < G_N_ELEMENTS(weir_router_state_names); k++) {
 			g_autofree char *labels = g_strdup_printf("%s,state=\"%s\"", backend,
 								  weir_router_state_names[k]);

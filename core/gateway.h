@@ -93,6 +93,7 @@ struct weir_slot_plan {
 	const char *name, *component;
 	const char *const *serves; /* as in a binding */
 	bool on_demand;            /* its requests wait for the load that they ask for */
+	int64_t hang_timeout_ms;   /* calls that last longer are told of; 0: none are */
 };
 /* An unloaded one that nobody can see, with one reference. */
 struct weir_slot *weir_slot_new(struct weir_router *, const struct weir_slot_plan *);
@@ -106,6 +107,8 @@ void weir_slot_break(struct weir_slot *, const char *why);
 void weir_slot_settle(struct weir_slot *);
 /* Shown as loading (coming) or unloading (going) while it has no instance. */
 void weir_slot_mark(struct weir_slot *, bool coming, bool going);
+/* Another hang_timeout, as in the plan. [any] */
+void weir_slot_set_hang_timeout(struct weir_slot *, int64_t ms);
 /* Has a request asked for a load since the last call? */
 bool weir_slot_take_asked(struct weir_slot *);
 /* ret_error: of a failed one; may be NULL. [any] */

@@ -86,7 +86,7 @@ char *weir_isolation_profile(const struct weir_profile_part *part, struct weir_e
 	g_string_append_printf(out,
 			       "[frontend.parent]\nplugin = line\nlisten = fd:3\nrelay = true\n"
 			       "max_line = 256MiB\nmax_requests = 10000\nidle_timeout = 0\n"
-			       "request_timeout = 0\n[%s]\nplugin = %s\n",
+			       "request_timeout = 0\n[%s]\nplugin = %s\nhang_timeout = 24h\n",
 			       part->section, part->component->id);
 	for (unsigned i = 0; i < part->conf->len; i++) {
 		const struct weir_kv *pair = &g_array_index(part->conf, struct weir_kv, i);

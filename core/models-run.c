@@ -25,6 +25,7 @@ struct weir_slot *weir_place_slot(struct weir_models *m, const struct weir_profi
 		.component = plan->inner ? plan->inner->id : plan->component->id,
 		.serves = (const char *const *)plan->serves,
 		.on_demand = plan->life.on_demand,
+		.hang_timeout_ms = plan->life.hang_timeout_ms,
 	};
 	return weir_slot_new(m->options.core->router, &slot);
 }

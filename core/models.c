@@ -178,6 +178,7 @@ static void keep(struct weir_models *m, struct weir_place *p, struct weir_profil
 	}
 	if (!g_strv_equal((const char *const *)old->serves, (const char *const *)plan->serves))
 		weir_slot_rename(p->now.slot, (const char *const *)plan->serves);
+	weir_slot_set_hang_timeout(p->now.slot, plan->life.hang_timeout_ms);
 	p->plan = plan;
 	weir_profile_part_free(old);
 	if (demand && !p->now.part)

@@ -60,7 +60,8 @@ OPTION(isolation, CHOICE, "none",
        "request, and it is started again.",
        .choices = "none|process");
 OPTION(hang_timeout, DURATION, "60s",
-       "With isolation = process: one that does not answer for so long is ended and started again.",
+       "A call of the backend that lasts longer, hangs: it is logged and shown in /health; with "
+       "isolation = process its process is ended and started again, as one that does not answer.",
        .min = 500, .max = 86400000);
 OPTION(replace, CHOICE, "after",
        "When a reload finds other options: the new one is loaded after the old one has ended, or "

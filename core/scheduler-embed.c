@@ -528,8 +528,10 @@ bool weir_scheduler_run_embeds(struct weir_scheduler *s)
 	if (e->n_texts == 0)
 		return false;
 	began = weir_clock_ns();
+	weir_progress_mark(&s->progress, "embed()");
 	status = e->calls->embed(s->options.instance, (const int32_t *)(void *)e->tokens->data,
 				 e->first, e->n_texts, e->vectors, &err);
+	weir_progress_mark(&s->progress, "turn");
 	weir_trace_embed(s, e->n_texts, e->tokens->len, began, status);
 	if (status < 0) {
 		fail_batch(s, status, &err);

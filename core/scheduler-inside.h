@@ -12,6 +12,7 @@
 #include "batch.h"
 #include "loop.h"
 #include "metrics.h"
+#include "scheduler-progress.h"
 #include "scheduler.h"
 
 #define WEIR_MAX_FAILURES 5 /* steps in a row that failed: the backend is given up */
@@ -64,6 +65,7 @@ struct weir_scheduler {
 	bool nudged;                         /* lock: look, though there is no message */
 	atomic_bool released;                /* everybody is handed back */
 	uint64_t print;                      /* constant once loaded */
+	struct weir_progress progress;
 
 	/* The thread's own. */
 	struct weir_batcher *batcher;

@@ -220,11 +220,16 @@ bool weir_scheduler_submit(struct weir_scheduler *s, struct weir_channel *channe
 	weir_stream *out = weir_channel_producer(channel);
 	struct weir_error err = { 0 };
 	struct weir_job *job;
+	weir_status status;
+	int place;
 
 	if (weir_scheduler_state(s) != WEIR_SCHEDULER_READY || atomic_load(&s->released))
 		return false;
 	job = weir_job_new(channel, request);
-	if (weir_scheduler_prepare(s, job, &err) < 0) {
+	place = weir_progress_enter(&s->progress);
+	status = weir_scheduler_prepare(s, job, &err);
+	weir_progress_leave(&s->progress, place);
+	if (status < 0) {
 		weir_job_free(job);
 		weir_stream_fail(out, &err, 0, NULL);
 		return true;
@@ -511,7 +516,9 @@ static void run_step(struct weir_scheduler *s, const struct weir_batch *batch)
 	}
 	s->step.next_ns = 0;
 	weir_scheduler_mask(s, batch);
+	weir_progress_mark(&s->progress, "step()");
 	status = s->options.calls->step(s->options.instance, batch, &s->step, &err);
+	weir_progress_mark(&s->progress, "turn");
 	weir_trace_step(s, batch, began, status);
 	err.code = status;
 	err.text[sizeof(err.text) - 1] = '\0';
@@ -583,11 +590,13 @@ static bool wait_for_work(struct weir_scheduler *s, bool moved, int64_t until_ns
 	while (!moved && !s->inbox && !s->stop && !s->nudged && weir_clock_ns() < until_ns) {
 		struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
 
+		weir_progress_mark(&s->progress, NULL);
 		if (until_ns == INT64_MAX)
 			pthread_cond_wait(&s->cond, &s->lock);
 		else
 			pthread_cond_timedwait(&s->cond, &s->lock, &until);
 	}
+	weir_progress_mark(&s->progress, "turn");
 	*ret = s->inbox;
 	s->inbox = s->inbox_last = NULL;
 	s->nudged = false;
@@ -654,6 +663,7 @@ static void *run(void *data)
 		atomic_store(&s->state, WEIR_SCHEDULER_READY);
 		serve(s);
 	}
+	weir_progress_mark(&s->progress, NULL);
 	atomic_store(&s->ended, true);
 	return NULL;
 }

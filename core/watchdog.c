@@ -13,9 +13,10 @@
 #include "log.h"
 
 #define TICK_NS 100000000
+#define LOOK_NS 500000000
 
 struct weir_watchdog {
-	struct weir_streams *streams;
+	struct weir_watchdog_options options;
 	_Atomic int64_t grace_ns;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -26,6 +27,7 @@ struct weir_watchdog {
 static void *watch(void *data)
 {
 	struct weir_watchdog *w = data;
+	int64_t looked = weir_clock_ns();
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
@@ -33,8 +35,12 @@ static void *watch(void *data)
 		int64_t now = weir_clock_ns(), next;
 
 		pthread_mutex_unlock(&w->lock);
-		next = weir_streams_check(w->streams, now, atomic_load(&w->grace_ns));
+		next = weir_streams_check(w->options.streams, now, atomic_load(&w->grace_ns));
 		next = MIN(next, now + TICK_NS);
+		if (w->options.look && now - looked >= LOOK_NS) {
+			w->options.look(w->options.data, now - looked);
+			looked = now;
+		}
 		until.tv_sec = next / 1000000000;
 		until.tv_nsec = next % 1000000000;
 		pthread_mutex_lock(&w->lock);
@@ -45,14 +51,14 @@ static void *watch(void *data)
 	return NULL;
 }
 
-weir_status weir_watchdog_new(struct weir_streams *streams, int64_t cancel_grace_ms,
+weir_status weir_watchdog_new(const struct weir_watchdog_options *options,
 			      struct weir_watchdog **ret, struct weir_error *err)
 {
 	struct weir_watchdog *w = g_new0(struct weir_watchdog, 1);
 	pthread_condattr_t attr;
 
-	w->streams = streams;
-	w->grace_ns = CLAMP(cancel_grace_ms, 0, G_MAXINT32) * 1000000;
+	w->options = *options;
+	w->grace_ns = CLAMP(options->cancel_grace_ms, 0, G_MAXINT32) * 1000000;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -9,9 +9,16 @@
 
 struct weir_watchdog;
 
-/* UNAVAILABLE: no thread could be started. streams must outlive it. */
-weir_status weir_watchdog_new(struct weir_streams *streams, int64_t cancel_grace_ms,
-			      struct weir_watchdog **ret, struct weir_error *err);
+struct weir_watchdog_options {
+	struct weir_streams *streams; /* must outlive it */
+	int64_t cancel_grace_ms;
+	/* About twice a second on its thread; passed_ns: since the last time. NULL: nothing. */
+	void (*look)(void *data, int64_t passed_ns);
+	void *data;
+};
+/* UNAVAILABLE: no thread could be started. */
+weir_status weir_watchdog_new(const struct weir_watchdog_options *, struct weir_watchdog **ret,
+			      struct weir_error *err);
 void weir_watchdog_set_grace(struct weir_watchdog *, int64_t cancel_grace_ms); /* [any] */
 void weir_watchdog_free(struct weir_watchdog *); /* joins; NULL: nothing */
 

@@ -107,7 +107,10 @@ struct child {
 	GHashTable *by_id;            /* uint64_t -> struct job, of those that are sent */
 	GHashTable *left;             /* uint64_t -> int64_t: cancelled ones, ended here only */
 	struct wire_scratch scratch;
-	size_t n_cancelled; /* of jobs: those with cancelled_at */
+	size_t n_cancelled;  /* of jobs: those with cancelled_at */
+	uint64_t n_messages; /* about requests */
+	uint64_t progress;   /* what was last counted, since progress_at */
+	int64_t progress_at;
 	unsigned n_unknown; /* lines about ids that nobody knows, of this process */
 };
 
@@ -135,6 +138,8 @@ void jobs_message(struct child *, const char *line, size_t len, const struct wir
 /* Cancelled ones that the process does not end. Is one of them left for too long? */
 bool jobs_overdue(struct child *);
 bool jobs_any_cancelled(const struct child *);
+/* Is there one of which the process should tell something? */
+bool jobs_any_expected(const struct child *);
 
 /* report.c: what the process tells of itself. */
 void report_health(struct child *, struct json_span result);

@@ -260,6 +260,7 @@ static void take_event(struct child *c, struct job *j, const char *line, size_t 
 void jobs_message(struct child *c, const char *line, size_t len, const struct wire_message *m)
 {
 	struct job *j = g_hash_table_lookup(c->by_id, &m->id);
+	c->n_messages++;
 	if (!j) {
 		bool ours = g_hash_table_contains(c->left, &m->id);
 		if (ours && m->kind == WIRE_END)
@@ -365,6 +366,14 @@ void jobs_end(struct child *c, weir_status status, const char *text)
 bool jobs_any_cancelled(const struct child *c)
 {
 	return c->n_cancelled > 0 || g_hash_table_size(c->left) > 0;
+}
+
+bool jobs_any_expected(const struct child *c)
+{
+	for (const struct job *j = c->jobs; j; j = j->next)
+		if (j->state == JOB_SENT && !j->cancelled_at && !j->held && j->outstanding > 0)
+			return true;
+	return false;
 }
 
 bool jobs_overdue(struct child *c)

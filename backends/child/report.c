@@ -11,6 +11,7 @@
 #define MAX_MEMBER   65536u /* of the model's description in /health */
 #define MAX_SERIES   (8u << 20)
 #define MAX_ADAPTERS 4096u
+#define SILENCE      10 /* of a backend without a scheduler, in hang_timeouts */
 
 void report_state(struct child *c, enum weir_report_state state, const char *error)
 {
@@ -51,6 +52,7 @@ static void keep_health(struct child *c, struct json_span backend)
 	g_autoptr(GString) text = g_string_new(NULL);
 	put_member(text, backend, "model");
 	put_member(text, backend, "kv");
+	put_member(text, backend, "progress");
 	(void)span_member(backend, "queue", &queue);
 	pthread_mutex_lock(&c->lock);
 	if (has_model) {
@@ -67,7 +69,7 @@ static void keep_health(struct child *c, struct json_span backend)
 static void become_ready(struct child *c)
 {
 	c->phase = PHASE_READY;
-	c->ready_at = c->now;
+	c->ready_at = c->progress_at = c->now;
 	c->ever_ready = true;
 	g_clear_pointer(&c->last_words, g_free); /* of the start */
 	wire_put_ask(c->out, "models");
@@ -89,6 +91,32 @@ static void backend_failed(struct child *c, struct json_span backend)
 	child_give_up(c, "%.400s", text->str);
 }
 
+/* Does the backend get on? A scheduler counts, and tells where it is; of a backend without one
+ * nothing is known but its events, and there may be none for long, as when a provider thinks. */
+static bool gets_on(struct child *c, struct json_span backend)
+{
+	struct json_span progress, section;
+	g_autoptr(GString) name = g_string_new(NULL);
+	bool counts = span_member(backend, "progress", &progress);
+	bool busy = counts ? span_member(progress, "section", &section) : jobs_any_expected(c);
+	uint64_t count = counts ? number(progress, "count", INT64_MAX) : c->n_messages;
+	int64_t patience = counts ? c->hang_ms : c->hang_ms * SILENCE;
+	if (!busy || count != c->progress) {
+		c->progress = count;
+		c->progress_at = c->now;
+		return true;
+	}
+	if (c->now < c->progress_at + patience)
+		return true;
+	if (counts && span_string(section, name))
+		child_give_up(c, "%.40s did not return for %.1f s", name->str,
+			      (double)patience / 1000);
+	else
+		child_give_up(c, "it told nothing of any request for %.1f s",
+			      (double)patience / 1000);
+	return false;
+}
+
 void report_health(struct child *c, struct json_span result)
 {
 	struct json_span list, backend, v;
@@ -99,6 +127,8 @@ void report_health(struct child *c, struct json_span result)
 		return;
 	}
 	keep_health(c, backend);
+	if (c->phase == PHASE_READY && !gets_on(c, backend))
+		return;
 	if (c->phase == PHASE_STARTING)
 		c->phase = PHASE_LOADING;
 	if (span_same(v, "\"failed\"")) {

@@ -34,6 +34,13 @@ plugin = echo
 serves = good
 isolation = process
 {good}
+[backend.steps]
+plugin = stepper
+serves = steps
+autoload = false
+load_on_demand = true
+isolation = process
+hang_timeout = {hang}
 """
 
 
@@ -142,7 +149,7 @@ def test_who_is_who():
         n = len('a "b" ${HOME} #c')
         assert f"the secret has {n} bytes" in server.text(), server.text()
         models = {m["id"]: m["state"] for m in server.get("/v1/models")[1]["data"]}
-        assert models == {"bad": "ready", "good": "ready"}, models
+        assert models == {"bad": "ready", "good": "ready", "steps": "unloaded"}, models
         health = {b["name"]: b for b in server.get("/health")[1]["backends"]}
         assert health["backend.bad"]["component"] == "crasher" and "resume" not in health["backend.bad"]
 
@@ -215,6 +222,61 @@ def test_cancelled_but_never_ended():
         ready(server)
         until("it is told", lambda: "did not end a cancelled request" in server.text())
         assert text_of(chat(server, "x")) == words(10)
+
+
+def spell(server, prompt, n=20, **more):
+    """An answer of the backend that runs steps: letters that hang on the prompt alone."""
+    status, answer, _ = server.post("/v1/completions", {"model": "steps", "prompt": prompt, "max_tokens": n, **more},
+                                    timeout=120)
+    return status, answer["choices"][0]["text"] if status == 200 else answer
+
+
+def test_hung_step():
+    """Health is answered, but a step does not return: the process is replaced."""
+    with Isolated(hang="3s") as server:
+        whole = spell(server, "x")
+        assert whole[0] == 200 and len(whole[1]) == 20, whole
+        first = process(server, "steps")["pid"]
+        answer = spell(server, "HANG")
+        assert answer[0] == 500 and gone(first), answer
+        assert "step() did not return for 3.0 s" in server.text()
+        assert spell(server, "x") == whole
+        progress = [b for b in server.get("/health")[1]["backends"] if b["name"] == "backend.steps"][0]["progress"]
+        assert progress["count"] > 0 and progress["hung"] is False, progress
+
+
+def test_stuck_before_its_steps():
+    """A tokenizer that does not return, and nothing else to do."""
+    with Isolated(hang="3s") as server:
+        assert spell(server, "x")[0] == 200
+        answer = spell(server, "STUCK")
+        assert answer[0] == 500 and "prepare did not return for 3.0 s" in server.text(), answer
+        assert spell(server, "x")[0] == 200
+
+
+def test_busy_is_not_hung():
+    """Many steps that last longer than hang_timeout together; a reader that takes nothing for as long."""
+    with Isolated(hang="1s") as server:
+        first = (spell(server, "x"), process(server, "steps")["pid"])[1]
+        assert len(spell(server, "long", 250)[1]) == 250
+        import socket
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            body = json.dumps({"model": "steps", "stream": True, "prompt": "slow", "max_tokens": 900})
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.sendall((f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                       f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
+            time.sleep(3.5)
+        assert process(server, "steps")["pid"] == first and process(server, "steps")["starts"] == 1, server.text()
+
+
+def test_silence():
+    """Without steps to count, only a long silence tells: ten times as long."""
+    with Isolated(hang="500ms") as server:
+        first = process(server, "bad")["pid"]
+        began = time.monotonic()
+        answer = chat(server, "NEVER")
+        assert answer[0] == 503 and time.monotonic() - began > 4.5 and gone(first), answer
+        assert "told nothing of any request for 5.0 s" in server.text()
 
 
 def test_garbage():
