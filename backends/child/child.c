@@ -318,6 +318,8 @@ static void tick(struct child *c)
 		if (jobs_overdue(c))
 			child_give_up(c, "it did not end a cancelled request in %.1f s",
 				      (double)c->hang_ms / 1000);
+		if (c->trial && c->phase == PHASE_READY)
+			jobs_send(c);
 		break;
 	case PHASE_ENDING:
 		if (c->now >= c->end_by)

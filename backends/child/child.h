@@ -19,6 +19,7 @@
 #include <weir/services.h>
 
 #include "process.h"
+#include "suspects.h"
 #include "wire.h"
 
 enum job_state {
@@ -43,7 +44,8 @@ struct job {
 	uint64_t id;          /* of the process that it was sent to */
 	uint64_t next_seq;    /* of that one's events */
 	uint32_t outstanding; /* events that the process may still send */
-	unsigned deaths;      /* processes that ended while they worked on it */
+	bool again;           /* a process has worked on it before this one */
+	struct suspect suspect;
 	int64_t cancelled_at; /* 0: not; CLOCK_MONOTONIC milliseconds, as all times here */
 	GQueue *held;         /* GString: lines that found no credit; NULL: none */
 };
@@ -107,6 +109,8 @@ struct child {
 	GHashTable *by_id;            /* uint64_t -> struct job, of those that are sent */
 	GHashTable *left;             /* uint64_t -> int64_t: cancelled ones, ended here only */
 	struct wire_scratch scratch;
+	bool trial;          /* suspects run alone */
+	bool guilty;         /* somebody was found since it began */
 	size_t n_cancelled;  /* of jobs: those with cancelled_at */
 	uint64_t n_messages; /* about requests */
 	uint64_t progress;   /* what was last counted, since progress_at */
@@ -128,7 +132,8 @@ struct job *job_new(struct child *, weir_request *, weir_stream *); /* [worker] 
 void job_free(struct child *, struct job *);                        /* its request as well */
 /* What the inbox has brought: a new one, credit or cancellation. */
 void job_look(struct child *, struct job *);
-void jobs_send(struct child *); /* all that wait: the process is ready */
+/* All that may run now: the process is ready, or has got on with those that are tried. */
+void jobs_send(struct child *);
 /* The process is gone. text: why. */
 void jobs_orphaned(struct child *, const char *text);
 /* Ends all. */

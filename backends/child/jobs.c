@@ -7,13 +7,12 @@
 
 #include "child.h"
 
-#define MAX_DEATHS  2u
 #define CANCEL_MS   1000 /* then a cancelled stream ends here, whatever the process does */
 #define MAX_CREDIT  (1u << 24)
 #define MAX_UNKNOWN 4u
 #define RETRY_MS    5000
 #define MAX_CHOICES WIRE_MAX_CHOICES
-#define DEATHS_TEXT "the backend's process ended twice while it worked on this request"
+#define DEATHS_TEXT "the backend's process ended %u times while it worked on this request"
 #define NO_GOING_ON                                                                                \
 	"the backend's process ended while it answered, and this backend cannot go on "            \
 	"with an answer: ask again"
@@ -143,6 +142,9 @@ static void fail_job(struct child *c, struct job *j, weir_status status, const c
 static void send_job(struct child *c, struct job *j)
 {
 	uint32_t credit = MIN(c->streams->credit(j->out), MAX_CREDIT);
+	if (j->suspect.state == SUSPICION_TRIED)
+		credit = MIN(credit, suspect_credit(&j->suspect));
+	suspect_sent(&j->suspect, c->now);
 	if (!j->text) {
 		j->text = g_string_sized_new(512);
 		wire_put_request(j->text, c->requests, j->request,
@@ -161,7 +163,7 @@ static void send_job(struct child *c, struct job *j)
 static void top_up(struct child *c, struct job *j)
 {
 	uint32_t credit;
-	if (j->held || j->state != JOB_SENT)
+	if (j->held || j->state != JOB_SENT || j->suspect.state != SUSPICION_NONE)
 		return;
 	credit = MIN(c->streams->credit(j->out), MAX_CREDIT);
 	if (credit <= j->outstanding || j->outstanding > credit / 2)
@@ -185,17 +187,49 @@ static void cancel(struct child *c, struct job *j)
 	wire_put_cancel(c->out, j->id);
 }
 
+/* Of all jobs; the array's to free. */
+static GPtrArray *suspects_of(const struct child *c)
+{
+	GPtrArray *all = g_ptr_array_new();
+	for (struct job *j = c->jobs; j; j = j->next)
+		g_ptr_array_add(all, &j->suspect);
+	return all;
+}
+
+/* The next suspects may run, or everybody. */
+static void go_on_with_trial(struct child *c)
+{
+	bool over;
+	for (struct job *j = c->jobs; j; j = j->next)
+		suspect_look(&j->suspect,
+			     j->cancelled_at || (j->state == JOB_SENT && j->outstanding == 0),
+			     c->now);
+	g_autoptr(GPtrArray) all = suspects_of(c);
+	(void)suspects_pick((struct suspect *const *)all->pdata, all->len, &over);
+	if (!over)
+		return;
+	/* With the others it works: the deaths were not the backend's fault. */
+	if (suspects_forget((struct suspect *const *)all->pdata, all->len, c->guilty) && c->guilty)
+		c->n_fails = MIN(c->n_fails, 1);
+	c->trial = c->guilty = false;
+}
+
 void jobs_send(struct child *c)
 {
+	bool trial = c->trial;
 	for (struct job *j = c->jobs, *next; j; j = next) {
 		next = j->next;
-		if (j->state != JOB_WAITS)
-			continue;
-		if ((j->deaths || j->resumed) && j->generates && !tale_is_new(&j->tale) &&
-		    !c->resumes)
+		if (j->state == JOB_WAITS && (j->again || j->resumed) && j->generates &&
+		    !tale_is_new(&j->tale) && !c->resumes)
 			fail_job(c, j, WEIR_E_UNAVAILABLE, NO_GOING_ON);
-		else
+	}
+	if (trial)
+		go_on_with_trial(c);
+	for (struct job *j = c->jobs; j; j = j->next) {
+		if (j->state == JOB_WAITS && (!c->trial || j->suspect.state == SUSPICION_TRIED))
 			send_job(c, j);
+		else if (trial && !c->trial)
+			top_up(c, j);
 	}
 }
 
@@ -204,7 +238,7 @@ void jobs_send(struct child *c)
 /* Was it told already by a process before? */
 static bool is_repeated(const struct job *j, const struct weir_event *e)
 {
-	return (j->deaths > 0 || j->resumed) && tale_has(&j->tale, e);
+	return (j->again || j->resumed) && tale_has(&j->tale, e);
 }
 
 /* False: it found no credit. */
@@ -217,6 +251,8 @@ static bool deliver(struct child *c, struct job *j, const struct weir_event *e)
 	if (status == WEIR_E_NO_CREDIT)
 		return false;
 	j->outstanding--;
+	if (e->type != WEIR_EVENT_STARTED)
+		suspect_told(&j->suspect, c->now);
 	if (status >= 0)
 		tale_add(&j->tale, e);
 	else
@@ -317,7 +353,7 @@ void job_look(struct child *c, struct job *j)
 			fail_job(c, j, WEIR_E_UNAVAILABLE, c->info.error);
 			return;
 		}
-		if (c->phase == PHASE_READY && !c->streams->cancelled(j->out))
+		if (c->phase == PHASE_READY && !c->trial && !c->streams->cancelled(j->out))
 			send_job(c, j);
 	}
 	if (c->streams->cancelled(j->out))
@@ -332,13 +368,33 @@ void job_look(struct child *c, struct job *j)
 static void fail_deadly(struct child *c, struct job *j)
 {
 	struct weir_str id = c->requests->field(j->request, "id");
-	child_logf(c, WEIR_LOG_ERROR, "request %.*s: %s", (int)MIN(id.len, 64), id.data,
-		   DEATHS_TEXT);
-	fail_job(c, j, WEIR_E_INTERNAL, DEATHS_TEXT);
+	g_autofree char *text = g_strdup_printf(DEATHS_TEXT, j->suspect.deaths);
+	child_logf(c, WEIR_LOG_ERROR, "request %.*s: %s", (int)MIN(id.len, 64), id.data, text);
+	c->guilty = true;
+	fail_job(c, j, WEIR_E_INTERNAL, text);
+}
+
+/* Who was computed when the process ended. Without credit nobody is, as those that are cleared. */
+static void suspect_all(struct child *c)
+{
+	g_autoptr(GPtrArray) active = g_ptr_array_new(), sent = g_ptr_array_new();
+	bool company = g_hash_table_size(c->left) > 0;
+	for (struct job *j = c->jobs; j; j = j->next) {
+		if (j->state != JOB_SENT)
+			continue;
+		company |= j->cancelled_at != 0;
+		g_ptr_array_add(sent, &j->suspect);
+		if (j->outstanding > 0 && !j->cancelled_at)
+			g_ptr_array_add(active, &j->suspect);
+	}
+	GPtrArray *list = active->len > 0 ? active : sent;
+	suspects_lost((struct suspect *const *)list->pdata, list->len, company, c->now);
 }
 
 void jobs_orphaned(struct child *c, const char *text)
 {
+	c->guilty &= c->trial;
+	suspect_all(c);
 	g_hash_table_remove_all(c->left);
 	for (struct job *j = c->jobs, *next; j; j = next) {
 		next = j->next;
@@ -347,10 +403,11 @@ void jobs_orphaned(struct child *c, const char *text)
 		g_hash_table_remove(c->by_id, &j->id);
 		j->state = JOB_WAITS;
 		drop_held(j);
-		j->deaths++;
+		j->again = true;
+		c->trial |= j->suspect.state == SUSPICION_WAITS && !j->suspect.ends;
 		if (j->cancelled_at || c->streams->cancelled(j->out))
 			cancel(c, j);
-		else if (j->deaths >= MAX_DEATHS)
+		else if (j->suspect.ends)
 			fail_deadly(c, j);
 		else if (c->m_resumed)
 			c->metrics->add(c->m_resumed, 1);
