@@ -147,7 +147,7 @@ static void assert_just(const struct crowd *c)
 /* One poison among 1 to 200: at once, later in each life, or at some place of its answer. */
 static void test_one(void)
 {
-	for (guint round = 0; round < 600; round++) {
+	for (guint round = 0; round < 180; round++) {
 		struct crowd c;
 		guint n = (guint)(round % 3 ? g_test_rand_int_range(1, 20)
 					    : g_test_rand_int_range(1, 200));
@@ -172,7 +172,7 @@ static void test_one(void)
 /* Several that kill at once, or at some place: each costs at most as much as if it were alone. */
 static void test_several(void)
 {
-	for (guint round = 0; round < 300; round++) {
+	for (guint round = 0; round < 80; round++) {
 		struct crowd c;
 		guint n = (guint)g_test_rand_int_range(2, 40);
 		guint n_bad = (guint)g_test_rand_int_range(1, 6);
@@ -193,7 +193,7 @@ static void test_several(void)
  * when they stop. */
 static void test_from_outside(void)
 {
-	for (guint round = 0; round < 200; round++) {
+	for (guint round = 0; round < 60; round++) {
 		struct crowd c;
 		crowd_init(&c, (guint)g_test_rand_int_range(2, 60));
 		for (guint i = 0; i < 3; i++) {
