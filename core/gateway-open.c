@@ -323,7 +323,11 @@ static void submit(void *data)
 	if (weir_stream_cancelled(t->out)) {
 		weir_stream_end(t->out, &cancelled, NULL);
 	} else if (atomic_load(&t->slot->refused)) {
-		refuse_slot(t);
+		t->refused = true;
+		if (weir_ticket_has_other(t))
+			weir_ticket_again(t);
+		else
+			refuse_slot(t);
 	} else if (!weir_ticket_fits(t, t->slot)) {
 		weir_ticket_give_up(t);
 	} else if (t->slot->scheduler) {
@@ -373,7 +377,7 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 	struct weir_slot *slot = NULL;
 	struct ticket *t;
 	weir_status status;
-	size_t limit, n = 0, max_queue = atomic_load(&r->max_queue);
+	size_t n = 0;
 
 	if (atomic_load(&r->draining))
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "the server is shutting down");
@@ -402,12 +406,11 @@ static weir_status open_request(struct weir_router *r, weir_loop *loop, weir_req
 		weir_links_attach(links, &options);
 	options.owner = t;
 	options.name = slot->name;
-	limit = weir_slot_concurrency(slot);
 	t->channel = weir_channel_new(r->streams, &options);
 	t->out = weir_channel_producer(t->channel);
 	*ret = weir_channel_handle(t->channel, 0);
 	weir_ticket_enlist(t);
-	if ((limit > 0 || slot->on_demand) && max_queue > 0 && n >= limit + max_queue)
+	if (weir_slot_is_full(slot, n))
 		refuse_full(t);
 	else
 		weir_ticket_admit(t);

@@ -59,7 +59,9 @@ void weir_ticket_give_up(struct ticket *t)
 	struct weir_router *r = t->slot->router;
 	struct weir_error err;
 
-	if (t->replaced)
+	if (t->refused)
+		(void)weir_slot_refusal(t->slot, &err);
+	else if (t->replaced)
 		weir_fail(&err, WEIR_E_NO_MODEL, "the model was unloaded");
 	else if (t->output)
 		weir_fail(&err, WEIR_E_UNAVAILABLE,
@@ -105,7 +107,7 @@ static void move(void *owner, void *data)
 	m->from = t->slot;
 	weir_ticket_leave(t);
 	t->slot = m->to;
-	t->waited = false;
+	t->waited = t->refused = false;
 	atomic_store(&t->state, TICKET_SUBMITTING);
 	weir_ticket_enlist(t);
 }
@@ -165,6 +167,18 @@ static bool wait_here(struct ticket *t)
 		weir_channel_submitted(t->channel);
 	weir_ticket_let_go(t);
 	return waits;
+}
+
+bool weir_ticket_has_other(struct ticket *t)
+{
+	struct weir_slot *other = weir_router_route_other(
+		t->slot->router, weir_channel_request(t->channel), takes, t);
+
+	if (!other)
+		return false;
+	atomic_fetch_sub(&other->n_inflight, 1);
+	weir_slot_unref(other);
+	return true;
 }
 
 static void look_around(struct ticket *t)

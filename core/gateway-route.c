@@ -1,9 +1,10 @@
 /*
- * gateway-route.c - from a model's name to its backend, and the list of models.
+ * gateway-route.c - from a model's name to the backend that gets a request.
  *
  * Names are looked up under the router's lock, which serves[] of a slot belongs to. A request is
  * counted in its slot before the lock is given back, so that whoever takes an idle slot out of the
- * table (weir_router_replace) can be sure of it.
+ * table (weir_router_replace) can be sure of it. Of several backends of one name, replicas,
+ * gateway-balance.c picks one.
  */
 #include "gateway-router.h"
 
@@ -47,54 +48,146 @@ static bool has_adapter(struct weir_slot *slot, struct weir_str wanted)
 
 typedef bool (*takes_fn)(struct weir_slot *, void *data);
 
-/* The best fit; with an adapter, only where it is; with takes, only where it says so. */
-static struct weir_slot *find_fit(const struct weir_router *r, struct weir_str model,
-				  const struct weir_str *adapter, takes_fn takes, void *data)
+/* How well the best of its names fits. */
+static size_t fit_of(struct weir_slot *slot, struct weir_str model)
 {
-	struct weir_slot *best = NULL;
-	size_t best_fit = 0;
+	char *const *names = slot->serves;
+	struct weir_scheduler_status status;
+	char *own[2] = { NULL, NULL };
+	size_t best = 0;
 
+	if ((!names || !names[0]) && weir_slot_scheduler(slot)) {
+		weir_scheduler_status(slot->scheduler, &status);
+		own[0] = (char *)status.model.name;
+		names = own;
+	}
+	for (; names && *names; names++)
+		best = MAX(best, fit(*names, model));
+	return best;
+}
+
+/* Into r->found: all of the best fit; with an adapter, only where it is; with takes, only where it
+ * says so. Returns how well they fit. */
+static size_t gather(struct weir_router *r, struct weir_str model, const struct weir_str *adapter,
+		     takes_fn takes, void *data)
+{
+	size_t best = 0;
+
+	g_ptr_array_set_size(r->found, 0);
 	for (guint i = 0; i < r->slots->len; i++) {
 		struct weir_slot *slot = r->slots->pdata[i];
-		char *const *names = slot->serves;
-		struct weir_scheduler_status status;
-		char *own[2] = { NULL, NULL };
+		size_t f = fit_of(slot, model);
 
-		if ((adapter && !has_adapter(slot, *adapter)) || (takes && !takes(slot, data)))
+		if (f == 0 || f < best || (adapter && !has_adapter(slot, *adapter)) ||
+		    (takes && !takes(slot, data)))
 			continue;
-		if ((!names || !names[0]) && weir_slot_scheduler(slot)) {
-			weir_scheduler_status(slot->scheduler, &status);
-			own[0] = (char *)status.model.name;
-			names = own;
-		}
-		for (; names && *names; names++) {
-			size_t f = fit(*names, model);
-
-			if (f > best_fit) {
-				best = slot;
-				best_fit = f;
-			}
-		}
+		if (f > best)
+			g_ptr_array_set_size(r->found, 0);
+		best = f;
+		g_ptr_array_add(r->found, slot);
 	}
 	return best;
 }
 
-static struct weir_slot *find_slot(const struct weir_router *r, struct weir_str model,
-				   takes_fn takes, void *data)
+/* What a request without a model's name asks for: the first backend's, or {NULL, 0}. */
+static struct weir_str first_name(const struct weir_router *r)
 {
-	struct weir_slot *slot;
+	const struct weir_slot *first = r->slots->pdata[0];
+	const char *name = first->serves ? first->serves[0] : NULL;
+
+	if (!name || g_str_has_suffix(name, "*"))
+		return (struct weir_str){ NULL, 0 };
+	return (struct weir_str){ name, strlen(name) };
+}
+
+/* Into r->found: the backends that a model's name means; several are replicas of one model. */
+static void find(struct weir_router *r, struct weir_str model, takes_fn takes, void *data)
+{
 	struct weir_str suffix;
 
-	if (r->slots->len > 0 && (atomic_load(&r->single_model) || model.len == 0))
-		return takes && !takes(r->slots->pdata[0], data) ? NULL : r->slots->pdata[0];
-	slot = find_fit(r, model, NULL, takes, data);
-	if (slot)
-		return slot;
+	if (r->slots->len > 0 && (atomic_load(&r->single_model) || model.len == 0)) {
+		model = first_name(r);
+		g_ptr_array_set_size(r->found, 0);
+		if (model.len > 0)
+			gather(r, model, NULL, takes, data);
+		else if (!takes || takes(r->slots->pdata[0], data))
+			g_ptr_array_add(r->found, r->slots->pdata[0]);
+		return;
+	}
+	if (gather(r, model, NULL, takes, data) > 0)
+		return;
 	suffix = weir_scheduler_suffix(model);
-	if (suffix.len == 0)
-		return NULL;
-	return find_fit(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix,
-			takes, data);
+	if (suffix.len > 0)
+		gather(r, (struct weir_str){ model.data, model.len - suffix.len - 1 }, &suffix,
+		       takes, data);
+}
+
+static enum weir_fitness fitness_of(struct weir_slot *slot)
+{
+	switch (weir_slot_state(slot, NULL, 0)) {
+	case WEIR_ROUTER_READY:
+		return atomic_load(&slot->hung) ? WEIR_FITNESS_AWAY : WEIR_FITNESS_READY;
+	case WEIR_ROUTER_LOADING:
+		return slot->on_demand ? WEIR_FITNESS_COMING : WEIR_FITNESS_LATER;
+	case WEIR_ROUTER_FAILED:
+		return WEIR_FITNESS_FAILED;
+	default:
+		/* Who waits there has asked for the load, whether or not main has begun it. */
+		return !slot->on_demand                      ? WEIR_FITNESS_UNLOADED
+		       : atomic_load(&slot->n_inflight) == 0 ? WEIR_FITNESS_ASLEEP
+							     : WEIR_FITNESS_COMING;
+	}
+}
+
+bool weir_slot_is_full(struct weir_slot *slot, size_t n_before)
+{
+	size_t limit = weir_slot_concurrency(slot);
+	size_t max_queue = atomic_load(&slot->router->max_queue);
+
+	return (limit > 0 || slot->on_demand) && max_queue > 0 && n_before >= limit + max_queue;
+}
+
+/* Of those that were found; NULL: none were. */
+static struct weir_slot *choose(struct weir_router *r, const struct weir_affinity_keys *keys)
+{
+	struct weir_slot *slot;
+
+	g_array_set_size(r->candidates, 0);
+	for (guint i = 0; r->found->len > 1 && i < r->found->len; i++) {
+		struct weir_candidate c = { .fitness = WEIR_FITNESS_READY };
+
+		slot = r->found->pdata[i];
+		c.fitness = fitness_of(slot);
+		c.n_busy = atomic_load(&slot->n_inflight);
+		c.full = weir_slot_is_full(slot, c.n_busy);
+		c.n_seats = weir_slot_seats(slot);
+		c.affinity = weir_affinity_find(r->affinity, keys, slot->name);
+		c.picked = slot->picked;
+		g_array_append_val(r->candidates, c);
+	}
+	if (r->found->len < 2)
+		return r->found->len ? r->found->pdata[0] : NULL;
+	slot = r->found->pdata[weir_balance_pick((struct weir_candidate *)r->candidates->data,
+						 r->candidates->len)];
+	slot->picked = ++r->n_picks;
+	weir_affinity_note(r->affinity, keys, slot->name);
+	return slot;
+}
+
+/* Router lock, which is given back for a moment if a long prompt has to be looked at. */
+static struct weir_slot *find_slot(struct weir_router *r, const weir_request *request,
+				   struct weir_affinity_keys *keys, takes_fn takes, void *data)
+{
+	struct weir_str model = weir_request_field(request, "model");
+
+	find(r, model, takes, data);
+	if (r->found->len > 1 && !keys->made) {
+		pthread_mutex_unlock(&r->lock);
+		weir_affinity_hash(r->affinity, request, keys);
+		pthread_mutex_lock(&r->lock);
+		find(r, model, takes, data);
+	}
+	return choose(r, keys);
 }
 
 /* A backend that will tell its model's name when it has loaded it. */
@@ -145,16 +238,16 @@ static weir_status route(struct weir_router *r, const weir_request *request, str
 			 struct weir_error *err)
 {
 	char why[sizeof(err->text)] = "";
+	struct weir_affinity_keys keys = { .made = false };
 	enum weir_router_state state;
 	struct weir_slot *slot;
 	bool all_failed = true;
 
-	slot = find_slot(r, weir_request_field(request, "model"), NULL, NULL);
+	slot = find_slot(r, request, &keys, NULL, NULL);
 	state = slot ? weir_slot_state(slot, NULL, 0) : WEIR_ROUTER_FAILED;
 	if (slot && state != WEIR_ROUTER_READY &&
 	    (atomic_load(&slot->lost) || atomic_load(&slot->inherits))) {
-		struct weir_slot *other = find_slot(r, weir_request_field(request, "model"),
-						    weir_slot_stands_in, NULL);
+		struct weir_slot *other = find_slot(r, request, &keys, weir_slot_stands_in, NULL);
 
 		if (other) {
 			slot = other;
@@ -206,25 +299,26 @@ weir_status weir_router_route(struct weir_router *r, const weir_request *request
 	return status;
 }
 
-struct weir_slot *weir_router_find(struct weir_router *r, struct weir_str model)
+GPtrArray *weir_router_find(struct weir_router *r, struct weir_str model)
 {
-	struct weir_slot *slot;
+	GPtrArray *slots = g_ptr_array_new_with_free_func((GDestroyNotify)weir_slot_unref);
 
 	pthread_mutex_lock(&r->lock);
-	slot = find_slot(r, model, NULL, NULL);
-	if (slot)
-		weir_slot_ref(slot);
+	find(r, model, NULL, NULL);
+	for (guint i = 0; i < r->found->len; i++)
+		g_ptr_array_add(slots, weir_slot_ref(r->found->pdata[i]));
 	pthread_mutex_unlock(&r->lock);
-	return slot;
+	return slots;
 }
 
 struct weir_slot *weir_router_route_other(struct weir_router *r, const weir_request *request,
 					  takes_fn takes, void *data)
 {
+	struct weir_affinity_keys keys = { .made = false };
 	struct weir_slot *slot;
 
 	pthread_mutex_lock(&r->lock);
-	slot = find_slot(r, weir_request_field(request, "model"), takes, data);
+	slot = find_slot(r, request, &keys, takes, data);
 	if (slot) {
 		atomic_fetch_add(&slot->n_inflight, 1);
 		atomic_store(&slot->used_ns, weir_clock_ns());
@@ -234,73 +328,29 @@ struct weir_slot *weir_router_route_other(struct weir_router *r, const weir_requ
 	return slot;
 }
 
-const char *weir_router_backend_of(struct weir_router *r, struct weir_str model)
+/* Names are interned: the slots may be gone without the lock. */
+GPtrArray *weir_router_backends_of(struct weir_router *r, struct weir_str model)
 {
-	struct weir_slot *slot;
-	const char *name;
+	GPtrArray *names = g_ptr_array_new();
+	bool literal;
 
 	pthread_mutex_lock(&r->lock);
-	slot = r->slots->len > 0 && model.len > 0 ? find_slot(r, model, NULL, NULL) : NULL;
-	name = slot ? slot->name : NULL; /* interned; the slot may be gone without the lock */
+	/* A section's name is below a model's, and above what a pattern would cover. */
+	literal = model.len > 0 && gather(r, model, NULL, NULL, NULL) == SIZE_MAX;
+	for (guint i = 0; !literal && i < r->slots->len; i++) {
+		struct weir_slot *slot = r->slots->pdata[i];
+
+		if (strlen(slot->name) == model.len &&
+		    memcmp(slot->name, model.data, model.len) == 0)
+			g_ptr_array_add(names, (char *)slot->name);
+	}
+	if (names->len == 0 && model.len > 0) {
+		if (!literal)
+			find(r, model, NULL, NULL);
+		for (guint i = 0; i < r->found->len; i++)
+			g_ptr_array_add(names,
+					(char *)((struct weir_slot *)r->found->pdata[i])->name);
+	}
 	pthread_mutex_unlock(&r->lock);
-	return name;
-}
-
-/* --- the list ------------------------------------------------------------------------------ */
-
-/* Each adapter is a model of its own: "base:adapter". */
-static void list_adapters(const struct weir_slot *slot, const char *base,
-			  struct weir_model_entry entry,
-			  void (*each)(void *data, const struct weir_model_entry *), void *data)
-{
-	const char *adapter;
-
-	for (uint32_t i = 1;; i++) {
-		g_autofree char *id = NULL;
-
-		adapter = weir_slot_adapter(slot, i);
-		if (!adapter)
-			break;
-		entry.id = id = g_strdup_printf("%s:%s", base, adapter);
-		each(data, &entry);
-	}
-}
-
-void weir_router_list(const struct weir_host *host,
-		      void (*each)(void *data, const struct weir_model_entry *), void *data)
-{
-	const struct weir_core *core = host->data;
-	g_autoptr(GPtrArray) slots = core->router ? weir_router_snapshot(core->router) : NULL;
-
-	for (guint i = 0; slots && i < slots->len; i++) {
-		struct weir_slot *slot = slots->pdata[i];
-		g_auto(GStrv) names = weir_slot_names(slot);
-		char why[sizeof(slot->why)] = "";
-		enum weir_router_state state = weir_slot_state(slot, why, sizeof(why));
-		struct weir_scheduler_status status = { .state = WEIR_SCHEDULER_LOADING };
-		struct weir_model_entry entry = {
-			.size = sizeof(entry),
-			.context = weir_slot_context(slot),
-			.backend = slot->name,
-			.state = weir_router_state_names[state],
-			.created = slot->created,
-			.bytes = weir_slot_bytes(slot),
-			.error = state == WEIR_ROUTER_FAILED ? why : NULL,
-			.load_ms = atomic_load(&slot->load_ms),
-			.n_seats = weir_slot_seats(slot),
-		};
-
-		if (weir_slot_scheduler(slot))
-			weir_scheduler_status(slot->scheduler, &status);
-		if (status.state == WEIR_SCHEDULER_READY)
-			entry.model = &status.model;
-
-		for (char **name = names; *name; name++) {
-			if (g_str_has_suffix(*name, "*"))
-				continue; /* a pattern names no model */
-			entry.id = *name;
-			each(data, &entry);
-			list_adapters(slot, *name, entry, each, data);
-		}
-	}
+	return names;
 }

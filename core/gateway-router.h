@@ -10,6 +10,8 @@
 #include <glib.h>
 
 #include "chain.h"
+#include "gateway-affinity.h"
+#include "gateway-balance.h"
 #include "gateway-workers.h"
 #include "gateway.h"
 #include "metrics.h"
@@ -40,6 +42,7 @@ struct weir_slot {
 	const char *model; /* its first name at the start; interned, or NULL */
 	bool on_demand;    /* requests wait in it for the load, and ask for it */
 	char **serves;     /* router lock */
+	uint64_t picked;   /* router lock: number of the choice among replicas that it won last */
 	_Atomic uint32_t phase;
 	/* Constant from BOUND on. */
 	struct weir_instance *instance;
@@ -84,10 +87,14 @@ struct weir_router {
 	struct weir_chain *chain; /* chain_lock; NULL: no middleware */
 	struct weir_workers *workers;
 	struct weir_watchdog *watchdog;
-	pthread_mutex_t lock;      /* before a slot's, a scheduler's */
-	GPtrArray *slots;          /* lock; struct weir_slot with a reference, in profile order */
-	GPtrArray *all;            /* lock; every slot that lives */
-	struct weir_loader loader; /* constant while it runs; change NULL: none */
+	pthread_mutex_t lock; /* before a slot's, a scheduler's */
+	GPtrArray *slots;     /* lock; struct weir_slot with a reference, in profile order */
+	GPtrArray *all;       /* lock; every slot that lives */
+	GPtrArray *found;     /* lock; struct weir_slot: of gateway-route.c, as the next */
+	GArray *candidates;   /* lock; struct weir_candidate */
+	uint64_t n_picks;     /* lock */
+	struct weir_affinity *affinity; /* its table: lock */
+	struct weir_loader loader;      /* constant while it runs; change NULL: none */
 	atomic_bool draining, settled;
 	_Atomic uint64_t n_tasks;
 	atomic_size_t n_opening; /* calls of open() that are running */
@@ -123,8 +130,8 @@ void weir_router_seats(const struct weir_host *, const char *model,
 uint32_t weir_slot_seats(const struct weir_slot *);
 
 /* gateway-route.c */
-/* The slot that answers to a model's name (empty: the first one) with a reference; NULL: none. */
-struct weir_slot *weir_router_find(struct weir_router *, struct weir_str model);
+/* The slots that answer to a model's name (empty: the first one's), with a reference each. */
+GPtrArray *weir_router_find(struct weir_router *, struct weir_str model);
 /* The slot for a request's model, with a reference, counted in its n_inflight; *ret_n: how many
  * there were before. */
 weir_status weir_router_route(struct weir_router *, const weir_request *, struct weir_slot **ret,
@@ -135,6 +142,10 @@ struct weir_slot *weir_router_route_other(struct weir_router *, const weir_reque
 					  void *data);
 /* Why its requests are refused. */
 weir_status weir_slot_refusal(struct weir_slot *, struct weir_error *err);
+/* Does its queue take no more, when it has so many requests already? */
+bool weir_slot_is_full(struct weir_slot *, size_t n_before);
+
+/* gateway-list.c: weir_gateway.models */
 void weir_router_list(const struct weir_host *,
 		      void (*each)(void *data, const struct weir_model_entry *), void *data);
 

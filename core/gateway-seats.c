@@ -133,13 +133,12 @@ void weir_router_seats(const struct weir_host *host, const char *model,
 		       bool *ret_found)
 {
 	const struct weir_core *core = host->data;
-	struct weir_slot *slot =
+	g_autoptr(GPtrArray) slots =
 		core->router
 			? weir_router_find(core->router, (struct weir_str){ model, strlen(model) })
 			: NULL;
 
-	*ret_found = slot;
-	if (slot)
-		list_slot(slot, each, data);
-	weir_slot_unref(slot);
+	*ret_found = slots && slots->len > 0;
+	for (guint i = 0; slots && i < slots->len; i++)
+		list_slot(slots->pdata[i], each, data);
 }

@@ -309,6 +309,7 @@ bool weir_router_replace(struct weir_router *r, struct weir_slot *old, struct we
 		found = g_ptr_array_find(r->slots, old, &at);
 	if (found) {
 		fresh->created = old->created;
+		fresh->picked = old->picked;
 		r->slots->pdata[at] = weir_slot_ref(fresh);
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -38,6 +38,7 @@ struct ticket {
 	/* Of one that was handed back; written before the hand-over, read after it. */
 	weir_request *resumed; /* with the field `resume`; NULL: nothing was told */
 	bool output, replaced; /* replaced: its backend gave way, else it was lost */
+	bool refused;          /* it waited in vain for a load */
 	uint32_t n_losses;     /* that it was alive in */
 	uint64_t print;        /* whose tokens these are; weir_scheduler_print() */
 	uint32_t longest;
@@ -57,6 +58,8 @@ void weir_ticket_admit(struct ticket *);
 /* gateway-recover.c */
 /* A worker looks for another slot; the caller's reference stays the caller's. */
 void weir_ticket_recover(struct ticket *);
+/* Is there another slot that can take it by now? [worker] */
+bool weir_ticket_has_other(struct ticket *);
 /* Its backend does not take it: as if that had handed it back. [worker, holding it] */
 void weir_ticket_again(struct ticket *);
 /* Can the slot go on with what was told? Anybody can with what was not. */

@@ -18,6 +18,16 @@ const char *const weir_router_state_names[] = {
 	[WEIR_ROUTER_UNLOADING] = "unloading",
 };
 
+int weir_router_state_rank(enum weir_router_state state)
+{
+	static const int ranks[] = {
+		[WEIR_ROUTER_FAILED] = 0,  [WEIR_ROUTER_UNLOADED] = 1, [WEIR_ROUTER_UNLOADING] = 2,
+		[WEIR_ROUTER_LOADING] = 3, [WEIR_ROUTER_READY] = 4,
+	};
+
+	return ranks[state];
+}
+
 weir_status weir_router_new(struct weir_core *core, const struct weir_router_options *options,
 			    struct weir_router **ret, struct weir_error *err)
 {
@@ -28,6 +38,9 @@ weir_status weir_router_new(struct weir_core *core, const struct weir_router_opt
 	r->streams = weir_streams_new(core);
 	r->slots = g_ptr_array_new_with_free_func((GDestroyNotify)weir_slot_unref);
 	r->all = g_ptr_array_new();
+	r->found = g_ptr_array_new();
+	r->candidates = g_array_new(FALSE, FALSE, sizeof(struct weir_candidate));
+	r->affinity = weir_affinity_new();
 	pthread_mutex_init(&r->chain_lock, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	weir_router_set_limits(r, options);
@@ -60,11 +73,6 @@ weir_status weir_router_add_backend(struct weir_router *r, const struct weir_bac
 		if (strcmp(other->name, b->name) == 0)
 			return weir_fail(err, WEIR_E_INVALID, "there are two backends named %s",
 					 b->name);
-		for (const char *const *s = b->serves; s && *s; s++)
-			if (other->serves &&
-			    g_strv_contains((const char *const *)other->serves, *s))
-				return weir_fail(err, WEIR_E_INVALID, "both %s and %s serve \"%s\"",
-						 other->name, b->name, *s);
 	}
 	slot = weir_slot_new(r, &plan);
 	status = weir_slot_bind(slot, b->instance, err);
@@ -183,6 +191,9 @@ void weir_router_free(struct weir_router *r)
 	pthread_mutex_destroy(&r->chain_lock);
 	g_ptr_array_unref(r->slots);
 	g_ptr_array_unref(r->all);
+	g_ptr_array_unref(r->found);
+	g_array_unref(r->candidates);
+	weir_affinity_free(r->affinity);
 	pthread_mutex_destroy(&r->lock);
 	g_free(r);
 }

@@ -8,6 +8,8 @@
 #ifndef WEIR_CORE_GATEWAY_H
 #define WEIR_CORE_GATEWAY_H
 
+#include <glib.h>
+
 #include <weir/backend.h>
 #include <weir/frontend.h>
 
@@ -32,7 +34,8 @@ struct weir_backend_binding {
 /* core->log and core->metrics must be there. */
 weir_status weir_router_new(struct weir_core *core, const struct weir_router_options *,
 			    struct weir_router **ret, struct weir_error *err);
-/* Both are copied in shape; instances must outlive the router. Names must be unique. */
+/* Both are copied in shape; instances must outlive the router. Names of backends must be unique;
+ * those that serve one model name are its replicas. */
 weir_status weir_router_add_backend(struct weir_router *, const struct weir_backend_binding *,
 				    struct weir_error *err);
 /* Also while it runs: requests that are open keep the chain that they began with, so its instances
@@ -61,6 +64,8 @@ enum weir_router_state {
 	WEIR_ROUTER_UNLOADING, /* the one before it still ends requests */
 };
 extern const char *const weir_router_state_names[];
+/* The higher, the nearer to serving: FAILED, UNLOADED, UNLOADING, LOADING, READY. Pure. */
+int weir_router_state_rank(enum weir_router_state);
 /* LOADING until every backend of the start is ready or has failed; later only when none is ready.
  * FAILED when none can ever serve. [any] */
 enum weir_router_state weir_router_state(const struct weir_router *);
@@ -145,8 +150,9 @@ void weir_router_put(struct weir_router *, struct weir_slot *const *, size_t n);
 bool weir_router_replace(struct weir_router *, struct weir_slot *old, struct weir_slot *fresh,
 			 bool only_idle);
 void weir_slot_rename(struct weir_slot *, const char *const *serves); /* other model names */
-/* The name of the backend that would answer a model; interned. NULL: none. [any] */
-const char *weir_router_backend_of(struct weir_router *, struct weir_str model);
+/* The names of the backends that a model's name means, interned: all that serve it; else the one
+ * that is called so ("backend.main"); else those whose patterns cover it. To be unref'd. [any] */
+GPtrArray *weir_router_backends_of(struct weir_router *, struct weir_str model);
 
 /* WEIR_HOST_GATEWAY, WEIR_HOST_REQUEST, WEIR_HOST_STREAM; NULL for any other id. [any] */
 const void *weir_gateway_extension(const char *id);

@@ -41,13 +41,24 @@ struct weir_leaver {
 	struct weir_tenure tenure;
 };
 
-struct weir_ask {
+struct weir_wish {     /* of a frontend: all the backends of a model */
+	size_t n_left; /* asks that have no answer yet */
+	bool several;
+	void (*done)(void *data, const struct weir_model_result *);
+	void *data;
+	/* What is to be told; of several answers the one that is farthest from what was wished. */
+	weir_status status;
+	const char *section; /* NULL: no answer yet */
+	enum weir_router_state state;
+	char text[512];
+};
+
+struct weir_ask {             /* of one backend */
 	const char *section;  /* interned */
 	const char *instance; /* of the host that asks, compared as a pointer */
 	uint32_t change;      /* enum weir_model_change, without the flag */
 	bool wait;
-	void (*done)(void *data, const struct weir_model_result *);
-	void *data;
+	struct weir_wish *wish;
 };
 
 struct weir_models {

@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "models-inside.h"
+#include "profile-replicas.h"
 
 #define TOPIC   "models"
 #define SOON_MS 10 /* between looks at a load or an end, which ring no bell */
@@ -33,28 +34,32 @@ static weir_status change_model(void *self, const struct weir_host *host, const 
 	struct weir_models *m = self;
 	uint32_t what = change & ~(uint32_t)WEIR_MODEL_WAIT;
 	struct weir_str name = { model, model ? strlen(model) : 0 };
-	const char *section = weir_router_backend_of(m->options.core->router, name);
+	g_autoptr(GPtrArray) sections = weir_router_backends_of(m->options.core->router, name);
 	if (what != WEIR_MODEL_LOAD && what != WEIR_MODEL_UNLOAD)
 		return weir_fail(err, WEIR_E_INVALID, "change %u is unknown", change);
-	if (!section) {
+	if (sections->len == 0) {
 		weir_fail(err, WEIR_E_NOT_FOUND, "model not found");
 		g_strlcpy(err->param, "model", sizeof(err->param));
 		return WEIR_E_NOT_FOUND;
 	}
-	struct weir_ask *ask = g_new0(struct weir_ask, 1);
-	*ask = (struct weir_ask){ .section = section,
-				  .instance = host->instance,
-				  .change = what,
-				  .wait = change & WEIR_MODEL_WAIT,
-				  .done = done,
-				  .data = data };
+	struct weir_wish *wish = g_new0(struct weir_wish, 1);
+	*wish = (struct weir_wish){
+		.n_left = sections->len, .several = sections->len > 1, .done = done, .data = data
+	};
 	pthread_mutex_lock(&m->lock);
 	bool draining = m->draining;
-	if (!draining)
+	for (unsigned i = 0; !draining && i < sections->len; i++) {
+		struct weir_ask *ask = g_new0(struct weir_ask, 1);
+		*ask = (struct weir_ask){ .section = sections->pdata[i],
+					  .instance = host->instance,
+					  .change = what,
+					  .wait = change & WEIR_MODEL_WAIT,
+					  .wish = wish };
 		g_queue_push_tail(&m->asks, ask);
+	}
 	pthread_mutex_unlock(&m->lock);
 	if (draining) {
-		g_free(ask);
+		g_free(wish);
 		return weir_fail(err, WEIR_E_UNAVAILABLE, "the server is shutting down");
 	}
 	ring(m);
@@ -83,20 +88,25 @@ void weir_models_set_limits(struct weir_models *m, int64_t drain_timeout_ms, uin
 
 /* --- start and reload ---------------------------------------------------------------------- */
 
-static weir_status find_clash(const GPtrArray *plans, struct weir_error *err)
+/* Who copied a section and forgot its name must be able to see it. before: told already, or NULL.
+ */
+static void tell_replicas(const struct weir_models *m, const GPtrArray *plans,
+			  const GPtrArray *before)
 {
-	g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-	for (unsigned i = 0; i < plans->len; i++) {
-		const struct weir_profile_part *plan = plans->pdata[i];
-		for (char **name = plan->serves; name && *name; name++) {
-			const char *other = g_hash_table_lookup(seen, *name);
-			if (other && strcmp(other, plan->section) != 0)
-				return weir_fail(err, WEIR_E_INVALID, "both %s and %s serve \"%s\"",
-						 other, plan->section, *name);
-			g_hash_table_insert(seen, *name, plan->section);
-		}
-	}
-	return WEIR_OK;
+	g_autoptr(GPtrArray) lines = weir_replicas_lines(plans);
+	for (unsigned i = 0; i < lines->len; i++)
+		if (!before || !g_ptr_array_find_with_equal_func(
+				       (GPtrArray *)before, lines->pdata[i], g_str_equal, NULL))
+			weir_logf(m->options.core->log, WEIR_LOG_INFO, TOPIC, "%s",
+				  (const char *)lines->pdata[i]);
+}
+
+static GPtrArray *present_replicas(const struct weir_models *m)
+{
+	g_autoptr(GPtrArray) plans = g_ptr_array_new();
+	for (unsigned i = 0; i < m->places->len; i++)
+		g_ptr_array_add(plans, ((struct weir_place *)m->places->pdata[i])->plan);
+	return weir_replicas_lines(plans);
 }
 
 /* Takes the plan. */
@@ -127,7 +137,8 @@ static void fill_table(struct weir_models *m)
 weir_status weir_models_create(struct weir_models *m, GPtrArray *plans, struct weir_error *err)
 {
 	unsigned n = 0, max = m->options.max_loaded;
-	weir_status status = find_clash(plans, err);
+	weir_status status = WEIR_OK;
+	tell_replicas(m, plans, NULL);
 	while (status == WEIR_OK && plans->len > 0) {
 		struct weir_profile_part *plan = g_ptr_array_steal_index(plans, 0);
 		struct weir_place *p = add_place(m, plan);
@@ -219,12 +230,11 @@ static void remove_place(struct weir_models *m, struct weir_place *p)
 	place_free(p);
 }
 
-weir_status weir_models_reload(struct weir_models *m, GPtrArray *plans, struct weir_error *err)
+void weir_models_reload(struct weir_models *m, GPtrArray *plans)
 {
-	weir_status status = find_clash(plans, err);
-	if (status < 0)
-		return status;
+	g_autoptr(GPtrArray) before = present_replicas(m);
 	GPtrArray *next = g_ptr_array_new();
+	tell_replicas(m, plans, before);
 	while (plans->len > 0) {
 		struct weir_profile_part *plan = g_ptr_array_steal_index(plans, 0);
 		struct weir_place *p = weir_models_find(m, g_intern_string(plan->section));
@@ -247,26 +257,42 @@ weir_status weir_models_reload(struct weir_models *m, GPtrArray *plans, struct w
 	for (unsigned i = 0; i < gone->len; i++)
 		remove_place(m, gone->pdata[i]);
 	g_ptr_array_unref(gone);
-	return WEIR_OK;
 }
 
 /* --- who asks ------------------------------------------------------------------------------ */
 
+/* The worst of the answers is told; done() comes with the last one. */
 static void answer(struct weir_models *m, struct weir_ask *ask, weir_status status,
 		   const char *text)
 {
 	const struct weir_place *p = weir_models_find(m, ask->section);
+	enum weir_router_state state =
+		p ? weir_slot_state(p->now.slot, NULL, 0) : WEIR_ROUTER_UNLOADED;
+	struct weir_wish *wish = ask->wish;
+	int farther = weir_router_state_rank(wish->state) - weir_router_state_rank(state);
+	if (ask->change == WEIR_MODEL_UNLOAD)
+		farther = -farther;
+	if (!wish->section || (wish->status == WEIR_OK && (status != WEIR_OK || farther > 0))) {
+		wish->status = status;
+		wish->section = ask->section;
+		wish->state = state;
+		g_snprintf(wish->text, sizeof(wish->text), "%s%s%s",
+			   wish->several && *text ? ask->section : "",
+			   wish->several && *text ? ": " : "", text);
+	}
+	g_free(ask);
+	if (--wish->n_left > 0)
+		return;
 	const struct weir_model_result result = {
 		.size = sizeof(result),
-		.status = status,
-		.backend = ask->section,
-		.state = weir_router_state_names[p ? weir_slot_state(p->now.slot, NULL, 0)
-						   : WEIR_ROUTER_UNLOADED],
-		.text = text,
+		.status = wish->status,
+		.backend = wish->section,
+		.state = weir_router_state_names[wish->state],
+		.text = wish->text,
 	};
-	if (ask->done)
-		ask->done(ask->data, &result);
-	g_free(ask);
+	if (wish->done)
+		wish->done(wish->data, &result);
+	g_free(wish);
 }
 
 /* False: its time has not come. */

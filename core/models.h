@@ -35,8 +35,8 @@ weir_status weir_models_create(struct weir_models *, GPtrArray *plans, struct we
 /* Starts them and fills the router's table; weir_router_start() then loads. */
 weir_status weir_models_start(struct weir_models *, struct weir_error *err);
 void weir_models_set_limits(struct weir_models *, int64_t drain_timeout_ms, uint32_t max_loaded);
-/* INVALID: two of them serve one name; nothing has changed then. plans is empty after OK. */
-weir_status weir_models_reload(struct weir_models *, GPtrArray *plans, struct weir_error *err);
+/* plans is empty after it. */
+void weir_models_reload(struct weir_models *, GPtrArray *plans);
 /* Returns after how many milliseconds it wants to be called again; -1: when it is rung for. */
 int weir_models_step(struct weir_models *);
 /* The server ends: no load begins any more, who waits for one is refused; loads and unloads that

@@ -41,7 +41,8 @@ OPTION(cancel_grace, DURATION, "10s",
        "A backend must end a cancelled request within it; after it the request is ended for it.",
        .min = 1, .max = 3600000);
 OPTION(workers, INT, "4", "Threads that load models, tokenise and submit.", .min = 1, .max = 256);
-OPTION(single_model, BOOL, "false", "Any model name is answered by the first backend.");
+OPTION(single_model, BOOL, "false",
+       "Any model name is answered by the first backend and its replicas.");
 OPTION(max_loaded, INT, "0",
        "Backends that are loaded at a time; the one that was idle for longest makes room. 0: any "
        "number.",
@@ -49,7 +50,9 @@ OPTION(max_loaded, INT, "0",
 OPTION(order, LIST, NULL, "The middleware, in the order that a request meets it.");
 OPTION(plugin, LIST, NULL, "Components to try; the first that can run here is taken.");
 OPTION(serves, LIST, NULL,
-       "Model names that this backend answers; a trailing * stands for any end.");
+       "Model names that this backend answers; a trailing * stands for any end. Backends that "
+       "serve one name are its replicas: a request goes to one that is ready, rather where the "
+       "prompt's beginning is known, else where least is to be done.");
 OPTION(autoload, BOOL, "true", "Loaded when the server starts.");
 OPTION(load_on_demand, BOOL, "false",
        "Loaded by a request for one of its models; requests wait until it is.");

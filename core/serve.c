@@ -13,6 +13,7 @@
 #include "metrics.h"
 #include "profile.h"
 #include "registry.h"
+#include "profile-replicas.h"
 #include "server.h"
 #include "signals.h"
 #include "trace.h"
@@ -62,6 +63,14 @@ static void load_plugins(struct serve *serve, const struct weir_settings *settin
 			  refusal->reason);
 }
 
+static void print_name(void *data, const char *name, const GPtrArray *sections)
+{
+	printf("  %s ->", name);
+	for (unsigned i = 0; i < sections->len; i++)
+		printf("%s %s", i ? "," : "", (const char *)sections->pdata[i]);
+	printf("%s\n", sections->len > 1 ? " (replicas)" : "");
+}
+
 static int print_plan(const struct weir_profile *profile)
 {
 	const GPtrArray *groups[] = { profile->frontends, profile->middleware, profile->backends };
@@ -74,6 +83,9 @@ static int print_plan(const struct weir_profile *profile)
 			       part->inner ? ", in a process of its own" : "");
 		}
 	}
+	if (profile->backends->len > 0)
+		printf("models:\n");
+	weir_replicas_each(profile->backends, print_name, NULL);
 	return WEIR_EXIT_OK;
 }
 

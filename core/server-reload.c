@@ -198,16 +198,10 @@ static void reload_settings(struct weir_server *server, struct weir_settings *ne
 	now->drain_timeout_ms = next->drain_timeout_ms;
 }
 
-/* Refused whole, like a profile that cannot be read. */
 static void reload_parts(struct weir_server *server, struct weir_profile *next)
 {
-	struct weir_error err;
 	const char *path = server->profile->path;
-	if (weir_models_reload(server->models, next->backends, &err) != WEIR_OK) {
-		weir_logf(server->core->log, WEIR_LOG_ERROR, TOPIC,
-			  "%s; the profile is refused, the old one goes on", err.text);
-		return;
-	}
+	weir_models_reload(server->models, next->backends);
 	reload_settings(server, &next->settings);
 	if (!same_plans(server->profile->middleware, next->middleware))
 		reload_chain(server, next);

@@ -60,6 +60,8 @@ static void put_model(struct buf *b, const struct weir_model_entry *e, const cha
 		buf_puts(b, ",\"error\":");
 		json_put_cstring(b, e->error);
 	}
+	if (WEIR_HAS(struct weir_model_entry, e, n_replicas))
+		buf_printf(b, ",\"replicas\":%u,\"replicas_ready\":%u", e->n_replicas, e->n_ready);
 	if (WEIR_HAS(struct weir_model_entry, e, n_seats) && e->model)
 		put_meta(b, e->model);
 	buf_putc(b, '}');

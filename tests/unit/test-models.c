@@ -279,13 +279,11 @@ static void change_now(struct rig *r, const char *model, uint32_t what, struct t
 static void reload(struct rig *r, struct weir_profile_part *one, struct weir_profile_part *two)
 {
 	g_autoptr(GPtrArray) plans = g_ptr_array_new();
-	struct weir_error err;
 
 	g_ptr_array_add(plans, one);
 	if (two)
 		g_ptr_array_add(plans, two);
-	if (weir_models_reload(r->models, plans, &err) < 0)
-		g_error("%s", err.text);
+	weir_models_reload(r->models, plans);
 }
 
 static const struct weir_backend_life at_start = { .autoload = true };
@@ -585,18 +583,6 @@ static void test_replace(void)
 	wait_for(&r, is_set, &seen->n_ends);
 	g_assert_cmpint(seen->end.status, ==, WEIR_OK);
 
-	/* Two that serve one name are refused whole. */
-	struct weir_profile_part *twice = plan_new("b", "1", at_start);
-	g_autoptr(GPtrArray) plans =
-		g_ptr_array_new_with_free_func((GDestroyNotify)weir_profile_part_free);
-	struct weir_error err;
-	g_strfreev(twice->serves);
-	twice->serves = g_strsplit("x,a", ",", -1);
-	g_ptr_array_add(plans, plan_new("a", "5", at_start));
-	g_ptr_array_add(plans, twice);
-	g_assert_cmpint(weir_models_reload(r.models, plans, &err), ==, WEIR_E_INVALID);
-	g_assert_cmpstr(err.text, ==, "both backend.a and backend.b serve \"a\"");
-	wait_states(&r, "a:ready ");
 	seen_free(old);
 	seen_free(seen);
 	seen_free(late);

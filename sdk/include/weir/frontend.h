@@ -38,7 +38,11 @@ struct weir_model_entry {       /* lent for the call */
 	/* Of a loaded level-B backend, else NULL; weir/backend.h. Its path is for who administers.
 	 */
 	const struct weir_model *model;
-	uint32_t n_seats, reserved; /* sequences that it runs at a time; 0: unknown, any number */
+	uint32_t n_seats; /* sequences that it runs at a time; 0: unknown, any number */
+	/* Backends that serve this name, its replicas, and those of them that are ready. The
+	 * members above are of the first one whose state is best; bytes are of all. */
+	uint32_t n_replicas; /* 0: unknown */
+	uint32_t n_ready, reserved;
 };
 WEIR_FROZEN(struct weir_model_entry, reserved);
 
@@ -67,8 +71,8 @@ struct weir_model_result { /* lent for the call */
 	/* OK; CANCELLED: somebody wanted the opposite meanwhile; UNAVAILABLE: the server ends;
 	 * anything else: why the load failed. */
 	weir_status status;
-	const char *backend; /* "backend.main" */
-	const char *state;   /* now; as in an entry */
+	const char *backend; /* "backend.main"; of several the one that the rest is about */
+	const char *state;   /* now; as in an entry; of several that which is farthest from done */
 	const char *text;    /* of an error, else "" */
 };
 WEIR_FROZEN(struct weir_model_result, text);
@@ -93,22 +97,23 @@ struct weir_gateway {
 	weir_status (*open)(const struct weir_host *, weir_loop *, weir_request *req,
 			    const struct weir_sink *, void *sink_data, uint32_t credit,
 			    weir_stream **ret, struct weir_error *err);
-	/* Calls each() for every model that is served, in profile order. [any] */
+	/* Calls each() once for every name that is served, in profile order. [any] */
 	void (*models)(const struct weir_host *,
 		       void (*each)(void *data, const struct weir_model_entry *), void *data);
-	/* Loads or unloads the backend of a model; what is asked for already is no error. Does not
-	 * block. Requests that are open at an unload may go on for drain_timeout. An error
-	 * (NOT_FOUND, UNSUPPORTED: this host cannot) is a refusal without a done(). OK: done()
-	 * comes exactly once, on [main], at the latest before the frontend's stop(); it must not
-	 * block. Whether its clients may do so is for the frontend to say. [any] */
+	/* Loads or unloads the backends of a model, or the one whose own name that is
+	 * ("backend.main"); what is asked for already is no error. Does not block. Requests that
+	 * are open at an unload may go on for drain_timeout. An error (NOT_FOUND, UNSUPPORTED: this
+	 * host cannot) is a refusal without a done(). OK: done() comes exactly once, on [main], at
+	 * the latest before the frontend's stop(); it must not block. Whether its clients may do so
+	 * is for the frontend to say. [any] */
 	weir_status (*change_model)(const struct weir_host *, const char *model, uint32_t change,
 				    void (*done)(void *data, const struct weir_model_result *),
 				    void *data, struct weir_error *err);
-	/* Calls each() for the seats of the backend that answers to model ("": of the first one),
-	 * by id: n_seats of them, or more while the choices of one request take turns, busy ones
-	 * only where n_seats is 0; a backend that is not loaded has none. Requests that wait have
-	 * no seat yet. *ret_found: is there such a model? What is in a request is its client's:
-	 * not for others to see. [any] */
+	/* Calls each() for the seats of the backend that answers to model ("": of the first one;
+	 * of several one after the other), by id: n_seats of them, or more while the choices of one
+	 * request take turns, busy ones only where n_seats is 0; a backend that is not loaded has
+	 * none. Requests that wait have no seat yet. *ret_found: is there such a model? What is in
+	 * a request is its client's: not for others to see. [any] */
 	void (*seats)(const struct weir_host *, const char *model,
 		      void (*each)(void *data, const struct weir_seat *), void *data,
 		      bool *ret_found);
