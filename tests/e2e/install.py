@@ -52,6 +52,29 @@ def test_finds_its_own_plugins():
     assert not found["refused"] and all(f.startswith(str(prefix)) for f in found["searched"]), found
 
 
+def test_profiles_can_be_used():
+    names = sorted(file.stem for file in (prefix / "share" / "weir" / "profiles").glob("*.ini"))
+    assert {"default", "echo", "line", "vulkan", "websocket"} <= set(names), names
+    for name in names:
+        assert "can be used" in call(weir_server.WEIR, "serve", name, "--check")
+
+
+def test_a_line_is_piped_into_the_profile_line():
+    port = weir_server.free_port()
+    server = subprocess.Popen([weir_server.WEIR, "serve", "line", "--set", f"frontend.line.listen=127.0.0.1:{port}"],
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        while "ready after" not in (line := server.stderr.readline()):
+            assert line, "it has ended"
+        said = call("nc", "-N", "127.0.0.1", port, input=json.dumps({
+            "id": 1, "method": "complete", "params": {"prompt": "Once", "max_tokens": 3, "stream": False}}) + "\n")
+        assert json.loads(said)["result"]["choices"][0]["text"], said
+    finally:
+        server.terminate()
+        server.stderr.read()
+        server.wait()
+
+
 def test_serves():
     with weir_server.Server() as server:
         answer = server.post("/v1/chat/completions", {
