@@ -431,6 +431,9 @@ static weir_status record_steps(struct weir_vk_recorder *r, uint32_t from, uint3
 			continue;
 		if (r->p->steps[i].tailed && weir_vk_does_tail(r, &r->p->steps[i]))
 			continue;
+		/* It may have to wait for its pipeline: nobody waits for all of them. */
+		if (!r->dry && atomic_load(&r->vk->interrupted))
+			return weir_vk_fail(r->err, WEIR_E_CANCELLED, "the step was interrupted");
 		s = record_step(r, &r->p->steps[i]);
 	}
 	return s;

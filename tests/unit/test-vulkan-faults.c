@@ -161,6 +161,47 @@ static void test_interrupt(void)
 	desk_close(&d);
 }
 
+static struct desk *interrupted;
+static unsigned n_compiled;
+static PFN_vkCreateComputePipelines compile;
+
+static VKAPI_ATTR VkResult VKAPI_CALL compile_once(VkDevice device, VkPipelineCache cache,
+						   uint32_t n,
+						   const VkComputePipelineCreateInfo *info,
+						   const VkAllocationCallbacks *callbacks,
+						   VkPipeline *ret)
+{
+	n_compiled++;
+	interrupted->device->interrupt(&interrupted->instance);
+	return compile(device, cache, n, info, callbacks, ret);
+}
+
+/* A step that compiles its pipelines ends after the one at hand, and can be run again. */
+static void test_interrupt_compile(void)
+{
+	struct weir_error err = { 0 };
+	struct small s;
+	struct dish dish;
+	struct desk d;
+
+	if (!desk_open(&d, 0))
+		return;
+	small_init(&s);
+	dish_make(&dish, &d, &s.recipe);
+	interrupted = &d;
+	n_compiled = 0;
+	compile = d.data.vk->api.CreateComputePipelines;
+	d.data.vk->api.CreateComputePipelines = compile_once;
+	g_assert_cmpint(d.device->run(&d.instance, dish.program, s.batch, &err), ==,
+			WEIR_E_CANCELLED);
+	g_assert_cmpuint(n_compiled, ==, 1);
+	d.data.vk->api.CreateComputePipelines = compile;
+	dish_step(&dish, s.batch);
+	dish_free(&dish);
+	plain_batch_free(s.batch);
+	desk_close(&d);
+}
+
 /* The one file in the cache folder. */
 static char *cache_file(const char *folder)
 {
@@ -263,6 +304,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vulkan/faults/memory", test_memory);
 	g_test_add_func("/vulkan/faults/long-steps", test_long_steps);
 	g_test_add_func("/vulkan/faults/interrupt", test_interrupt);
+	g_test_add_func("/vulkan/faults/interrupt-compile", test_interrupt_compile);
 	g_test_add_func("/vulkan/faults/cache", test_cache);
 	g_test_add_func("/vulkan/faults/choice", test_choice);
 	return g_test_run();
