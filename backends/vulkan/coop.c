@@ -56,14 +56,17 @@ void weir_vk_coop_find(const struct weir_vk_api *api, VkInstance instance,
 	free(list);
 }
 
-uint64_t weir_vk_coop_bytes(const struct weir_vk *vk, uint32_t cols)
+uint64_t weir_vk_coop_bytes(const struct weir_vk *vk, uint32_t cols, uint32_t halves)
 {
 	const struct weir_vk_shape *s = &vk->caps.coop;
-	uint64_t rows = (uint64_t)vk->coop.subs * vk->coop.tiles * s->m;
+	uint64_t a_units = s->k == 16 ? 2 : 4, b_units = s->k == 8 ? 4 : 2;
+	/* a_room and scale_room, b_room and meta_room; with the halves of a block apart */
+	uint64_t staged = (uint64_t)weir_vk_coop_rows(vk) * (16 * (a_units + 1) + 16) +
+			  cols * (16 * (b_units + 1) + 8);
 
-	/* a_room and scale_room, b_room and meta_room, sum_room, results, and a few */
-	return rows * (5 * 16 + 16) + cols * (5 * 16 + 8) +
-	       (uint64_t)vk->coop.subs * 4 * s->m * s->n * 4 + cols * 32 * 4 + 512;
+	/* sum_room, results, places, reduce_room */
+	return halves * staged + (uint64_t)vk->coop.subs * 4 * s->m * s->n * 4 +
+	       (uint64_t)cols * (32 * 4 + 4) + 64 * 4;
 }
 
 /* Four subgroups with 16 rows each and up to 64 columns fill a GPU's multiprocessor a few times,
@@ -79,6 +82,7 @@ void weir_vk_coop_size(struct weir_vk *vk)
 	if (!c->coop.k || !vk->subgroups || vk->lanes != c->subgroup ||
 	    without & WEIR_VK_WITHOUT_COOP || (software && !(without & WEIR_VK_WITH_COOP)))
 		return;
+	vk->coop.halves = software ? 0 : 2;
 	vk->coop.subs = software ? 1 : 4;
 	while (vk->coop.subs * vk->lanes > c->max_workgroup && vk->coop.subs > 1)
 		vk->coop.subs /= 2;
@@ -87,11 +91,11 @@ void weir_vk_coop_size(struct weir_vk *vk)
 		vk->coop.tiles = 1;
 	vk->coop.cols = software ? 8 : 64;
 	while (vk->coop.cols > c->coop.n &&
-	       (weir_vk_coop_bytes(vk, vk->coop.cols) > c->shared_bytes ||
+	       (weir_vk_coop_bytes(vk, vk->coop.cols, 1) > c->shared_bytes ||
 		(vk->coop.cols > 16 &&
 		 vk->coop.tiles * c->coop.m * vk->coop.cols / vk->lanes > 32)))
 		vk->coop.cols /= 2;
-	if (weir_vk_coop_bytes(vk, vk->coop.cols) > c->shared_bytes)
+	if (weir_vk_coop_bytes(vk, vk->coop.cols, 1) > c->shared_bytes)
 		vk->coop.cols = 0;
 }
 
@@ -102,4 +106,23 @@ uint32_t weir_vk_coop_cols(const struct weir_vk *vk, uint32_t rows)
 	while (cols / 2 >= rows && cols / 2 >= 16 && cols / 2 >= vk->caps.coop.n)
 		cols /= 2;
 	return cols;
+}
+
+void weir_vk_coop_spec(const struct weir_vk *vk, uint32_t cols, uint32_t spec[WEIR_VK_MAX_SPEC])
+{
+	const struct weir_vk_coop *coop = &vk->coop;
+	const struct weir_vk_shape *shape = &vk->caps.coop;
+	bool two = coop->halves > 1 && weir_vk_coop_bytes(vk, cols, 2) <= vk->caps.shared_bytes;
+
+	spec[0] = vk->lanes * coop->subs;
+	spec[1] = vk->lanes;
+	spec[2] = coop->subs;
+	spec[3] = coop->tiles;
+	spec[4] = cols;
+	spec[14] = spec[15] = 0; /* it has no tail */
+	spec[16] = 1;
+	spec[17] = shape->m;
+	spec[18] = shape->n;
+	spec[19] = shape->k;
+	spec[20] = two ? 2 : coop->halves < 2 ? coop->halves : 1;
 }

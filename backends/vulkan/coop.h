@@ -3,7 +3,8 @@
  * coop.h - cooperative matrices: what a device has of them, and how tile-c.comp is sized for it.
  *
  * Only those of signed bytes with sums of 32 bits are used: their products are exact, so that a
- * result is the same as the other shaders'. Called by select.c, device.c and record-linear.c.
+ * result is the same as the other shaders'. Called by select.c, device.c, record-linear.c and
+ * record-experts.c.
  */
 #ifndef WEIR_VULKAN_COOP_H
 #define WEIR_VULKAN_COOP_H
@@ -66,7 +67,18 @@ void weir_vk_coop_size(struct weir_vk *vk);
 /* Columns of a tile for so many rows of activations: 16, 32 or 64 where the device can. */
 uint32_t weir_vk_coop_cols(const struct weir_vk *vk, uint32_t rows);
 
-/* Bytes of the workgroup's memory that tile-c.comp takes with tiles of `cols` columns, at most. */
-uint64_t weir_vk_coop_bytes(const struct weir_vk *vk, uint32_t cols);
+/* Bytes of the workgroup's memory that tile-c.comp takes with tiles of `cols` columns and so many
+ * halves, at most. */
+uint64_t weir_vk_coop_bytes(const struct weir_vk *vk, uint32_t cols, uint32_t halves);
+
+/* Constants of a linear shader as tile-c.comp wants them, for tiles of `cols` columns: those of the
+ * matrices and the results (5 to 13) stay as they are. */
+void weir_vk_coop_spec(const struct weir_vk *vk, uint32_t cols, uint32_t spec[WEIR_VK_MAX_SPEC]);
+
+/* Rows of a matrix that a workgroup of tile-c.comp takes. */
+static inline uint32_t weir_vk_coop_rows(const struct weir_vk *vk)
+{
+	return vk->coop.subs * vk->coop.tiles * vk->caps.coop.m;
+}
 
 #endif

@@ -340,9 +340,10 @@ static bool is_tiled(const weir_program *p, const struct weir_op *op)
 	const struct weir_vk_temp *y = &p->temps[op->dst[0]];
 	uint64_t pairs =
 		(uint64_t)op->i[1] * (y->rows == WEIR_ROWS_OUT ? p->max_out : p->max_tokens);
+	/* Tiles of cooperative matrices have eight columns at least. */
+	uint32_t cols = p->vk->tile_cols < 8 ? p->vk->tile_cols : 8;
 
-	return pairs * y->width <= MAX_EACH &&
-	       pairs / p->vk->tile_cols + (uint64_t)op->i[0] < 65536;
+	return pairs * y->width <= MAX_EACH && pairs / cols + (uint64_t)op->i[0] < 65536;
 }
 
 /* LORA and MOE as the steps that they take; *step is the last. */

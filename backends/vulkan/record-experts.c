@@ -7,6 +7,7 @@
  * Nothing of it depends on the choices: there are as many groups as the worst needs, and those that
  * have no pairs return at once. A row's result has the same bits as by the matrix-vector shaders.
  */
+#include "coop.h"
 #include "layout.h"
 #include "recorder.h"
 
@@ -15,10 +16,31 @@ static uint32_t pairs_of(const struct weir_vk_recorder *r, const struct weir_op 
 	return n_rows(r, op->dst[0]) * (uint32_t)op->i[1];
 }
 
-/* As sort.comp lays them: no two experts share one. */
-static uint32_t n_groups(const struct weir_vk_recorder *r, const struct weir_op *op)
+static bool has_floats(const struct weir_vk_recorder *r, const struct weir_op *op, bool up)
 {
-	return pairs_of(r, op) / r->vk->tile_cols + (uint32_t)op->i[0];
+	return buffer(r, op->src[up ? 2 : 4])->format >= WEIR_VK_FORMAT_FLOATS;
+}
+
+/* Are gate and up, or down, multiplied by cooperative matrices? */
+static bool in_coop(const struct weir_vk_recorder *r, const struct weir_op *op, bool up)
+{
+	return r->vk->coop.cols && !has_floats(r, op, up);
+}
+
+/* Columns of a tile, which are the pairs of a group: those that an expert has, if all are chosen
+ * alike. */
+static uint32_t cols_of(const struct weir_vk_recorder *r, const struct weir_op *op, bool up)
+{
+	uint32_t n = (uint32_t)op->i[0];
+
+	return in_coop(r, op, up) ? weir_vk_coop_cols(r->vk, (pairs_of(r, op) + n - 1) / n)
+				  : r->vk->tile_cols;
+}
+
+/* As sort.comp lays them: no two experts share one. */
+static uint32_t n_groups(const struct weir_vk_recorder *r, const struct weir_op *op, bool up)
+{
+	return pairs_of(r, op) / cols_of(r, op, up) + (uint32_t)op->i[0];
 }
 
 /* Where a tile of an expert is half full, if all are chosen alike: one that is less full costs more
@@ -28,7 +50,7 @@ bool weir_vk_in_groups(const struct weir_vk_recorder *r, const struct weir_vk_st
 	const struct weir_op *op = &s->op;
 
 	return s->sorted != WEIR_NO_TENSOR && n_rows(r, op->dst[0]) > WEIR_VK_MATVEC_ROWS &&
-	       2 * (uint64_t)pairs_of(r, op) >= (uint64_t)op->i[0] * r->vk->tile_cols;
+	       2 * (uint64_t)pairs_of(r, op) >= (uint64_t)op->i[0] * cols_of(r, op, true);
 }
 
 static VkDeviceAddress order_of(const struct weir_vk_recorder *r, const struct weir_vk_step *s)
@@ -44,16 +66,16 @@ static VkDeviceAddress groups_of(const struct weir_vk_recorder *r, const struct 
 	return order_of(r, s) + rows * (uint64_t)s->op.i[1] * 4;
 }
 
-static weir_status record_sort(struct weir_vk_recorder *r, const struct weir_vk_step *s)
+static weir_status record_sort(struct weir_vk_recorder *r, const struct weir_vk_step *s, bool up)
 {
 	const struct weir_op *op = &s->op;
 	uint32_t spec[] = { r->vk->width, r->vk->lanes, row_flags(r, op->dst[0], false, false),
-			    (uint32_t)op->i[1], r->vk->tile_cols };
+			    (uint32_t)op->i[1], cols_of(r, op, up) };
 	struct {
 		VkDeviceAddress batch, choices, order, groups;
 		uint32_t n_groups, reserved;
 	} push = { r->p->batch.address, temp(r, s->choice)->f32, order_of(r, s),
-		   groups_of(r, s),     n_groups(r, op),         0 };
+		   groups_of(r, s),     n_groups(r, op, up),     0 };
 	struct touches t = { .n_read = 0 };
 
 	reads(&t, s->choice);
@@ -89,9 +111,10 @@ static weir_status record_tiles(struct weir_vk_recorder *r, const struct weir_vk
 	const struct weir_vk *vk = r->vk;
 	bool up = s->code == WEIR_VK_STEP_EXPERTS;
 	const weir_buffer *w = buffer(r, op->src[up ? 2 : 4]), *w1 = buffer(r, op->src[3]);
-	bool floats = w->format >= WEIR_VK_FORMAT_FLOATS;
+	bool floats = has_floats(r, op, up), coop = in_coop(r, op, up);
 	const struct weir_vk_temp *x = temp(r, up ? op->src[0] : s->between);
-	uint32_t to = up ? s->between : s->each, group = vk->tile_width * vk->tile_rows;
+	uint32_t group = coop ? weir_vk_coop_rows(vk) : vk->tile_width * vk->tile_rows;
+	uint32_t to = up ? s->between : s->each, cols = cols_of(r, op, up), n_spec = 14;
 	const struct weir_vk_temp *y = temp(r, to);
 	uint32_t n_out = (uint32_t)(w->n_out / (uint64_t)op->i[0]);
 	struct linear_push push = { .batch = r->p->batch.address,
@@ -111,33 +134,45 @@ static weir_status record_tiles(struct weir_vk_recorder *r, const struct weir_vk
 
 	if (up)
 		flags |= LINEAR_GLU | weir_vk_activation(op->flags) << 16;
-	uint32_t spec[] = { vk->tile_width,
-			    vk->lanes,
-			    vk->subs,
-			    vk->tile_rows,
-			    vk->tile_cols,
-			    flags,
-			    w->format & ~WEIR_VK_FORMAT_FLOATS,
-			    format_b & ~WEIR_VK_FORMAT_FLOATS,
-			    format_b != w->format ? 2 : 0,
-			    up ? 2 : 1,
-			    0,
-			    up ? 1 : 2,
-			    (uint32_t)op->i[1],
-			    floats ? 1 : weir_vk_run_of(vk, x->width) };
+	uint32_t spec[WEIR_VK_MAX_SPEC] = { vk->tile_width,
+					    vk->lanes,
+					    vk->subs,
+					    vk->tile_rows,
+					    cols,
+					    flags,
+					    w->format & ~WEIR_VK_FORMAT_FLOATS,
+					    format_b & ~WEIR_VK_FORMAT_FLOATS,
+					    format_b != w->format ? 2 : 0,
+					    up ? 2 : 1,
+					    0,
+					    up ? 1 : 2,
+					    (uint32_t)op->i[1],
+					    floats ? 1 : weir_vk_run_of(vk, x->width) };
 
+	if (coop) {
+		n_spec = WEIR_VK_MAX_SPEC;
+		weir_vk_coop_spec(vk, cols, spec);
+	}
 	reads(&t, up ? op->src[0] : s->between);
 	reads(&t, s->sorted);
 	writes(&t, to);
-	return DISPATCH(r, floats ? WEIR_VK_SHADER_TILE_F : WEIR_VK_SHADER_TILE_Q, spec, push, &t,
-			n_groups(r, op), (n_out + group - 1) / group, 1);
+	return weir_vk_dispatch(r,
+				coop     ? WEIR_VK_SHADER_TILE_C
+				: floats ? WEIR_VK_SHADER_TILE_F
+					 : WEIR_VK_SHADER_TILE_Q,
+				spec, n_spec, &push, sizeof(push), &t, n_groups(r, op, up),
+				(n_out + group - 1) / group, 1);
 }
 
 weir_status weir_vk_record_groups(struct weir_vk_recorder *r, const struct weir_vk_step *s)
 {
 	bool up = s->code == WEIR_VK_STEP_EXPERTS;
-	weir_status status = up ? record_sort(r, s) : WEIR_OK;
+	weir_status status = WEIR_OK;
 
+	/* Again for down where its tiles have another width: floats do, beside cooperative
+	 * matrices. */
+	if (up || cols_of(r, &s->op, true) != cols_of(r, &s->op, false))
+		status = record_sort(r, s, up);
 	if (!status)
 		status = record_tiles(r, s);
 	if (!status && !up)

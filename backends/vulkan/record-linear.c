@@ -118,9 +118,8 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 	uint32_t rows = n_rows(r, o->dst[0]) * (o->mixture == 1 ? o->choices : 1), groups = 0;
 	bool tiled = !o->mixture && rows > WEIR_VK_MATVEC_ROWS;
 	bool coop = tiled && !floats && r->vk->coop.cols;
-	const struct weir_vk_shape *shape = &r->vk->caps.coop;
 	uint32_t cols = o->mixture || rows < 2 ? 1 : rows < 3 ? 2 : rows < 5 ? 4 : 8;
-	uint32_t group = coop    ? r->vk->coop.subs * r->vk->coop.tiles * shape->m
+	uint32_t group = coop    ? weir_vk_coop_rows(r->vk)
 			 : tiled ? r->vk->tile_width * r->vk->tile_rows
 				 : 32;
 	uint32_t flags = row_flags(r, o->dst[0], o->f32, o->q8), format_b = first->format;
@@ -158,28 +157,25 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 	}
 	/* A subgroup adds up no more columns than it has lanes. */
 	cols = tiled ? r->vk->tile_cols : cols < r->vk->lanes ? cols : r->vk->lanes;
-	uint32_t spec[] = { tiled ? r->vk->tile_width : r->vk->lanes * r->vk->subs,
-			    r->vk->lanes,
-			    r->vk->subs,
-			    tiled                              ? r->vk->tile_rows
-			    : cols > 1 && r->vk->rows_each > 4 ? 4
-							       : r->vk->rows_each,
-			    cols,
-			    flags,
-			    first->format & ~WEIR_VK_FORMAT_FLOATS,
-			    format_b & ~WEIR_VK_FORMAT_FLOATS,
-			    which,
-			    o->n,
-			    o->adapter,
-			    o->mixture,
-			    o->mixture ? o->choices : 1,
-			    floats ? 1 : weir_vk_run_of(r->vk, push.n_in),
-			    0,
-			    0,
-			    1,
-			    shape->m,
-			    shape->n,
-			    shape->k };
+	uint32_t spec[WEIR_VK_MAX_SPEC] = { tiled ? r->vk->tile_width : r->vk->lanes * r->vk->subs,
+					    r->vk->lanes,
+					    r->vk->subs,
+					    tiled                              ? r->vk->tile_rows
+					    : cols > 1 && r->vk->rows_each > 4 ? 4
+									       : r->vk->rows_each,
+					    cols,
+					    flags,
+					    first->format & ~WEIR_VK_FORMAT_FLOATS,
+					    format_b & ~WEIR_VK_FORMAT_FLOATS,
+					    which,
+					    o->n,
+					    o->adapter,
+					    o->mixture,
+					    o->mixture ? o->choices : 1,
+					    floats ? 1 : weir_vk_run_of(r->vk, push.n_in),
+					    0,
+					    0,
+					    1 };
 	if (o->tail)
 		add_tail(r, o->tail, o->mixture != 0, &push, &spec[14], &t);
 	/* The tiled shaders have no tail. */
@@ -190,10 +186,8 @@ static weir_status record_product(struct weir_vk_recorder *r, const struct produ
 	if (coop) {
 		shader = WEIR_VK_SHADER_TILE_C;
 		n_spec = WEIR_VK_MAX_SPEC;
-		spec[0] = r->vk->lanes * r->vk->coop.subs;
-		spec[2] = r->vk->coop.subs;
-		spec[3] = r->vk->coop.tiles;
-		spec[4] = cols = weir_vk_coop_cols(r->vk, rows);
+		cols = weir_vk_coop_cols(r->vk, rows);
+		weir_vk_coop_spec(r->vk, cols, spec);
 	}
 	return weir_vk_dispatch(r, shader, spec, n_spec, &push, sizeof(push), &t,
 				(rows + cols - 1) / cols, groups, 1);

@@ -109,7 +109,7 @@ enum weir_vk_shader {
 	WEIR_VK_N_SHADERS,
 };
 
-enum { WEIR_VK_MAX_SPEC = 20, WEIR_VK_MAX_PUSH = 128 };
+enum { WEIR_VK_MAX_SPEC = 21, WEIR_VK_MAX_PUSH = 128 };
 
 enum weir_vk_pipeline_state {
 	WEIR_VK_PIPELINE_WANTED,
@@ -131,6 +131,7 @@ struct weir_vk_pipeline {
 struct weir_vk_coop {
 	uint32_t subs, tiles; /* subgroups; tiles of each, one below the other */
 	uint32_t cols;        /* of a group, at most; 0: it is not used */
+	uint32_t halves;      /* of the workgroup's memory, at most; 0: see tile-c.comp */
 };
 
 struct weir_vk {

@@ -2,12 +2,15 @@
  * bench-vulkan.c - what the Vulkan device does in a second: bandwidth of a copy, matrix-vector
  * products of every type, products with many rows, the cost of a dispatch. Not a test.
  *
- *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPES, or "experts" [ROUNDS]]]]
+ *     build/tests/bench/bench-vulkan [DEVICE [ROWS OF A MATRIX [TYPES, "experts" or "coop"
+ * [ROUNDS]]]]
  *
  * TYPES: names with commas between, or "all". With ROUNDS only one row of activations is measured,
  * so often for each type, the types in turns: the best, the median and the worst. Bandwidth is that
  * of the file's bytes, and of the bytes of the layout that shaders read. Otherwise the best of
- * several runs. Weights are random bits, since speed does not depend on them.
+ * several runs. coop: 128 rows by tile-q and by cooperative matrices, whose blocks are staged in
+ * each way that tile-c.comp knows, in turns. Weights are random bits, since speed does not depend
+ * on them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,8 +350,39 @@ static void bench_experts(int32_t n, int32_t k, uint32_t rows)
 	weir_vk_buffer_free(&instance, logits);
 }
 
+/* Gop/s of 128 rows, in turns: without cooperative matrices; with them, by how blocks are staged.
+ */
+static void bench_coop(uint32_t type, uint32_t n_out, uint32_t rounds, weir_buffer *table)
+{
+	const struct weir_vk_coop coop = data.vk->coop;
+	double best[4] = { 1e9, 1e9, 1e9, 1e9 };
+	struct product p;
+
+	product_init(&p, type, n_out, table);
+	for (uint32_t r = 0; r <= rounds; r++)
+		for (uint32_t way = 0; way < 4; way++) {
+			double seconds;
+
+			data.vk->coop.cols = way ? coop.cols : 0;
+			data.vk->coop.halves = way ? way - 1 : 0;
+			weir_vk_forget(p.program);
+			one_step(p.program, 128, false);
+			seconds = one_step(p.program, 128, false);
+			best[way] = r && seconds < best[way] ? seconds : best[way];
+		}
+	data.vk->coop = coop;
+	printf("%-7s tile-q %7.1f   tile-c %7.1f   ahead %7.1f   two halves %7.1f Gop/s\n",
+	       p.type->name, 2.0 * 128 * N_IN * n_out / best[0] / 1e9,
+	       2.0 * 128 * N_IN * n_out / best[1] / 1e9, 2.0 * 128 * N_IN * n_out / best[2] / 1e9,
+	       2.0 * 128 * N_IN * n_out / best[3] / 1e9);
+	fflush(stdout);
+	product_clear(&p);
+}
+
 int main(int argc, char **argv)
 {
+	static const uint32_t in_coop[] = { WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_K, WEIR_DTYPE_Q6_K,
+					    WEIR_DTYPE_Q8_0 };
 	struct weir_vk_config config = { .device = argc > 1 ? argv[1] : NULL };
 	uint32_t n_out = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 4096;
 	const char *wanted = argc > 3 ? argv[3] : "all";
@@ -357,6 +391,8 @@ int main(int argc, char **argv)
 	struct weir_error err = { 0 };
 	weir_buffer *table;
 
+	if (!strcmp(wanted, "coop"))
+		config.without = WEIR_VK_WITH_COOP;
 	must(weir_vk_new(&config, &data.vk, &err), &err);
 	printf("%s\n", data.vk->title);
 	table = weight(WEIR_DTYPE_F32, N_IN, 1, WEIR_WEIGHT_TABLE);
@@ -364,7 +400,13 @@ int main(int argc, char **argv)
 	for (uint32_t type = 0; type < MAX_TYPES; type++)
 		if (weir_vk_type(type) && is_wanted(wanted, weir_vk_type(type)->name))
 			types[n++] = type;
-	if (rounds) {
+	if (!strcmp(wanted, "coop")) {
+		for (size_t i = 0; data.vk->coop.cols && i < sizeof(in_coop) / sizeof(*in_coop);
+		     i++)
+			bench_coop(in_coop[i], n_out, rounds ? rounds : ROUNDS, table);
+		if (!data.vk->coop.cols)
+			printf("this device has no cooperative matrices of signed bytes\n");
+	} else if (rounds) {
 		bench_rounds(types, n, n_out, rounds < MAX_ROUNDS ? rounds : MAX_ROUNDS, table);
 	} else {
 		bench_copy();

@@ -1,7 +1,7 @@
 /*
- * test-vulkan-coop.c - LINEAR by cooperative matrices, bit by bit against the other shaders: with
- * the device's matrices where it has any, and on every device with ones that the shader makes by
- * hand, which can have the shapes of all GPUs.
+ * test-vulkan-coop.c - LINEAR and MOE by cooperative matrices, bit by bit against the other
+ * shaders: with the device's matrices where it has any, and on every device with ones that the
+ * shader makes by hand, which can have the shapes of all GPUs.
  */
 #include "vulkan-fixture.h"
 #include "coop.h"
@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { MAX_ROWS = 600 };
+enum { MAX_ROWS = 600, EMBD = 256 };
 
 /* shaders/tile-c.comp with EMULATED=1 */
 static const uint32_t emulated[] = {
@@ -24,17 +24,17 @@ struct variant {
 	struct weir_vk_coop size;
 	unsigned cases; /* bits */
 	unsigned every; /* of the types; 0: none */
+	unsigned mixtures;
 };
 
 static const struct variant variants[] = {
-	{ "device", { 0 }, { 1, 4, 8 }, 0x7f, 1 },
-	{ "device-large", { 0 }, { 4, 1, 32 }, 0x02, 0 },
-	{ "nvidia", { 16, 16, 32 }, { 2, 1, 16 }, 0x43, 9 },
-	{ "nvidia-narrow", { 16, 8, 32 }, { 2, 1, 16 }, 0x02, 0 },
-	{ "amd", { 16, 16, 16 }, { 2, 1, 16 }, 0x04, 12 },
-	{ "intel", { 8, 16, 32 }, { 2, 2, 16 }, 0x01, 15 },
-	{ "tall", { 32, 8, 32 }, { 1, 1, 16 }, 0x10, 16 },
-	{ "mesa", { 8, 8, 8 }, { 1, 4, 8 }, 0x28, 10 },
+	{ "device", { 0 }, { 4, 1, 16, 2 }, 0x7f, 1, 0x3d },
+	{ "device-small", { 0 }, { 1, 4, 8, 0 }, 0x02, 0, 0x02 },
+	{ "nvidia", { 16, 16, 32 }, { 2, 1, 16, 2 }, 0x42, 9, 0x01 },
+	{ "amd", { 16, 16, 16 }, { 2, 1, 16, 1 }, 0x04, 12, 0 },
+	{ "intel", { 8, 16, 32 }, { 2, 2, 16, 0 }, 0x01, 15, 0 },
+	{ "tall", { 32, 8, 32 }, { 1, 1, 16, 0 }, 0x10, 16, 0 },
+	{ "mesa", { 8, 8, 8 }, { 2, 2, 16, 2 }, 0x28, 10, 0 },
 };
 
 struct product_case {
@@ -226,6 +226,122 @@ static void check_case(struct desk *coop, struct desk *plain, const struct produ
 	setup_clear(&u);
 }
 
+/* Experts that have nearly all rows, few, and none, by groups of one expert. */
+struct mixture {
+	const char *name;
+	uint32_t gate, up, down;
+	int32_t n, k;
+	size_t ff;
+	unsigned rows;
+};
+
+static const struct mixture mixtures[] = {
+	{ "k", WEIR_DTYPE_Q4_K, WEIR_DTYPE_Q6_K, WEIR_DTYPE_Q5_1, 6, 2, 96, 41 },
+	{ "one type", WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, WEIR_DTYPE_Q8_0, 5, 3, 96, 37 },
+	{ "to floats", WEIR_DTYPE_Q4_0, WEIR_DTYPE_Q4_0, WEIR_DTYPE_F16, 8, 2, 32, 40 },
+	{ "from floats", WEIR_DTYPE_F32, WEIR_DTYPE_F32, WEIR_DTYPE_Q2_K, 8, 3, 256, 33 },
+	{ "one", WEIR_DTYPE_Q3_K, WEIR_DTYPE_Q3_K, WEIR_DTYPE_IQ4_NL, 1, 1, 64, 21 },
+	{ "many", WEIR_DTYPE_Q4_1, WEIR_DTYPE_Q4_1, WEIR_DTYPE_Q5_0, 24, 4, 64, 150 },
+};
+
+static void mixture_init(struct setup *u, const struct mixture *m)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(23);
+	size_t n = (size_t)m->n;
+	uint32_t in, route;
+	struct weir_op *op;
+
+	*u = (struct setup){ .recipe = { .max_tokens = m->rows, .max_out = m->rows },
+			     .n_outputs = 1,
+			     .x = g_new(float, m->rows *EMBD),
+			     .sum = g_new(float, m->rows *EMBD),
+			     .bias = g_new(float, m->rows *n) };
+	reference_random(rand, u->x, m->rows * EMBD);
+	reference_random(rand, u->sum, m->rows * EMBD);
+	reference_random(rand, u->bias, m->rows * n);
+	for (size_t i = 0; i < m->rows * n; i++)
+		u->bias[i] += i % n == 0 ? 2 : n > 4 && (i % n == 2 || i % n == n - 1) ? -100 : 0;
+	in = recipe_input(&u->recipe, u->x, m->rows, EMBD);
+	route = recipe_input(&u->recipe, u->bias, m->rows, n);
+	u->outputs[0] = recipe_temp(&u->recipe, WEIR_TENSOR_OUTPUT, WEIR_ROWS_TOKENS, EMBD);
+	op = recipe_op(&u->recipe, WEIR_OP_EMBED);
+	op->src[0] =
+		recipe_weight(&u->recipe, WEIR_DTYPE_F32, EMBD, m->rows, WEIR_WEIGHT_TABLE, u->sum);
+	op->dst[0] = u->outputs[0];
+	op->f[0] = 1;
+	u->weights[0] = reference_weights(rand, m->gate, EMBD, n * m->ff);
+	u->weights[1] = reference_weights(rand, m->up, EMBD, n * m->ff);
+	u->weights[2] = reference_weights(rand, m->down, m->ff, n * EMBD);
+	op = recipe_op(&u->recipe, WEIR_OP_MOE);
+	op->flags = WEIR_ACT_SILU | (m->n == 1 ? WEIR_MOE_SIGMOID : WEIR_MOE_NORM);
+	op->src[0] = in;
+	op->src[1] = route;
+	op->src[2] = recipe_weight(&u->recipe, m->gate, EMBD, n * m->ff, WEIR_WEIGHT_MATRIX,
+				   u->weights[0]);
+	op->src[3] = recipe_weight(&u->recipe, m->up, EMBD, n * m->ff, WEIR_WEIGHT_MATRIX,
+				   u->weights[1]);
+	op->src[4] = recipe_weight(&u->recipe, m->down, m->ff, n * EMBD, WEIR_WEIGHT_MATRIX,
+				   u->weights[2]);
+	op->dst[0] = u->outputs[0];
+	op->i[0] = m->n;
+	op->i[1] = m->k;
+	op->i[2] = (int32_t)m->ff;
+	op->f[0] = 1.5f;
+}
+
+/* Pipelines of tiles by this shader, for gate and up (1) or down (2), that steps have needed. */
+static unsigned n_tiled(struct weir_vk *vk, uint32_t shader, uint32_t what)
+{
+	unsigned n = 0;
+
+	for (const struct weir_vk_pipeline *p = vk->pipelines; p; p = p->next)
+		n += p->shader == shader && p->spec[11] == what;
+	return n;
+}
+
+static bool is_float(uint32_t type)
+{
+	return weir_vk_type(type)->format >= WEIR_VK_FORMAT_FLOATS;
+}
+
+/* All rows, and some in other company, are what they are without cooperative matrices; and the
+ * latter are not in use. */
+static void check_mixture(struct desk *coop, struct desk *plain, const struct mixture *m)
+{
+	unsigned up = n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_C, 1);
+	unsigned down = n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_C, 2);
+	struct dish dish, want;
+	struct setup u;
+
+	g_test_message("mixture, %s", m->name);
+	mixture_init(&u, m);
+	dish_make(&dish, coop, &u.recipe);
+	dish_make(&want, plain, &u.recipe);
+	step(&dish, 0, m->rows, false);
+	step(&want, 0, m->rows, false);
+	g_assert_cmpmem(dish_output(&dish, u.outputs[0]), m->rows * EMBD * sizeof(float),
+			dish_output(&want, u.outputs[0]), m->rows * EMBD * sizeof(float));
+	/* Mixtures of one variant have types of their own. */
+	g_assert_cmpuint(n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_C, 1) - up, ==,
+			 !is_float(m->gate));
+	g_assert_cmpuint(n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_C, 2) - down, ==,
+			 !is_float(m->down));
+	g_assert_cmpuint(n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_Q, 1), ==, 0);
+	g_assert_cmpuint(n_tiled(coop->data.vk, WEIR_VK_SHADER_TILE_Q, 2), ==, 0);
+	/* As many as fill the same tiles, and one by one. */
+	step(&dish, 3, m->rows - 4, false);
+	g_assert_cmpmem(dish_output(&dish, u.outputs[0]), (m->rows - 4) * EMBD * sizeof(float),
+			dish_output(&want, u.outputs[0]) + 3 * EMBD,
+			(m->rows - 4) * EMBD * sizeof(float));
+	step(&dish, m->rows - 2, 2, false);
+	g_assert_cmpmem(dish_output(&dish, u.outputs[0]), 2 * EMBD * sizeof(float),
+			dish_output(&want, u.outputs[0]) + (m->rows - 2) * EMBD,
+			2 * EMBD * sizeof(float));
+	dish_free(&dish);
+	dish_free(&want);
+	setup_clear(&u);
+}
+
 /* Puts the shader without matrices in place. */
 static void emulate(struct weir_vk *vk, const struct variant *v)
 {
@@ -287,6 +403,9 @@ static void test_variant(gconstpointer data)
 		if (type && type->format < WEIR_VK_FORMAT_FLOATS)
 			check_case(&coop, &plain, &c);
 	}
+	for (size_t i = 0; i < G_N_ELEMENTS(mixtures); i++)
+		if (v->mixtures >> i & 1)
+			check_mixture(&coop, &plain, &mixtures[i]);
 	desk_close(&coop);
 	desk_close(&plain);
 }
@@ -298,38 +417,38 @@ static void test_sizes(void)
 		struct weir_vk_shape shape;
 		uint32_t lanes, max_workgroup, shared_bytes;
 		VkPhysicalDeviceType type;
-		struct weir_vk_coop want;
+		struct weir_vk_coop want; /* halves: of the widest tile */
 	} rows[] = {
 		{ { 16, 16, 32 },
 		  32,
 		  1024,
 		  49152,
 		  VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU,
-		  { 4, 1, 64 } },
+		  { 4, 1, 64, 2 } },
 		{ { 16, 16, 16 },
 		  64,
 		  1024,
 		  65536,
 		  VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU,
-		  { 4, 1, 64 } },
+		  { 4, 1, 64, 2 } },
 		{ { 16, 16, 16 },
 		  64,
 		  1024,
 		  32768,
 		  VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU,
-		  { 4, 1, 32 } },
+		  { 4, 1, 64, 1 } },
 		{ { 16, 16, 32 },
 		  32,
 		  64,
 		  49152,
 		  VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU,
-		  { 2, 2, 32 } },
+		  { 2, 2, 32, 2 } },
 		{ { 8, 16, 32 },
 		  8,
 		  512,
 		  65536,
 		  VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU,
-		  { 4, 2, 16 } },
+		  { 4, 2, 16, 2 } },
 		{ { 16, 16, 32 },
 		  32,
 		  1024,
@@ -348,6 +467,7 @@ static void test_sizes(void)
 						.max_workgroup = rows[i].max_workgroup,
 						.shared_bytes = rows[i].shared_bytes,
 						.type = rows[i].type } };
+		uint32_t spec[WEIR_VK_MAX_SPEC] = { 0 };
 
 		weir_vk_coop_size(&vk);
 		g_assert_cmpuint(vk.coop.cols, ==, rows[i].want.cols);
@@ -355,7 +475,15 @@ static void test_sizes(void)
 			continue;
 		g_assert_cmpuint(vk.coop.subs, ==, rows[i].want.subs);
 		g_assert_cmpuint(vk.coop.tiles, ==, rows[i].want.tiles);
-		g_assert_cmpuint(weir_vk_coop_bytes(&vk, vk.coop.cols), <=, rows[i].shared_bytes);
+		weir_vk_coop_spec(&vk, vk.coop.cols, spec);
+		g_assert_cmpuint(spec[0], <=, rows[i].max_workgroup);
+		g_assert_cmpuint(spec[4], ==, vk.coop.cols);
+		g_assert_cmpuint(spec[20], ==, rows[i].want.halves);
+		g_assert_cmpuint(weir_vk_coop_bytes(&vk, vk.coop.cols, spec[20]), <=,
+				 rows[i].shared_bytes);
+		/* Narrower tiles leave room for both. */
+		weir_vk_coop_spec(&vk, weir_vk_coop_cols(&vk, 9), spec);
+		g_assert_cmpuint(spec[20], ==, 2);
 		g_assert_cmpuint(weir_vk_coop_cols(&vk, 9), ==, 16);
 		g_assert_cmpuint(weir_vk_coop_cols(&vk, 33), ==, MIN(64, vk.coop.cols));
 		g_assert_cmpuint(weir_vk_coop_cols(&vk, 1000), ==, vk.coop.cols);

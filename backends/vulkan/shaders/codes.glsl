@@ -142,33 +142,59 @@ uint pick(uvec4 v, uint j)
 	return j < 2u ? (j == 0u ? v.x : v.y) : (j == 2u ? v.z : v.w);
 }
 
+/* A block's codes as they lie in memory, but for single high bits, which Extras have. */
+struct Codes {
+	uvec4 low0, low1;
+	uvec2 high;
+};
+
+Codes fetch_codes(uint f, Quads w, Planes p, uint block)
+{
+	Codes c;
+
+	c.low0 = c.low1 = uvec4(0u);
+	c.high = uvec2(0u);
+	if (fmt_low(f) == 8u) {
+		c.low0 = load4(w, 2u * block);
+		c.low1 = load4(w, 2u * block + 1u);
+	} else if (fmt_low(f) == 4u) {
+		c.low0 = load4(w, block);
+	} else {
+		c.low0.xy = load2(Pairs(w), block);
+	}
+	if (fmt_high(f) == 2u)
+		c.high = load2(Pairs(w), p.high / 2u + block);
+	return c;
+}
+
+/* high: the block's word of single high bits. */
+void unpack_codes(uint f, Codes c, uint high, out uint q[8])
+{
+	if (fmt_low(f) == 8u) {
+		[[unroll]] for (int k = 0; k < 4; k++) {
+			q[k] = c.low0[k];
+			q[4 + k] = c.low1[k];
+		}
+	} else if (fmt_low(f) == 4u) {
+		[[unroll]] for (int k = 0; k < 4; k++) {
+			q[k] = c.low0[k] & 0x0f0f0f0fu;
+			q[4 + k] = c.low0[k] >> 4 & 0x0f0f0f0fu;
+		}
+	} else {
+		[[unroll]] for (int k = 0; k < 8; k++) q[k] = c.low0[k & 1] >> (2 * (k >> 1)) & 0x03030303u;
+	}
+	if (fmt_high(f) == 1u) {
+		[[unroll]] for (int k = 0; k < 8; k++) q[k] |= (high >> k & 0x01010101u) << fmt_low(f);
+	} else if (fmt_high(f) == 2u) {
+		[[unroll]] for (int k = 0; k < 8; k++)
+			q[k] |= (c.high[k & 1] >> (2 * (k >> 1)) & 0x03030303u) << fmt_low(f);
+	}
+}
+
 /* `at`: the block's place in its run. */
 void load_codes(uint f, Quads w, Planes p, uint block, Extras e, uint at, out uint q[8])
 {
-	if (fmt_low(f) == 8u) {
-		uvec4 a = load4(w, 2u * block), b = load4(w, 2u * block + 1u);
-		[[unroll]] for (int k = 0; k < 4; k++) {
-			q[k] = a[k];
-			q[4 + k] = b[k];
-		}
-	} else if (fmt_low(f) == 4u) {
-		uvec4 a = load4(w, block);
-		[[unroll]] for (int k = 0; k < 4; k++) {
-			q[k] = a[k] & 0x0f0f0f0fu;
-			q[4 + k] = a[k] >> 4 & 0x0f0f0f0fu;
-		}
-	} else {
-		uvec2 a = load2(Pairs(w), block);
-		[[unroll]] for (int k = 0; k < 8; k++) q[k] = a[k & 1] >> (2 * (k >> 1)) & 0x03030303u;
-	}
-	if (fmt_high(f) == 1u) {
-		uint h = pick(e.high, at);
-		[[unroll]] for (int k = 0; k < 8; k++) q[k] |= (h >> k & 0x01010101u) << fmt_low(f);
-	} else if (fmt_high(f) == 2u) {
-		uvec2 h = load2(Pairs(w), p.high / 2u + block);
-		[[unroll]] for (int k = 0; k < 8; k++)
-			q[k] |= (h[k & 1] >> (2 * (k >> 1)) & 0x03030303u) << fmt_low(f);
-	}
+	unpack_codes(f, fetch_codes(f, w, p, block), pick(e.high, at), q);
 }
 
 /* Codes as signed bytes. */

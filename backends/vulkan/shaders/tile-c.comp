@@ -3,10 +3,15 @@
  * adds. All that is rounded is done as there and in that order (tile.glsl), so the result is the same,
  * bit by bit.
  *
- * Workgroups: x rows of activations (columns) in groups of COLS, y rows of the matrices in groups of
- * SUBS * ROWS_EACH * TILE_M. A subgroup has ROWS_EACH by COLS / TILE_N tiles of TILE_M by TILE_N; its
- * lanes share a tile's elements, which they get by way of the workgroup's memory, since where a
- * matrix's elements lie is the driver's affair.
+ * Workgroups: x rows of activations (columns) in groups of COLS (columns.glsl: or an expert's), y rows
+ * of the matrices in groups of SUBS * ROWS_EACH * TILE_M. A subgroup has ROWS_EACH by COLS / TILE_N
+ * tiles of TILE_M by TILE_N, and leaves out those that have no column; its lanes share a tile's
+ * elements, which they get by way of the workgroup's memory, since where a matrix's elements lie is
+ * the driver's affair.
+ *
+ * A block's words are loaded into registers before the block before it is multiplied, and unpacked into
+ * the workgroup's memory after that: into the other half, where there are two (HALVES). Software
+ * renderers have nothing to wait for: 0, all after the block before.
  *
  * Written in GL_NV_cooperative_matrix, made KHR's by coop-spirv.py. With EMULATED=1 lanes multiply by
  * themselves, so that tests can try any shape on any device.
@@ -24,11 +29,16 @@
 layout(constant_id = 17) const uint TILE_M = 16;
 layout(constant_id = 18) const uint TILE_N = 16;
 layout(constant_id = 19) const uint TILE_K = 32;
+layout(constant_id = 20) const uint HALVES = 1; /* 0, 1, 2; see above */
 #define GROUP_ROWS (SUBS * ROWS_EACH * TILE_M)
 #include "common.glsl"
 #include "quantize.glsl"
 #include "codes.glsl"
+#include "places.glsl"
 #include "finish.glsl"
+#include "columns.glsl"
+
+const uint ROOMS = HALVES > 1u ? 2u : 1u; /* blocks in the workgroup's memory */
 
 /* Formats whose halves of a block have scales of their own: their products are added up apart. */
 #define HALVED(f) (0x98u >> (f >> 6 & 7u) & 1u) /* scales of kind 3, 4, 7 */
@@ -47,10 +57,10 @@ const uint A_STEPS = STEPS > 1u ? STEPS : PARTS;
 const uint B_UNITS = TILE_K == 8u ? 4u : 2u;
 const uint A_UNITS = TILE_K == 8u ? 4u : TILE_K == 32u ? 2u * PARTS : 2u;
 const uint A_STRIDE = A_UNITS + 1u, B_STRIDE = B_UNITS + 1u;
-shared uvec4 a_room[GROUP_ROWS * A_STRIDE];
-shared uvec4 b_room[COLS * B_STRIDE];
-shared uvec4 scale_room[GROUP_ROWS]; /* s, m, i0 and i1, j0 and j1 of codes.glsl's Scales */
-shared uvec2 meta_room[COLS];        /* as in x */
+shared uvec4 a_room[ROOMS * GROUP_ROWS * A_STRIDE];
+shared uvec4 b_room[ROOMS * COLS * B_STRIDE];
+shared uvec4 scale_room[ROOMS * GROUP_ROWS]; /* s, m, i0 and i1, j0 and j1 of codes.glsl's Scales */
+shared uvec2 meta_room[ROOMS * COLS];        /* as in x */
 /* Tiles of sums, column by column; two for each subgroup, in turn. */
 shared int sum_room[SUBS * 2 * PARTS * TILE_M * TILE_N];
 
@@ -63,13 +73,57 @@ bool halved(uint f)
 	return HALVED(f) != 0u;
 }
 
-void stage_row(uint f, Quads m, Planes p, uint at_row, uint first, uint at)
+/* What an invocation stages: a block of a row or of a column in each slot. */
+const uint SLOTS = (GROUP_ROWS + COLS + WIDTH - 1u) / WIDTH;
+struct Slot {
+	Codes codes; /* columns: low0 and low1, and the block's meta in high */
+	Extras extras;
+};
+uint slot_base[SLOTS]; /* the first block of the row or column */
+
+/* Is the slot's place that of a row? Known when compiled, where it is for all alike. */
+bool holds_row(uint slot)
 {
-	Extras e = load_extras(f, m, p, first, RUN);
-	Scales s = scales_of(f, e, at);
+	return (slot + 1u) * WIDTH <= GROUP_ROWS ||
+	       (slot * WIDTH < GROUP_ROWS && slot * WIDTH + lane() < GROUP_ROWS);
+}
+
+uint slot_col(uint slot)
+{
+	return slot * WIDTH + lane() - GROUP_ROWS;
+}
+
+/* Is there a tile that the column is in? */
+bool is_multiplied(uint col)
+{
+	return col / TILE_N * TILE_N < here;
+}
+
+uint find_base(uint slot, uint n_rows, uint row)
+{
+	return (holds_row(slot) ? base + min(row + slot * WIDTH + lane(), n_rows - 1u)
+				: x_row(slot_col(slot))) *
+	       (n_in / 32u);
+}
+
+void load_slot(uint slot, uint f, Quads m, Planes p, uint block, inout Slot s)
+{
+	if (holds_row(slot)) {
+		s.codes = fetch_codes(f, m, p, block);
+		s.extras = load_extras(f, m, p, block, 1u);
+	} else if (is_multiplied(slot_col(slot))) {
+		s.codes.low0 = load4(x, 2u * block);
+		s.codes.low1 = load4(x, 2u * block + 1u);
+		s.codes.high = load2(Pairs(x), x_meta / 2u + block);
+	}
+}
+
+void stage_row(uint f, Codes codes, Extras e, uint at_row)
+{
+	Scales s = scales_of(f, e, 0u);
 	uint q[8], to = at_row * A_STRIDE;
 
-	load_codes(f, m, p, first + at, e, at, q);
+	unpack_codes(f, codes, e.high.x, q);
 	look_up_all(f, q);
 	if (TILE_K == 8u) {
 		[[unroll]] for (uint k = 0u; k < 4u; k++)
@@ -87,39 +141,31 @@ void stage_row(uint f, Quads m, Planes p, uint at_row, uint first, uint at)
 				   uint(s.j0) & 0xffffu | uint(s.j1) << 16);
 }
 
-void stage_col(uint f, uint at_col, uint block)
+void stage_col(uint f, Codes codes, uint at_col)
 {
-	uvec4 lo = load4(x, 2u * block), hi = load4(x, 2u * block + 1u);
 	uint to = at_col * B_STRIDE;
 
 	if (TILE_K == 8u) {
-		b_room[to] = uvec4(lo.xy, 0u, 0u);
-		b_room[to + 1u] = uvec4(lo.zw, 0u, 0u);
-		b_room[to + 2u] = uvec4(hi.xy, 0u, 0u);
-		b_room[to + 3u] = uvec4(hi.zw, 0u, 0u);
+		b_room[to] = uvec4(codes.low0.xy, 0u, 0u);
+		b_room[to + 1u] = uvec4(codes.low0.zw, 0u, 0u);
+		b_room[to + 2u] = uvec4(codes.low1.xy, 0u, 0u);
+		b_room[to + 3u] = uvec4(codes.low1.zw, 0u, 0u);
 	} else {
-		b_room[to] = lo;
-		b_room[to + 1u] = hi;
+		b_room[to] = codes.low0;
+		b_room[to + 1u] = codes.low1;
 		if (TILE_K == 32u && halved(f))
 			b_room[to + 2u] = uvec4(0u);
 	}
-	meta_room[at_col] = load2(Pairs(x), x_meta / 2u + block);
+	meta_room[at_col] = codes.high;
 }
 
-/* Block first + at of all rows and columns. */
-void stage(uint f, Quads m, Planes p, uint n_rows, uint row, uint col0, uint last, uint first, uint at)
+/* What was loaded, to a half of the workgroup's memory. */
+void stage_slot(uint slot, uint f, uint part, Slot s)
 {
-	uint blocks = n_in / 32u;
-
-	barrier();
-	for (uint i = lane(); i < GROUP_ROWS + COLS; i += WIDTH) {
-		if (i < GROUP_ROWS)
-			stage_row(f, m, p, i, min(row + i, n_rows - 1u) * blocks + first, at);
-		else
-			stage_col(f, i - GROUP_ROWS,
-				  min(col0 + i - GROUP_ROWS, last) * blocks + first + at);
-	}
-	barrier();
+	if (holds_row(slot))
+		stage_row(f, s.codes, s.extras, part * GROUP_ROWS + slot * WIDTH + lane());
+	else if (is_multiplied(slot_col(slot)))
+		stage_col(f, s.codes, part * COLS + slot_col(slot));
 }
 
 /* linear-q's last lines, for one element. */
@@ -157,13 +203,13 @@ bool is_second(uint f, uint k)
 	return halved(f) && 2u * k >= A_STEPS;
 }
 
-/* Adds the products of the block that is staged. */
-void multiply_block(uint f)
+/* Adds the products of the block that is staged in that half. */
+void multiply_block(uint f, uint part)
 {
-	uint sub = lane() / LANES;
+	uint sub = lane() / LANES, turn = 0u;
 
 	[[unroll]] for (uint i = 0u; i < ROWS_EACH; i++) {
-		uint tile_row = (sub * ROWS_EACH + i) * TILE_M;
+		uint tile_row = part * GROUP_ROWS + (sub * ROWS_EACH + i) * TILE_M;
 		MATRIX_A a[A_STEPS];
 		uvec4 scale[OWN_ROWS];
 
@@ -173,17 +219,20 @@ void multiply_block(uint f)
 		[[unroll]] for (uint k = 0u; k < OWN_ROWS; k++) scale[k] = scale_room[tile_row + own_row(k)];
 		[[unroll]] for (uint j = 0u; j < TILE_COLS; j++) {
 			MATRIX_C lo = NO_SUMS, hi = NO_SUMS;
-			uint tile = i * TILE_COLS + j;
+			uint tile = i * TILE_COLS + j, tile_col = part * COLS + j * TILE_N;
 			/* That of the tile before the last: all have read it, since they are past the last
 			 * one's barrier. */
-			uint room = (2u * sub + (tile & 1u)) * PARTS * TILE_M * TILE_N;
+			uint room = (2u * sub + turn) * PARTS * TILE_M * TILE_N;
 
+			if (j > 0u && j * TILE_N >= here) /* no column; so for all of the workgroup */
+				continue;
+			turn = 1u - turn;
 			[[unroll]] for (uint k = 0u; k < A_STEPS; k++) {
 				MATRIX_B b;
 
 				if (!is_step(f, k))
 					continue;
-				load_b(b, j * TILE_N * B_STRIDE + k);
+				load_b(b, tile_col * B_STRIDE + k);
 				if (is_second(f, k))
 					MUL_ADD(a[k], b, hi);
 				else
@@ -198,51 +247,88 @@ void multiply_block(uint f)
 				uint at = room + own_col(k) * TILE_M + own_row(k);
 
 				sums[tile][k] = add_product(f, sums[tile][k], scale[k % OWN_ROWS],
-							    meta_room[j * TILE_N + own_col(k)], sum_room[at],
+							    meta_room[tile_col + own_col(k)], sum_room[at],
 							    halved(f) ? sum_room[at + TILE_M * TILE_N] : 0);
 			}
 		}
 	}
 }
 
-void multiply(uint f, uint which, Quads m, uint n_rows, uint row, uint col0, uint last)
+void clear_sums()
 {
-	uint blocks = n_in / 32u;
-	Planes p = planes_of(f, n_rows * blocks);
+	[[unroll]] for (uint t = 0u; t < N_TILES; t++)
+		[[unroll]] for (uint k = 0u; k < OWN; k++) sums[t][k] = 0.0;
+}
 
-	for (uint phase = 0u; phase < LANES; phase++) {
-		[[unroll]] for (uint t = 0u; t < N_TILES; t++)
-			[[unroll]] for (uint k = 0u; k < OWN; k++) sums[t][k] = 0.0;
-		for (uint b0 = phase * RUN; b0 < blocks; b0 += LANES * RUN)
-			for (uint at = 0u; at < RUN; at++) {
-				stage(f, m, p, n_rows, row, col0, last, b0, at);
-				multiply_block(f);
+/* A step loads a block and multiplies the one before. */
+void multiply(uint f, uint which, Quads m, uint n_rows, uint all, uint row)
+{
+	uint blocks = n_in / 32u, phase = 0u, b0 = 0u, at = 0u, part = 0u;
+	Planes p = planes_of(f, all * blocks);
+	bool is_last = false; /* of its phase: the block that is loaded */
+	Slot slots[SLOTS];
+
+	[[unroll]] for (uint i = 0u; i < SLOTS && HALVES > 0u; i++) slot_base[i] = find_base(i, n_rows, row);
+	clear_sums();
+	barrier();
+	for (uint step = 0u; step <= blocks; step++) {
+		uint b = b0 + at;
+		bool was_last = is_last;
+
+		if (step < blocks) {
+			if (HALVES > 0u)
+				[[unroll]] for (uint i = 0u; i < SLOTS; i++)
+					load_slot(i, f, m, p, slot_base[i] + b, slots[i]);
+			is_last = at + 1u == RUN && b0 + LANES * RUN >= blocks;
+			at = at + 1u < RUN ? at + 1u : 0u;
+			b0 = at > 0u ? b0 : is_last ? ++phase * RUN : b0 + LANES * RUN;
+		}
+		if (step > 0u)
+			multiply_block(f, ROOMS - 1u - part);
+		if (was_last) {
+			[[unroll]] for (uint t = 0u; t < N_TILES; t++)
+				[[unroll]] for (uint k = 0u; k < OWN; k++) totals[which][t][k] += sums[t][k];
+			clear_sums();
+		}
+		if (ROOMS == 1u)
+			barrier();
+		if (step < blocks && HALVES > 0u) {
+			[[unroll]] for (uint i = 0u; i < SLOTS; i++) stage_slot(i, f, part, slots[i]);
+		} else if (step < blocks) {
+			[[dont_unroll]] for (uint i = 0u; i < SLOTS; i++) {
+				Slot s;
+
+				load_slot(i, f, m, p, find_base(i, n_rows, row) + b, s);
+				stage_slot(i, f, part, s);
 			}
-		[[unroll]] for (uint t = 0u; t < N_TILES; t++)
-			[[unroll]] for (uint k = 0u; k < OWN; k++) totals[which][t][k] += sums[t][k];
+		}
+		barrier();
+		part = ROOMS - 1u - part;
 	}
 }
 
-void multiply_mat(uint mat, uint which, uint row, uint col0, uint last)
+void multiply_mat(uint mat, uint which, uint row)
 {
+	uint all = MIXTURE != 0u ? n_out[mat] * n_out[2] : n_out[mat];
+
 	if (WHICH != 0u && (WHICH >> mat & 1u) != 0u)
-		multiply(FORMAT_B, which, w[mat], n_out[mat], row, col0, last);
+		multiply(FORMAT_B, which, w[mat], n_out[mat], all, row);
 	else
-		multiply(FORMAT_A, which, w[mat], n_out[mat], row, col0, last);
+		multiply(FORMAT_A, which, w[mat], n_out[mat], all, row);
 }
 
 void main()
 {
 	uint n = n_cols(), col0 = gl_WorkGroupID.x * COLS, mat, row, tile_row = lane() / LANES * ROWS_EACH;
 
-	if (col0 >= n || !any_adapted(col0, n))
+	if (!find_columns(col0, n) || !any_adapted(col0, n))
 		return;
 	locate(gl_WorkGroupID.y, mat, row);
 	[[unroll]] for (uint t = 0u; t < N_TILES; t++)
 		[[unroll]] for (uint k = 0u; k < OWN; k++) totals[0][t][k] = totals[1][t][k] = 0.0;
-	multiply_mat(mat, 0u, row, col0, n - 1u);
+	multiply_mat(mat, 0u, row);
 	if (GLU)
-		multiply_mat(1u, 1u, row, col0, n - 1u);
+		multiply_mat(1u, 1u, row);
 	for (uint slab = 0u; slab < GROUP_ROWS && row + slab < n_out[mat]; slab += 32u) {
 		barrier();
 		[[unroll]] for (uint t = 0u; t < N_TILES; t++)
