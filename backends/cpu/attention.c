@@ -12,8 +12,8 @@
  * all or several shared a long context (Dao et al. 2023, "Flash-Decoding"). All borders are at
  * fixed positions, so a token's result depends neither on its batch nor on the threads.
  *
- * A Q8_0 cache: q is quantised as the activations of a LINEAR are, and keys are Q8_0 groups; values
- * stay integers until they are multiplied, by weights that hold their scales.
+ * A Q8_0 cache: q is quantised as the activations of a LINEAR are, against keys in blocks; values
+ * are multiplied by weights of 16 bits that hold their scales.
  */
 #include <math.h>
 #include <string.h>
@@ -39,8 +39,9 @@ struct scratch {
 		float q[HEADS * Q_FLOATS];
 		uint8_t q8[HEADS * WEIR_CPU_MAX_HEAD_SIZE / 32 * WEIR_CPU_TILE * WEIR_CPU_RECORD];
 	};
-	float p[HEADS * WEIR_CPU_KEYS * WEIR_CPU_TILE]; /* [head][keys / 16][nc][16] */
-	float scaled[WEIR_CPU_KEYS * WEIR_CPU_TILE];    /* p of one block by its values' scales */
+	float p[HEADS * WEIR_CPU_KEYS * WEIR_CPU_TILE];            /* [head][keys / 16][nc][16] */
+	int16_t codes[HEADS * WEIR_CPU_KEYS * WEIR_CPU_TILE + 32]; /* p for values in Q8_0 */
+	float factor[HEADS * WEIR_CPU_TILE];
 	int32_t first[WEIR_CPU_TILE], last[WEIR_CPU_TILE];
 	/* then HEADS times two struct partial */
 };
@@ -212,7 +213,6 @@ static struct view view_of(const weir_program *p, const struct weir_op *op, cons
 		break;
 	default: /* Q8_0 */
 		v.size = 1;
-		v.mix = kernels->mix_i8;
 	}
 	return v;
 }
@@ -233,7 +233,7 @@ static const uint8_t *piece_of(const struct view *v, bool values, int32_t at)
 			      v->kv_head * cache->head_bytes;
 
 	if (values && cache->type == WEIR_DTYPE_Q8_0)
-		return base + (size_t)offset * cache->dim_stride;
+		return base + 2 * cache->key_stride + (size_t)offset * 32;
 	if (values) /* in the first strip */
 		return base + (size_t)offset * first_strip(cache) * v->size;
 	if (cache->type == WEIR_DTYPE_Q8_0)
@@ -262,6 +262,12 @@ static uint32_t list_pieces(const struct view *v, bool values, int32_t low, int3
 	return n;
 }
 
+/* Of one KV head in one run. */
+static size_t n_weights(unsigned nc)
+{
+	return (size_t)WEIR_CPU_KEYS * nc;
+}
+
 /* Scores of n keys of KV head h at `base`, of one block. */
 static void score(const struct view *v, const struct scratch *s, uint32_t h, const uint8_t *base,
 		  int32_t n, ptrdiff_t next, float *out)
@@ -274,40 +280,40 @@ static void score(const struct view *v, const struct scratch *s, uint32_t h, con
 		       next, s->q + h * q_floats(keys->head_size, v->nc), v->nc, false, out);
 		return;
 	}
-	for (size_t i = 0; next && i < keys->head_bytes; i += 64)
-		__builtin_prefetch(base + next + i, 0, 2);
-	v->kernels->quant[WEIR_DTYPE_Q8_0](base, n_groups, n_blocks * 544, n_blocks,
-					   s->q8 + h * q8_bytes(keys->head_size, v->nc), v->nc,
-					   out);
+	v->kernels->mix_keys(base, n_groups, n_blocks, next,
+			     s->q8 + h * q8_bytes(keys->head_size, v->nc), v->nc, out);
 }
 
-/* o += weights p times the values at `first` of n positions, of one block, the first of which has
- * the number `offset` there. */
-static void gather_values(const struct view *v, struct scratch *s, const uint8_t *first,
-			  uint32_t offset, int32_t n, ptrdiff_t next, const float *p, float *o)
+/* o += weights of KV head h times the values at `first` of n positions, of one block, the first of
+ * which has the number `offset` there, and `at` in the run. */
+static void gather_values(const struct view *v, const struct scratch *s, uint32_t h,
+			  const uint8_t *first, uint32_t offset, int32_t n, ptrdiff_t next,
+			  size_t at, float *o)
 {
 	const weir_buffer *values = v->values;
-	const uint8_t *scales;
+	const float *p = s->p + h * n_weights(v->nc) + at * v->nc;
+	size_t n_strips = values->dim_stride / 32, strip = 32 * values->block_tokens;
 
-	if (values->type != WEIR_DTYPE_Q8_0) {
-		size_t n_strips = values->dim_stride / 32, strip = 32 * values->block_tokens;
+	if (values->type == WEIR_DTYPE_Q8_0) {
+		struct weir_cpu_values x = { .codes = first,
+					     .scales = first - 30 * (size_t)offset -
+						       2 * values->key_stride,
+					     .strip = 34 * (size_t)values->key_stride,
+					     .n_strips = n_strips,
+					     .n = (size_t)n,
+					     .ahead = next };
 
-		v->mix(first, 2 * n_strips, strip * v->size, (size_t)n, 32 * v->size, next, p,
-		       v->nc, true, o);
-		if (values->dim_stride % 32) { /* half a strip */
-			first -= offset * first_strip(values) * v->size;
-			first += (n_strips * strip + 16 * offset) * v->size;
-			v->mix(first, 1, 0, (size_t)n, 16 * v->size, next, p, v->nc, true,
-			       o + n_strips * 2 * v->nc * 16);
-		}
+		v->kernels->mix_values(&x, s->codes + h * n_weights(v->nc) + at,
+				       s->factor + h * v->nc, v->nc, o);
 		return;
 	}
-	scales = first + (size_t)values->dim_stride * (values->block_tokens - offset) + 2 * offset;
-	for (uint32_t i = 0; i < values->head_size / 32; i++) {
-		v->kernels->mix_weigh(p, scales + (size_t)i * 2 * values->key_stride,
-				      ((size_t)n + 15) / 16, v->nc, s->scaled);
-		v->mix(first + 32 * i, 2, 16, (size_t)n, values->dim_stride, next, s->scaled, v->nc,
-		       true, o + (size_t)2 * i * v->nc * 16);
+	v->mix(first, 2 * n_strips, strip * v->size, (size_t)n, 32 * v->size, next, p, v->nc, true,
+	       o);
+	if (values->dim_stride % 32) { /* half a strip */
+		first -= offset * first_strip(values) * v->size;
+		first += (n_strips * strip + 16 * offset) * v->size;
+		v->mix(first, 1, 0, (size_t)n, 16 * v->size, next, p, v->nc, true,
+		       o + n_strips * 2 * v->nc * 16);
 	}
 }
 
@@ -334,7 +340,7 @@ static void attend_run(const struct view *v, const struct weir_op *op, const str
 {
 	const uint8_t *pieces[2 * PIECES + AHEAD] = { NULL }, **at = pieces;
 	int32_t tokens = (int32_t)v->keys->block_tokens, next;
-	size_t n_o = v->values->dim_stride / 16, n_p = WEIR_CPU_KEYS * u->nc;
+	size_t n_o = v->values->dim_stride / 16, n_p = n_weights(u->nc);
 	struct weir_cpu_softmax softmax = { .softcap = op->f[1],
 					    .nc = u->nc,
 					    .n_groups = (uint32_t)(end - low + 15) / 16,
@@ -356,15 +362,19 @@ static void attend_run(const struct view *v, const struct weir_op *op, const str
 	for (uint32_t h = 0; h < u->n_kv; h++) {
 		struct partial *x = partial_at(out, h, apart);
 
-		v->kernels->mix_softmax(&softmax, s->p + h * n_p, x->m, x->l, x->o, n_o);
+		if (v->values->type == WEIR_DTYPE_Q8_0)
+			v->kernels->mix_softmax_codes(&softmax, s->p + h * n_p, x->m, x->l, x->o,
+						      n_o, s->codes + h * n_p,
+						      s->factor + h * u->nc);
+		else
+			v->kernels->mix_softmax(&softmax, s->p + h * n_p, x->m, x->l, x->o, n_o);
 	}
 	for (int32_t b = low; b < end; b = next) {
 		next = (b / tokens + 1) * tokens;
 		next = next < end ? next : end;
 		for (uint32_t h = 0; h < u->n_kv; h++, at++)
-			gather_values(v, s, *at, (uint32_t)(b % tokens), next - b,
-				      at[AHEAD] ? at[AHEAD] - *at : 0,
-				      s->p + h * n_p + (size_t)(b - low) * u->nc,
+			gather_values(v, s, h, *at, (uint32_t)(b % tokens), next - b,
+				      at[AHEAD] ? at[AHEAD] - *at : 0, (size_t)(b - low),
 				      partial_at(out, h, apart)->o);
 	}
 }
@@ -580,8 +590,9 @@ static void store_key(const weir_program *p, weir_buffer *cache, const float *k,
 		p->cpu->kernels->mix_narrow(k, n_blocks, codes, narrow);
 		at += token / 16 * n_blocks * 544;
 		for (size_t d = 0; d < cache->head_size; d++)
-			at[d / 4 * 64 + token % 16 * 4 + d % 4] = (uint8_t)codes[d] ^ 0x80;
-		at += n_blocks * 512 + token % 16 * 2;
+			at[n_blocks * 32 + d / 4 * 64 + token % 16 * 4 + d % 4] =
+				(uint8_t)codes[d] ^ 0x80;
+		at += token % 16 * 2;
 		for (size_t b = 0; b < n_blocks; b++)
 			memcpy(at + b * 32, &narrow[b], 2);
 		return;
@@ -599,7 +610,7 @@ static void store_value(const weir_program *p, weir_buffer *cache, const float *
 		      head * cache->head_bytes;
 	size_t token = slot % cache->block_tokens, n_blocks = cache->head_size / 32;
 	uint16_t scales[WEIR_CPU_MAX_HEAD_SIZE / 32];
-	uint8_t *row;
+	int8_t codes[WEIR_CPU_MAX_HEAD_SIZE];
 
 	if (cache->type != WEIR_DTYPE_Q8_0) {
 		for (size_t d = 0; d < cache->head_size;
@@ -612,11 +623,14 @@ static void store_value(const weir_program *p, weir_buffer *cache, const float *
 		}
 		return;
 	}
-	row = at + token * cache->dim_stride * size;
-	p->cpu->kernels->mix_narrow(v, n_blocks, (int8_t *)row, scales);
-	at += (size_t)cache->dim_stride * cache->block_tokens + 2 * token;
-	for (size_t b = 0; b < n_blocks; b++)
-		memcpy(at + 2 * b * cache->key_stride, &scales[b], 2);
+	p->cpu->kernels->mix_narrow(v, n_blocks, codes, scales);
+	for (size_t b = 0; b < n_blocks; b++, at += 34 * (size_t)cache->key_stride) {
+		uint8_t *line = at + 2 * cache->key_stride + token / 2 * 64 + token % 2;
+
+		memcpy(at + 2 * token, &scales[b], 2);
+		for (size_t d = 0; d < 32; d++)
+			line[2 * d] = (uint8_t)codes[32 * b + d];
+	}
 }
 
 static void rope_one(weir_program *p, const struct weir_cpu_step *step, uint32_t t, uint32_t head)

@@ -25,8 +25,9 @@
 #include "pool.h"
 #include "slab.h"
 
-#define WEIR_CPU_TILE   16u /* rows of activations in a full tile */
-#define WEIR_CPU_RECORD 60u /* bytes of one block of one row in Q8 form */
+#define WEIR_CPU_TILE   16u  /* rows of activations in a full tile */
+#define WEIR_CPU_KEYS   128u /* keys of one pass of attention, at most */
+#define WEIR_CPU_RECORD 60u  /* bytes of one block of one row in Q8 form */
 
 #define WEIR_CPU_N_TYPES 41 /* past the last weir_dtype of a weight */
 
@@ -66,6 +67,14 @@ typedef void (*weir_cpu_mix_fn)(const uint8_t *group, size_t n_groups, size_t pa
 				size_t k_stride, ptrdiff_t ahead, const float *a, unsigned nc,
 				bool add, float *out);
 
+/* Values in Q8_0 of n tokens, side by side: strips of 32 dims, `strip` bytes apart, of codes
+ * [token / 2][32][2] and F16 scales [token]. ahead: see weir_cpu_mix_fn. */
+struct weir_cpu_values {
+	const uint8_t *codes, *scales; /* of the first strip */
+	size_t strip, n_strips, n;
+	ptrdiff_t ahead;
+};
+
 /* One ISA level. Every level computes the same bits: lanes, order and rounding are part of the
  * contract of each function (tests/unit/test-cpu-ops.c compares). But where the unit has a dot
  * product of BF16 (avx512bf16), bf16 and mix_bf16 round the other factor to BF16 too: relative
@@ -93,14 +102,24 @@ struct weir_cpu_kernels {
 	/* (m, l, o) += (pm, pl, po), o: [n_o][nc][16] */
 	void (*merge)(unsigned nc, size_t n_o, float *m, float *l, float *o, const float *pm,
 		      const float *pl, const float *po);
-	/* Attention over a cache; lanes are F32, F16, BF16, or int8 as they are */
-	weir_cpu_mix_fn mix_f32, mix_f16, mix_bf16, mix_i8;
-	/* ret = p * the keys' scales (F16, [16 * n_groups]); both [group][nc][16] */
-	void (*mix_weigh)(const float *p, const uint8_t *scales, size_t n_groups, unsigned nc,
-			  float *ret);
+	/* Attention over a cache of F32, F16 or BF16 */
+	weir_cpu_mix_fn mix_f32, mix_f16, mix_bf16;
+	/* Scores of keys in Q8_0 (see struct weir_buffer): what quant[Q8_0] does, with `ahead` as a
+	 * weir_cpu_mix_fn */
+	void (*mix_keys)(const uint8_t *group, size_t n_groups, size_t n_blocks, ptrdiff_t ahead,
+			 const uint8_t *tile, unsigned nc, float *out);
+	/* o [dims / 16][nc][16] += factor[c] * p / 32767 times values in Q8_0. p:
+	 * [nc][WEIR_CPU_KEYS], 0 after v->n where that is odd, and followed by 32 that are not
+	 * used. Weights times scales are int16 of the largest of all tokens, so sums are exact. */
+	void (*mix_values)(const struct weir_cpu_values *v, const int16_t *p, const float *factor,
+			   unsigned nc, float *o);
 	/* As softmax, but p [group][nc][16] holds scores and then weights */
 	void (*mix_softmax)(const struct weir_cpu_softmax *s, float *p, float *m, float *l,
 			    float *o, size_t n_o);
+	/* The same, but p holds only scores, and codes [nc][WEIR_CPU_KEYS] get weights: round(32767
+	 * * weight / factor[nc]), which is the largest weight of the column */
+	void (*mix_softmax_codes)(const struct weir_cpu_softmax *s, float *p, float *m, float *l,
+				  float *o, size_t n_o, int16_t *codes, float *factor);
 	/* x[32 * n_blocks] to signed codes and an F16 scale for each block */
 	void (*mix_narrow)(const float *x, size_t n_blocks, int8_t *codes, uint16_t *scales);
 };
@@ -158,8 +177,9 @@ struct weir_buffer {
 	float *vector;        /* VECTOR: n_in * n_out floats; owned */
 	/* KV: a block is [head][head_bytes]. K is kept [dim][key_stride], V in strips of 32 dims
 	 * (the last one may have 16), [strip][token][32]: each is read at one go.
-	 * Q8_0: K as Q8_0 groups of 16 tokens (see above; codes + 128), V as signed codes
-	 * [token][dim_stride], and then F16 scales [dim / 32][key_stride]. */
+	 * Q8_0: K in groups of 16 tokens, F16 scales [dim / 32][16] and codes + 128 [dim /
+	 * 4][16][4]; V in strips of 32 dims, F16 scales [key_stride] and signed codes [key_stride /
+	 * 2][32][2]. */
 	uint32_t n_blocks, block_tokens, n_heads, head_size;
 	uint32_t key_stride, dim_stride; /* tokens, head size rounded up to 16 */
 	size_t head_bytes, block_bytes;

@@ -15,7 +15,6 @@
 #define WEIR_CPU_NOWHERE       SIZE_MAX
 #define WEIR_CPU_MAX_HEAD_SIZE 512u
 #define WEIR_CPU_MAX_ADAPTERS  64u
-#define WEIR_CPU_KEYS          128u /* keys of one pass of attention, at most */
 
 enum weir_cpu_step_code {                           /* besides WEIR_OP_* */
 			  WEIR_CPU_STEP_COPY = 100, /* batch.copies */

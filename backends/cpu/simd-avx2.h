@@ -156,6 +156,21 @@ INLINE hi hi_load_pairs_u8(const uint8_t *p)
 	return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
 }
 
+INLINE hi hi_load_pairs_i8(const uint8_t *p)
+{
+	return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+
+INLINE hi hi_scale_pairs(hi a, hi b)
+{
+	return _mm256_mulhrs_epi16(a, b);
+}
+
+INLINE void hi_store(void *p, hi x)
+{
+	_mm256_storeu_si256(p, x);
+}
+
 INLINE hi hi_pairs_u4(hi x, int shift)
 {
 	return _mm256_and_si256(_mm256_srli_epi16(x, shift), _mm256_set1_epi16(15));
@@ -287,6 +302,11 @@ INLINE v16 v_set1(float x)
 INLINE v16 v_load(const float *p)
 {
 	return (v16){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) };
+}
+
+INLINE v16 v_load_f16(const uint8_t *p)
+{
+	return (v16){ hf_load_f16(p), hf_load_f16(p + 16) };
 }
 
 INLINE v16 v_load_n(const float *p, size_t n)
@@ -441,6 +461,13 @@ INLINE int32_t v_store_i8(int8_t *p, v16 x)
 	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
 	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
 	return _mm_cvtsi128_si32(s);
+}
+
+INLINE void v_store_i16(int16_t *p, v16 x)
+{
+	__m256i i = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));
+
+	_mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(i, 0xd8));
 }
 
 INLINE void v_store_f16(uint16_t *p, v16 x)

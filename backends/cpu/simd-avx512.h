@@ -154,6 +154,21 @@ INLINE hi hi_load_pairs_u8(const uint8_t *p)
 	return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
 }
 
+INLINE hi hi_load_pairs_i8(const uint8_t *p)
+{
+	return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE hi hi_scale_pairs(hi a, hi b)
+{
+	return _mm512_mulhrs_epi16(a, b);
+}
+
+INLINE void hi_store(void *p, hi x)
+{
+	_mm512_storeu_si512(p, x);
+}
+
 INLINE hi hi_pairs_u4(hi x, int shift)
 {
 	return _mm512_and_si512(_mm512_srli_epi16(x, (unsigned)shift), _mm512_set1_epi16(15));
@@ -285,6 +300,11 @@ INLINE v16 v_load(const float *p)
 	return _mm512_loadu_ps(p);
 }
 
+INLINE v16 v_load_f16(const uint8_t *p)
+{
+	return hf_load_f16(p);
+}
+
 INLINE v16 v_load_n(const float *p, size_t n)
 {
 	return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -398,6 +418,11 @@ INLINE int32_t v_store_i8(int8_t *p, v16 x)
 
 	_mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(i));
 	return _mm512_reduce_add_epi32(i);
+}
+
+INLINE void v_store_i16(int16_t *p, v16 x)
+{
+	_mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
 }
 
 INLINE void v_store_f16(uint16_t *p, v16 x)

@@ -181,6 +181,22 @@ INLINE hi hi_load_pairs_u8(const uint8_t *p)
 	return vreinterpretq_s32_u16(vmovl_u8(vld1_u8(p)));
 }
 
+INLINE hi hi_load_pairs_i8(const uint8_t *p)
+{
+	return vreinterpretq_s32_s16(vmovl_s8(vreinterpret_s8_u8(vld1_u8(p))));
+}
+
+INLINE hi hi_scale_pairs(hi a, hi b)
+{
+	return vreinterpretq_s32_s16(
+		vqrdmulhq_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
+}
+
+INLINE void hi_store(void *p, hi x)
+{
+	vst1q_u8(p, bytes_of(x));
+}
+
 INLINE hi hi_pairs_u4(hi x, int shift)
 {
 	uint16x8_t y = vshlq_u16(vreinterpretq_u16_s32(x), vdupq_n_s16((int16_t)-shift));
@@ -275,6 +291,12 @@ INLINE v16 v_set1(float x)
 INLINE v16 v_load(const float *p)
 {
 	return (v16){ { vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12) } };
+}
+
+INLINE v16 v_load_f16(const uint8_t *p)
+{
+	return (v16){ { hf_load_f16(p), hf_load_f16(p + 8), hf_load_f16(p + 16),
+			hf_load_f16(p + 24) } };
 }
 
 INLINE v16 v_load_n(const float *p, size_t n)
@@ -424,6 +446,11 @@ INLINE int32_t v_store_i8(int8_t *p, v16 x)
 	high = vcombine_s16(vmovn_s32(q[2]), vmovn_s32(q[3]));
 	vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 	return vaddvq_s32(vaddq_s32(vaddq_s32(q[0], q[1]), vaddq_s32(q[2], q[3])));
+}
+
+INLINE void v_store_i16(int16_t *p, v16 x)
+{
+	EACH vst1_s16(p + 4 * i, vmovn_s32(vcvtnq_s32_f32(x.v[i])));
 }
 
 INLINE void v_store_f16(uint16_t *p, v16 x)

@@ -205,6 +205,16 @@ INLINE hi hi_pick(hi x, int mask)
 	return x;
 }
 
+/* LANES pairs of signed bytes as pairs of int16 */
+INLINE hi hi_load_pairs_i8(const uint8_t *p)
+{
+	hi r;
+
+	EACH r.i[i] = (int32_t)((uint16_t)(int8_t)p[2 * i] |
+				(uint32_t)(uint16_t)(int8_t)p[2 * i + 1] << 16);
+	return r;
+}
+
 /* Pairs of int16 in each lane: LANES pairs of bytes; bits shift .. shift + 3 of those; the lower
  * half of `low` and the upper one of `high` */
 INLINE hi hi_load_pairs_u8(const uint8_t *p)
@@ -234,6 +244,29 @@ INLINE hi dot_pairs(hi init, hi a, hi b)
 	EACH init.i[i] += (int16_t)(a.i[i] & 0xffff) * (int16_t)(b.i[i] & 0xffff) +
 			  (a.i[i] >> 16) * (b.i[i] >> 16);
 	return init;
+}
+
+INLINE int32_t scale_pair(int32_t a, int32_t b)
+{
+	return (a * b + (1 << 14)) >> 15;
+}
+
+/* Of each int16 in -32767..32767, a * b / 2^15 to the nearest, halves up */
+INLINE hi hi_scale_pairs(hi a, hi b)
+{
+	EACH
+	{
+		int32_t low = scale_pair((int16_t)(a.i[i] & 0xffff), (int16_t)(b.i[i] & 0xffff));
+		int32_t high = scale_pair(a.i[i] >> 16, b.i[i] >> 16);
+
+		a.i[i] = (int32_t)((uint16_t)low | (uint32_t)(uint16_t)high << 16);
+	}
+	return a;
+}
+
+INLINE void hi_store(void *p, hi x)
+{
+	memcpy(p, x.b, sizeof(x.b));
 }
 
 /* Each byte of `low` with bits 2 j, 2 j + 1 of `bits` as its bits 4, 5 */
@@ -288,6 +321,11 @@ INLINE v16 v_set1(float x)
 INLINE v16 v_load(const float *p)
 {
 	return hf_load(p);
+}
+
+INLINE v16 v_load_f16(const uint8_t *p)
+{
+	return hf_load_f16(p);
 }
 
 /* n <= 16 values, zeros after them */
@@ -436,6 +474,12 @@ INLINE int32_t v_store_i8(int8_t *p, v16 x)
 		sum += q;
 	}
 	return sum;
+}
+
+/* 16 values in -32767..32767 to the nearest int16, ties to even */
+INLINE void v_store_i16(int16_t *p, v16 x)
+{
+	EACH p[i] = (int16_t)lrintf(x.x[i]);
 }
 
 INLINE void v_store_f16(uint16_t *p, v16 x)

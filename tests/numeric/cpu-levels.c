@@ -264,7 +264,7 @@ static void check_softmax(const struct weir_cpu_kernels *level)
 static void check_mix(const struct weir_cpu_kernels *level)
 {
 	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
-	static float w[6 * 64 * 16], a[5 * 16 * TILE], out[2][4][5 * TILE * 16];
+	static float w[6 * 64 * 16], a[5 * 16 * TILE], out[2][2][5 * TILE * 16];
 	static float p[2][4 * TILE * 16], m[2][TILE], l[2][TILE], o[2][3 * TILE * 16];
 	static uint16_t half[6 * 64 * 16], scales[2][64];
 	static int8_t codes[2][2048];
@@ -307,9 +307,6 @@ static void check_mix(const struct weir_cpu_kernels *level)
 				   out[i][1]);
 			x->mix_bf16((uint8_t *)half, n_groups, 64 * 64, k, 64, 0, a, nc, true,
 				    out[i][1]);
-			x->mix_i8((uint8_t *)codes[0], 1, 16 * 64, k, 16, 0, a, nc, false,
-				  out[i][2]);
-			x->mix_weigh(a, (uint8_t *)half, n_groups, nc, out[i][3]);
 			x->mix_softmax(&s, p[i], m[i], l[i], o[i], 3);
 		}
 		mix |= memcmp(out[0], out[1], sizeof(out[0])) != 0;
@@ -319,6 +316,73 @@ static void check_mix(const struct weir_cpu_kernels *level)
 	result(level->name, "attention/products", mix);
 	result(level->name, "attention/softmax", softmax);
 	result(level->name, "attention/narrow", narrow);
+}
+
+/* The same over a cache in Q8_0: 64 dims of 32 keys, and of 1 to 128 values. */
+static void check_mix_q8(const struct weir_cpu_kernels *level)
+{
+	enum { KEYS = WEIR_CPU_KEYS, STRIP = 34 * KEYS, SCORES = KEYS * TILE };
+	const struct weir_cpu_kernels *levels[2] = { &weir_cpu_scalar, level };
+	static float a[SCORES], p[2][SCORES], out[2][SCORES], m[2][TILE], l[2][TILE];
+	static float o[2][4 * TILE * 16], factor[2][TILE];
+	static uint8_t keys[2 * 1088], cache[2 * STRIP], tile[2][2 * TILE * WEIR_CPU_RECORD];
+	static int16_t weights[2][TILE * KEYS + 32];
+	int32_t first[TILE], last[TILE];
+	int scores = 0, softmax = 0, values = 0;
+
+	for (size_t i = 0; i < sizeof(keys); i++)
+		keys[i] = (uint8_t)random_bits();
+	for (size_t i = 0; i < sizeof(cache); i++)
+		cache[i] = (uint8_t)random_bits();
+	for (int i = 0; i < 2; i++) {
+		fill(a, KEYS);
+		for (int j = 0; j < KEYS; j++)
+			a[j] = fabsf(a[j]);
+		level->convert(a, 32, WEIR_DTYPE_F16, keys + 1088 * i);
+		level->convert(a, KEYS, WEIR_DTYPE_F16, cache + STRIP * i);
+	}
+	for (unsigned nc = 1; nc <= TILE; nc++) {
+		unsigned n = nc == 1 ? KEYS : 1 + random_bits() % KEYS;
+		struct weir_cpu_softmax s = { .softcap = nc & 1 ? 5.0f : 0.0f,
+					      .nc = nc,
+					      .n_groups = (n + 15) / 16,
+					      .end = (int32_t)n,
+					      .first = first,
+					      .last = last };
+		struct weir_cpu_values v = { .codes = cache + 2 * KEYS,
+					     .scales = cache,
+					     .strip = STRIP,
+					     .n_strips = 2,
+					     .n = n };
+
+		fill(a, SCORES);
+		memset(out, 0, sizeof(out));
+		for (unsigned c = 0; c < nc; c++) {
+			first[c] = (int32_t)(random_bits() % 50);
+			last[c] = first[c] + (int32_t)(random_bits() % 100);
+			m[0][c] = m[1][c] = c % 3 ? random_float() : -INFINITY;
+			l[0][c] = l[1][c] = c % 3 ? 2.0f : 0.0f;
+		}
+		for (int i = 0; i < 2; i++) {
+			const struct weir_cpu_kernels *x = levels[i];
+
+			for (unsigned c = 0; c < nc; c++)
+				x->quantize(a + 3 * c, 2, tile[i], nc, c);
+			x->mix_keys(keys, 2, 2, 0, tile[i], nc, out[i]);
+			memcpy(p[i], a, sizeof(a));
+			memcpy(o[i], a, sizeof(o[i]));
+			x->mix_softmax_codes(&s, p[i], m[i], l[i], o[i], 4, weights[i], factor[i]);
+			x->mix_values(&v, weights[i], factor[i], nc, o[i]);
+		}
+		scores |= memcmp(out[0], out[1], sizeof(out[0])) != 0;
+		softmax |= memcmp(weights[0], weights[1], sizeof(weights[0])) ||
+			   memcmp(factor[0], factor[1], sizeof(factor[0])) ||
+			   memcmp(m[0], m[1], sizeof(m[0])) || memcmp(l[0], l[1], sizeof(l[0]));
+		values |= memcmp(o[0], o[1], sizeof(o[0])) != 0;
+	}
+	result(level->name, "attention/q8/keys", scores);
+	result(level->name, "attention/q8/softmax", softmax);
+	result(level->name, "attention/q8/values", values);
 }
 
 /* A member that was forgotten would be called as NULL. */
@@ -357,6 +421,7 @@ int main(int argc, char **argv)
 		check_float(level);
 		check_rows(level);
 		check_softmax(level);
+		check_mix_q8(level);
 		check_mix(level);
 	}
 	printf("1..%d\n", n_tests);
