@@ -273,7 +273,8 @@ static void fuzz_model(struct weir_check *check)
 				model_given(check));
 		return;
 	}
-	int fd = g_file_open_tmp("weir-check-XXXXXX", &path, NULL);
+	path = g_build_filename(check->folder ? check->folder : "", "model-XXXXXX", NULL);
+	int fd = check->folder ? g_mkstemp(path) : -1;
 	if (fd < 0) {
 		weir_check_skip(check, "no place for a temporary file");
 		return;

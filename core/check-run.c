@@ -240,18 +240,35 @@ static enum weir_check_verdict no_child(const char *what, GString *text)
 	return WEIR_CHECK_FAILED;
 }
 
+/* With the files that a case left when it crashed. */
+static void remove_folder(const char *folder)
+{
+	g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, NULL) : NULL;
+	const char *name;
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *path = g_build_filename(folder, name, NULL);
+		unlink(path);
+	}
+	if (folder)
+		rmdir(folder);
+}
+
 enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
 				       const struct weir_check_terms *terms, int component,
 				       GString *text)
 {
 	int fds[2];
 	g_string_truncate(text, 0);
+	g_autofree char *folder = g_dir_make_tmp("weir-check-XXXXXX", NULL);
 	char *trace = mmap(NULL, WEIR_CHECK_TRACE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (trace == MAP_FAILED)
+	if (trace == MAP_FAILED) {
+		remove_folder(folder);
 		return no_child("mmap", text);
+	}
 	if (pipe2(fds, O_CLOEXEC) != 0) {
 		munmap(trace, WEIR_CHECK_TRACE);
+		remove_folder(folder);
 		return no_child("pipe", text);
 	}
 	fflush(NULL);
@@ -260,6 +277,7 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
 		struct weir_check check = { .path = terms->path,
 					    .options = terms->options,
 					    .trace = trace,
+					    .folder = folder,
 					    .patience_s = terms->patience_s,
 					    .seed = terms->seed,
 					    .effort_s = terms->effort_s,
@@ -283,5 +301,6 @@ enum weir_check_verdict weir_check_run(const struct weir_check_case *one,
 	}
 	close(fds[0]);
 	munmap(trace, WEIR_CHECK_TRACE);
+	remove_folder(folder);
 	return verdict;
 }

@@ -92,12 +92,16 @@ static void refuse_model(struct weir_check *check, const char *path, const char 
 	weir_part_destroy(part);
 }
 
-static char *temporary(const char *data, size_t len)
+static char *temporary(struct weir_check *check, const char *data, size_t len)
 {
-	char *path = NULL;
-	int fd = g_file_open_tmp("weir-check-XXXXXX", &path, NULL);
-	if (fd < 0)
+	if (!check->folder)
 		return NULL;
+	char *path = g_build_filename(check->folder, "model-XXXXXX", NULL);
+	int fd = g_mkstemp(path);
+	if (fd < 0) {
+		g_free(path);
+		return NULL;
+	}
 	ssize_t n = write(fd, data, len);
 	close(fd);
 	if (n == (ssize_t)len)
@@ -127,7 +131,7 @@ static void step_bad_models(struct weir_check *check)
 		      { "", "an empty file", 0 },
 		      { "GGUF\3\0\0\0\377\377\377\377\377\377\377\377", "a cut GGUF header", 16 } };
 	for (size_t i = 0; i < G_N_ELEMENTS(files) && weir_check_going(check); i++) {
-		g_autofree char *path = temporary(files[i].data, files[i].len);
+		g_autofree char *path = temporary(check, files[i].data, files[i].len);
 		if (!path)
 			continue;
 		refuse_model(check, path, files[i].what);

@@ -35,8 +35,9 @@ struct weir_check {
 	uint64_t seed;         /* of what is random */
 	int effort_s;          /* how long a case of section fuzz goes on */
 	bool log_read;
-	int log_fd;  /* what was logged, to be looked through for MISBEHAVING */
-	char *trace; /* what the case is at: shown when it crashes or hangs */
+	int log_fd;         /* what was logged, to be looked through for MISBEHAVING */
+	char *trace;        /* what the case is at: shown when it crashes or hangs */
+	const char *folder; /* for a case's files; removed however the case ends. NULL: none */
 	enum weir_check_verdict verdict;
 	GString *text; /* what is wrong, or a note; lines */
 };

@@ -61,7 +61,6 @@ class Isolated(Server):
         # The toy breaks rules on purpose, and the log says so.
         status = self.stop()
         text = self.text()
-        os.unlink(self.log.name)
         self.folder.cleanup()
         if kind is None:
             assert status == 0, f"weir serve ended with {status}:\n{text[-4000:]}"
@@ -380,7 +379,6 @@ def test_parent_killed():
     server.process.wait()
     for pid in pids:
         until("it goes with its parent", lambda: gone(pid), 10)
-    os.unlink(server.log.name)
     server.folder.cleanup()
 
 
@@ -410,10 +408,10 @@ def test_polite_kill_is_a_death():
 
 def test_slow_reader():
     """A client that does not read takes no more than its credit from the process."""
-    script = tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False)
+    script = tempfile.NamedTemporaryFile("w", suffix=".txt")
     script.write("text 0123456789012345678901234567890123456789012345678901234567890123456789\nrepeat 100000\n")
-    script.close()
-    with Isolated(good=f"script = {script.name}") as server:
+    script.flush()
+    with script, Isolated(good=f"script = {script.name}") as server:
         import socket
         with socket.create_connection(("127.0.0.1", server.port)) as s:
             body = json.dumps({"model": "good", "stream": True, "messages": [{"role": "user", "content": "x"}]})
@@ -428,7 +426,6 @@ def test_slow_reader():
             assert server.rss() - before < 4 << 20 and sum(after) - sum(used) < 40, (used, after)
         until("the stream ends", lambda: server.metric("http_streams") == 0)
         assert text_of(chat(server, "x"))
-    os.unlink(script.name)
 
 
 def test_reload():

@@ -3,6 +3,7 @@
 import atexit
 import gzip
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -672,6 +673,7 @@ def launch(playwright):
 
 
 if __name__ == "__main__":
+    os.environ["TMPDIR"] = scratch.name  # the driver of a browser that is not there leaves folders
     with sync_playwright() as playwright:
         browser = launch(playwright)
         if not browser:

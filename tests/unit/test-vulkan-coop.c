@@ -364,6 +364,7 @@ static gboolean open_both(struct desk *coop, struct desk *plain, const struct va
 		return FALSE;
 	g_assert_cmpuint(plain->data.vk->coop.cols, ==, 0);
 	g_assert_true(desk_open(coop, WEIR_VK_WITH_COOP));
+	desk_small(plain);
 	if (v->shape.m) {
 		if (coop->data.vk->subgroups) {
 			emulate(coop->data.vk, v);

@@ -243,8 +243,17 @@ static void remove_all(const char *path)
 	g_assert_cmpint(g_rmdir(path), ==, 0);
 }
 
+static void restore(const char *cache_home)
+{
+	if (cache_home)
+		g_setenv("XDG_CACHE_HOME", cache_home, TRUE);
+	else
+		g_unsetenv("XDG_CACHE_HOME");
+}
+
 static void test_cache(void)
 {
+	g_autofree char *before = g_strdup(g_getenv("XDG_CACHE_HOME"));
 	g_autofree char *folder = g_dir_make_tmp("weir-cache-XXXXXX", NULL);
 	g_autofree char *data = NULL, *path = NULL;
 	gsize n = 0;
@@ -254,7 +263,7 @@ static void test_cache(void)
 	path = cache_file(folder);
 	if (!path) {
 		g_test_skip("the driver keeps no pipeline cache, or there is no device");
-		g_unsetenv("XDG_CACHE_HOME");
+		restore(before);
 		remove_all(folder);
 		return;
 	}
@@ -271,7 +280,7 @@ static void test_cache(void)
 						  NULL));
 		use_once();
 	}
-	g_unsetenv("XDG_CACHE_HOME");
+	restore(before);
 	remove_all(folder);
 }
 

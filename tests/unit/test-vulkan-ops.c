@@ -18,6 +18,16 @@ static const uint32_t without[] = {
 	WEIR_VK_WITH_DOT | WEIR_VK_WITHOUT_WIDE,
 };
 
+/* The sizes of the device are tested with all its features. */
+static gboolean open_variant(struct desk *vk, const uint32_t *features)
+{
+	if (!desk_open(vk, *features))
+		return FALSE;
+	if (features != &without[0])
+		desk_small(vk);
+	return TRUE;
+}
+
 /* A program with one input, held against the CPU device for n rows. */
 static void compare(struct desk *vk, struct recipe *r, const uint32_t *outputs, unsigned n_outputs,
 		    unsigned n, double limit, const char *name)
@@ -169,7 +179,7 @@ static void test_linear(gconstpointer data)
 {
 	struct desk vk;
 
-	if (!desk_open(&vk, *(const uint32_t *)data))
+	if (!open_variant(&vk, data))
 		return;
 	for (size_t i = 0; i < G_N_ELEMENTS(linear_cases); i++)
 		if (data == &without[0] || i % 3 == 0)
@@ -215,7 +225,7 @@ static void test_types(gconstpointer data)
 {
 	struct desk vk;
 
-	if (!desk_open(&vk, *(const uint32_t *)data))
+	if (!open_variant(&vk, data))
 		return;
 	for (size_t i = 0; i < reference_n_types(); i++)
 		check_type(&vk, reference_types[i]);
@@ -293,7 +303,7 @@ static void test_norm(gconstpointer data)
 {
 	struct desk vk;
 
-	if (!desk_open(&vk, *(const uint32_t *)data))
+	if (!open_variant(&vk, data))
 		return;
 	for (size_t i = 0; i < G_N_ELEMENTS(norm_cases); i++)
 		check_norm(&vk, &norm_cases[i]);
@@ -316,7 +326,7 @@ static void test_rows(gconstpointer data)
 	struct weir_op *op;
 	struct desk vk;
 
-	if (!desk_open(&vk, *(const uint32_t *)data))
+	if (!open_variant(&vk, data))
 		return;
 	t = recipe_weight(&r, WEIR_DTYPE_Q4_K, 256, 70, WEIR_WEIGHT_TABLE, table);
 	x = recipe_temp(&r, WEIR_TENSOR_OUTPUT, WEIR_ROWS_TOKENS, 256);

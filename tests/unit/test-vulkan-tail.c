@@ -285,6 +285,7 @@ static void test_tails(gconstpointer data)
 		vk.data.vk->width = v->subs * vk.data.vk->lanes;
 	}
 	vk.data.vk->tail_norms = 8;
+	desk_small(&vk);
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		struct setup u;
 
@@ -292,7 +293,8 @@ static void test_tails(gconstpointer data)
 			continue;
 		setup_init(&u);
 		add_case(&u, cases[i].what, cases[i].flags, cases[i].type);
-		check(&vk, &u, cases[i].tails, v->n_parts, cases[i].limit, cases[i].name);
+		check(&vk, &u, cases[i].tails, cases[i].always ? v->n_parts : MIN(v->n_parts, 3),
+		      cases[i].limit, cases[i].name);
 		setup_clear(&u);
 	}
 	desk_close(&vk);

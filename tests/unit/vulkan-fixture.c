@@ -40,6 +40,11 @@ gboolean desk_open(struct desk *d, uint32_t without)
 	return TRUE;
 }
 
+void desk_small(struct desk *d)
+{
+	d->data.vk->rows_each = 2;
+}
+
 void desk_close(struct desk *d)
 {
 	g_assert_cmpuint(d->data.vk->bytes_allocated - d->data.vk->staging.bytes, ==, 0);

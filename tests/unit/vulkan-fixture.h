@@ -22,6 +22,9 @@ struct desk {
  * The device that WEIR_VULKAN_DEVICE names, or the best; with the validation layer where it is
  * installed. False, and the test is skipped with the reason, where there is none. */
 gboolean desk_open(struct desk *d, uint32_t without);
+/* Half or a quarter of the rows at a time in the matrix-vector shaders: software renderers take far
+ * less time to compile them. For tests of anything else than those; before the first program. */
+void desk_small(struct desk *d);
 /* Fails the test if the validation layer said anything. */
 void desk_close(struct desk *d);
 void desk_open_reference(struct desk *d);
