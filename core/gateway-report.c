@@ -55,6 +55,18 @@ enum weir_router_state weir_slot_reported(const struct weir_slot *slot, char *re
 						   : WEIR_ROUTER_READY;
 }
 
+bool weir_slot_is_away(const struct weir_slot *slot)
+{
+	struct weir_report_info info;
+
+	if (atomic_load(&((struct weir_slot *)slot)->hung))
+		return true;
+	if (!weir_slot_report(slot))
+		return false;
+	ask(slot, &info);
+	return info.is_away;
+}
+
 bool weir_slot_report_model(const struct weir_slot *slot, struct weir_scheduler_status *ret)
 {
 	struct weir_report_info info;

@@ -126,7 +126,7 @@ static enum weir_fitness fitness_of(struct weir_slot *slot)
 {
 	switch (weir_slot_state(slot, NULL, 0)) {
 	case WEIR_ROUTER_READY:
-		return atomic_load(&slot->hung) ? WEIR_FITNESS_AWAY : WEIR_FITNESS_READY;
+		return weir_slot_is_away(slot) ? WEIR_FITNESS_AWAY : WEIR_FITNESS_READY;
 	case WEIR_ROUTER_LOADING:
 		return slot->on_demand ? WEIR_FITNESS_COMING : WEIR_FITNESS_LATER;
 	case WEIR_ROUTER_FAILED:

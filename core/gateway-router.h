@@ -162,6 +162,8 @@ const struct weir_report *weir_slot_report(const struct weir_slot *);
 /* Its state; it has a report. */
 enum weir_router_state weir_slot_reported(const struct weir_slot *, char *ret_error,
 					  size_t error_size);
+/* Ready, but requests wait in it until it is back. */
+bool weir_slot_is_away(const struct weir_slot *);
 /* What it tells of its model, into an empty status; false: it tells nothing. */
 bool weir_slot_report_model(const struct weir_slot *, struct weir_scheduler_status *ret);
 /* The name of adapter i (1..) of whichever level; NULL past the last one. */

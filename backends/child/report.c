@@ -17,6 +17,7 @@ void report_state(struct child *c, enum weir_report_state state, const char *err
 {
 	pthread_mutex_lock(&c->lock);
 	c->info.state = state;
+	c->info.is_away = state == WEIR_REPORT_READY && c->phase != PHASE_READY;
 	g_strlcpy(c->info.error, error ? error : "", sizeof(c->info.error));
 	c->shown.pid = (int)c->process.pid;
 	c->shown.starts = c->lives;

@@ -15,6 +15,7 @@ struct keeper {
 	pthread_mutex_t lock;
 	GPtrArray *streams;
 	GPtrArray *requests;
+	gint tells, is_away; /* tells: it has a report; atomic */
 	gint n_submitted;
 	bool refuses, ignores_cancel;
 };
@@ -81,6 +82,14 @@ static void on_wake(struct weir_instance *instance, weir_stream *out)
 	pthread_detach(thread);
 }
 
+static void on_info(struct weir_instance *instance, struct weir_report_info *ret)
+{
+	struct keeper *k = instance->data;
+
+	ret->state = WEIR_REPORT_READY;
+	ret->is_away = (uint32_t)g_atomic_int_get(&k->is_away);
+}
+
 static const void *get_ext(struct weir_instance *instance, const char *id)
 {
 	static const struct weir_backend_stream calls = {
@@ -89,6 +98,11 @@ static const void *get_ext(struct weir_instance *instance, const char *id)
 		.wake = on_wake,
 	};
 
+	static const struct weir_report report = { .size = sizeof(report), .info = on_info };
+	const struct keeper *k = instance->data;
+
+	if (strcmp(id, WEIR_REPORT) == 0)
+		return k->tells ? &report : NULL;
 	return strcmp(id, WEIR_BACKEND_STREAM) == 0 ? &calls : NULL;
 }
 
@@ -498,6 +512,58 @@ static void test_seats(void)
 		seen_free(seen[i]);
 }
 
+/* Who is away for the moment gets nothing while another is there, and waits gladly else. */
+static void test_away(void)
+{
+	static const struct {
+		gint away[2];
+		gint expected[2];
+	} cases[] = { { { 0, 0 }, { 2, 2 } },
+		      { { 1, 0 }, { 0, 4 } },
+		      { { 0, 1 }, { 4, 0 } },
+		      { { 1, 1 }, { 2, 2 } } };
+	struct weir_error err = { 0 };
+	struct keeper k[2];
+	struct harness h;
+
+	harness_init(&h, NULL);
+	for (int i = 0; i < 2; i++) {
+		keeper_init(&k[i]);
+		k[i].tells = 1;
+		add(&h, &k[i], i ? "backend.b" : "backend.a", "m");
+	}
+	harness_start(&h);
+	for (gsize c = 0; c < G_N_ELEMENTS(cases); c++) {
+		struct seen *seen[4];
+
+		for (int i = 0; i < 2; i++) {
+			g_atomic_int_set(&k[i].is_away, cases[c].away[i]);
+			g_atomic_int_set(&k[i].n_submitted, 0);
+		}
+		for (int i = 0; i < 4; i++) {
+			seen[i] = seen_new(0);
+			g_assert_cmpint(
+				harness_open(&h, seen[i], 9, NULL, NULL, &err, "model", "m", NULL),
+				==, WEIR_OK);
+		}
+		for (int i = 0; i < 2; i++)
+			for (int n = 0; n < cases[c].expected[i]; n++)
+				while (!end_one(&k[i], NULL, WEIR_OK))
+					g_usleep(500);
+		for (int i = 0; i < 4; i++) {
+			harness_until(&h, &seen[i]->n_ends);
+			g_assert_cmpint(seen[i]->end.status, ==, WEIR_OK);
+			seen_free(seen[i]);
+		}
+		for (int i = 0; i < 2; i++)
+			g_assert_cmpint(g_atomic_int_get(&k[i].n_submitted), ==,
+					cases[c].expected[i]);
+	}
+	harness_clear(&h);
+	for (int i = 0; i < 2; i++)
+		keeper_clear(&k[i]);
+}
+
 static void test_stop(void)
 {
 	const struct weir_gateway *gateway = weir_gateway_extension(WEIR_HOST_GATEWAY);
@@ -543,6 +609,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/gateway/watchdog", test_watchdog);
 	g_test_add_func("/gateway/chain-replaced", test_chain);
 	g_test_add_func("/gateway/seats", test_seats);
+	g_test_add_func("/gateway/away", test_away);
 	g_test_add_func("/gateway/stop", test_stop);
 	return g_test_run();
 }

@@ -225,8 +225,9 @@ struct weir_report_info {     /* what is not known is 0 */
 	uint32_t max_rows;
 	uint64_t bytes_weights, bytes_kv;
 	uint32_t n_waiting; /* requests of the host's that have not begun */
-	uint32_t reserved;
-	char error[448]; /* NUL-terminated UTF-8 */
+	uint32_t is_away;   /* 1: ready, but what comes now waits until it is back: another backend
+			     * that serves the same name is preferred */
+	char error[448];    /* NUL-terminated UTF-8 */
 };
 WEIR_FROZEN(struct weir_report_info, error);
 
