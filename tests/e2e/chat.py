@@ -150,7 +150,8 @@ def test_terminal():
         t.type("hello big world\r")
         t.expect(r"hello big world[^>]*\r\n[^>]*hello big world")
         assert "\033[" in t.seen
-        t.expect(r"3 tokens, [\d.]+ tokens/s, first after \d+ ms")
+        # What a loaded machine delivers in one piece has no rate.
+        t.expect(r"3 tokens, ([\d.]+ tokens/s, )?first after \d+ ms")
         t.type("/help\r")
         t.expect("/system.*TEXT")
         t.type("/set\r")
