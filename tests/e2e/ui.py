@@ -196,13 +196,13 @@ def test_chat_streams_over_one_websocket():
 
 def test_a_reload_keeps_what_has_come():
     """The answer ends there and says so; the thread is at its end, as it was."""
-    with Server("echo", "backend.echo.rate=50") as server, Tab(server.url) as tab:
-        tab.say("\n".join(f"line {i}" for i in range(80)))
+    with Server("echo", "backend.echo.rate=20") as server, Tab(server.url) as tab:
+        tab.say("\n".join(f"line {i}" for i in range(400)))
         expect(tab.answer().locator(".body")).to_contain_text("line 9")
         tab.page.reload()
         expect(tab.answer().locator(".facts")).to_contain_text("stopped")
         text = tab.answer().locator(".body").inner_text()
-        assert "line 9" in text and "line 79" not in text, text
+        assert "line 9" in text and "line 399" not in text, text
         until(lambda: tab.page.evaluate("() => { const t = document.getElementById('thread');"
                                         " return t.scrollHeight - t.scrollTop - t.clientHeight < 2; }"))
         expect(tab.page.locator("button[aria-label='Generate again']")).to_be_visible()
