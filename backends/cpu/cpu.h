@@ -168,8 +168,8 @@ void weir_cpu_brand(char *ret, size_t len);
 struct weir_buffer {
 	uint32_t type, use;   /* use 0: a KV cache */
 	uint64_t n_in, n_out; /* weights */
-	const uint8_t *src;   /* GGUF rows, for TABLE; not owned */
 	size_t src_row;       /* bytes of a GGUF row */
+	uint8_t *table;       /* TABLE: GGUF rows; NULL: the rows are read out of data; owned */
 	uint8_t *data;        /* MATRIX groups or KV blocks; owned */
 	size_t data_bytes;    /* as mapped */
 	size_t group_bytes;   /* MATRIX: one group of 16 rows */
@@ -216,14 +216,20 @@ void weir_cpu_free(struct weir_cpu *cpu);
 /* The vtable for WEIR_DEVICE; its instances' data is a struct weir_cpu_instance. */
 const struct weir_device *weir_cpu_device(void);
 
-/* buffer.c: the vtable's members of the same names. */
+/* weight.c and buffer.c: the vtable's members of the same names. */
 weir_status weir_cpu_weight(struct weir_instance *instance, uint32_t type, uint64_t n_in,
 			    uint64_t n_out, uint32_t use, const void *src, weir_buffer **ret,
 			    struct weir_error *err);
+weir_status weir_cpu_weight_from(struct weir_instance *instance, uint32_t type, uint64_t n_in,
+				 uint64_t n_out, uint32_t use, const struct weir_source *src,
+				 weir_buffer **ret, struct weir_error *err);
 weir_status weir_cpu_kv(struct weir_instance *instance, uint32_t type, uint32_t n_blocks,
 			uint32_t block_tokens, uint32_t n_heads, uint32_t head_size,
 			weir_buffer **ret, struct weir_error *err);
 void weir_cpu_buffer_free(struct weir_instance *instance, weir_buffer *buffer);
+
+/* Has a weight of this type and use rows of its own to look up, besides a matrix's groups? */
+bool weir_cpu_keeps_table(uint32_t type, uint32_t use);
 
 /* Anonymous zeroed memory, 64-byte aligned at least; NULL when there is none. bytes > 0. [any] */
 void *weir_cpu_map(size_t bytes, bool huge_pages);

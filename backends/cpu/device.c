@@ -70,6 +70,7 @@ static const struct weir_device device = {
 	.output = weir_cpu_output,
 	.interrupt = device_interrupt,
 	.parallel = device_parallel,
+	.weight_from = weir_cpu_weight_from,
 };
 
 const struct weir_device *weir_cpu_device(void)

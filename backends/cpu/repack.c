@@ -270,15 +270,21 @@ void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsign
 				   group + b * codes_bytes, scales + b * scales_bytes);
 }
 
-void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in, uint8_t *dst)
+bool weir_cpu_unpacks(uint32_t type)
+{
+	return !weir_iquant_values(type) && type != WEIR_DTYPE_NVFP4;
+}
+
+void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in, uint64_t at,
+		     uint64_t n, uint8_t *dst)
 {
 	const struct weir_cpu_type *t = weir_cpu_type(type);
 	const struct weir_cpu_codes *layout = weir_cpu_codes(type);
 	size_t codes_bytes = weir_cpu_codes_bytes(type), scales_bytes = weir_cpu_scales_bytes(type);
-	uint64_t n_blocks = n_in / t->block;
-	const uint8_t *scales = group + n_blocks * codes_bytes;
+	const uint8_t *scales = group + n_in / t->block * codes_bytes;
+	uint64_t b = at / t->block, end = (at + n) / t->block;
 
-	for (uint64_t b = 0; b < n_blocks; b++, dst += t->bytes) {
+	for (; b < end; b++, dst += t->bytes) {
 		if (!layout) {
 			memcpy(dst, group + (b * 16 + row) * t->bytes, t->bytes);
 			continue;

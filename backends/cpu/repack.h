@@ -38,9 +38,12 @@ size_t weir_cpu_group_bytes(uint32_t type, uint64_t n_in);
 void weir_cpu_repack(uint32_t type, const uint8_t *src, size_t row_bytes, unsigned n_rows,
 		     uint64_t n_in, uint8_t *group);
 
-/* Row `row` of a group as a GGUF row, bit for bit (of TQ1_0: the same digits): for tests. Not of
- * IQ1, IQ2, IQ3, NVFP4. */
-void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in,
-		     uint8_t *dst);
+/* Can a group's rows be had back? Not those of IQ1, IQ2, IQ3, NVFP4. */
+bool weir_cpu_unpacks(uint32_t type);
+
+/* Weights at .. at + n of row `row` of a group as in a GGUF row, bit for bit (of TQ1_0: the same
+ * digits); both multiples of the type's block. Of types that weir_cpu_unpacks() says yes to. */
+void weir_cpu_unpack(uint32_t type, const uint8_t *group, unsigned row, uint64_t n_in, uint64_t at,
+		     uint64_t n, uint8_t *dst);
 
 #endif

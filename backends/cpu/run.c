@@ -10,6 +10,7 @@
 
 #include "dequant.h"
 #include "program.h"
+#include "repack.h"
 
 /* Of n things, this thread's share: first .. end. */
 static void share(uint32_t n, uint32_t thread, uint32_t n_threads, uint32_t *ret_first,
@@ -85,13 +86,26 @@ enum { AHEAD = 4096 };      /* bytes of weights: from there on the kernel asks *
 enum { OWN_MORE = 1024 };   /* elements that a thread norms beyond its share, at most */
 enum { EMBED_PART = 1024 }; /* elements at once: a multiple of every block */
 
+/* n weights of a table's row, from `at` on; both multiples of the block. */
+static void table_values(const weir_buffer *table, size_t row, uint64_t at, uint64_t n, float *ret)
+{
+	const struct weir_cpu_type *type = weir_cpu_type(table->type);
+	_Alignas(64) uint8_t bytes[EMBED_PART * sizeof(float)];
+	const uint8_t *src = bytes;
+
+	if (table->table)
+		src = table->table + row * table->src_row + at / type->block * type->bytes;
+	else
+		weir_cpu_unpack(table->type, table->data + row / 16 * table->group_bytes, row % 16,
+				table->n_in, at, n, bytes);
+	type->row(src, (size_t)(n / type->block), ret);
+}
+
 static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32_t thread,
 		       uint32_t n_threads)
 {
 	const struct weir_cpu_temp *dst = &p->temps[step->op.dst[0]];
 	const weir_buffer *table = p->temps[step->op.src[0]].buffer;
-	const struct weir_cpu_type *type = weir_cpu_type(table->type);
-	size_t block = type->block;
 	float factor = step->op.f[0], part[EMBED_PART];
 	uint32_t first, end, flags = step->op.flags;
 
@@ -99,7 +113,6 @@ static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32
 	for (uint32_t t = first; t < end; t++) {
 		float *x = weir_cpu_values(p, dst) + t * dst->width;
 		size_t row = (size_t)step->op.i[0];
-		const uint8_t *src;
 
 		if (flags & WEIR_EMBED_POSITION)
 			row += (size_t)p->batch->pos[t];
@@ -107,22 +120,14 @@ static void step_embed(weir_program *p, const struct weir_cpu_step *step, uint32
 			row = p->batch->type ? (size_t)p->batch->type[t] : 0;
 		else if (!(flags & WEIR_EMBED_FIXED))
 			row = (size_t)p->batch->token[t];
-		src = table->src + row * table->src_row;
-		if (flags & WEIR_EMBED_ADD) {
-			for (uint64_t at = 0; at < dst->width; at += EMBED_PART) {
-				uint64_t n = dst->width - at;
+		for (uint64_t at = 0; at < dst->width; at += EMBED_PART) {
+			uint64_t n = dst->width - at;
 
-				n = n < EMBED_PART ? n : EMBED_PART;
-				type->row(src + at / block * type->bytes, (size_t)(n / block),
-					  part);
-				for (uint64_t i = 0; i < n; i++)
-					x[at + i] += part[i] * factor;
-			}
-		} else {
-			type->row(src, (size_t)(table->n_in / block), x);
-			if (factor != 1.0f)
-				for (uint64_t i = 0; i < dst->width; i++)
-					x[i] *= factor;
+			n = n < EMBED_PART ? n : EMBED_PART;
+			table_values(table, row, at, n, part);
+			for (uint64_t i = 0; i < n; i++)
+				x[at + i] = flags & WEIR_EMBED_ADD ? x[at + i] + part[i] * factor
+								   : part[i] * factor;
 		}
 		weir_cpu_emit(p, step, 0, t, 0, dst->width);
 	}

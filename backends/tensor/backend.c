@@ -319,6 +319,7 @@ static weir_status load(struct weir_instance *instance, struct weir_model *ret,
 		return weir_fail(err, WEIR_E_INVALID, "load: a weir_model of another ABI");
 	if (b->loaded)
 		return weir_fail(err, WEIR_E_INVALID, "load: %s is loaded already", b->name);
+	weir_host_logf(&b->log, WEIR_LOG_INFO, "the model is read from %s", b->conf.model);
 	s = weir_gguf_open(b->conf.model, &b->gguf, err);
 	if (s < 0) {
 		if (err)
@@ -376,11 +377,14 @@ loaded:
 	b->tokenizer.bos = weir_vocab_ext_bos(b->vocab);
 	b->tokenizer.eos = weir_vocab_ext_eos(b->vocab);
 	b->loaded = true;
+	weir_gguf_close(b->gguf);
+	b->gguf = NULL;
 	return WEIR_OK;
 fail:
-	/* The reader of the file names it itself. */
-	if (err && strncmp(err->text, b->conf.model, strlen(b->conf.model)) != 0)
-		weir_fail_prefix(err, b->conf.model);
+	/* The reader of the file names it itself. Clients get to see this: the name, no folder. */
+	if (err &&
+	    strncmp(err->text, weir_gguf_path(b->gguf), strlen(weir_gguf_path(b->gguf))) != 0)
+		weir_fail_prefix(err, weir_gguf_path(b->gguf));
 	unload(b);
 	return s;
 }

@@ -28,7 +28,7 @@ struct active {
 
 struct weir_drafter {
 	struct weir_drafter_config c;
-	struct weir_gguf *gguf;
+	struct weir_gguf *gguf; /* while it loads */
 	struct weir_hparams hparams;
 	struct weir_weights *weights;
 	struct weir_cache *cache;
@@ -146,6 +146,7 @@ weir_status weir_drafter_new(const struct weir_drafter_config *config, struct we
 					     .max_rows = config->max_rows,
 					     .max_out = config->max_rows,
 					     .n_ctx = config->plan.n_ctx };
+	weir_host_logf(config->log, WEIR_LOG_INFO, "the draft model is read from %s", config->path);
 	if ((s = weir_gguf_open(config->path, &d->gguf, err)) ||
 	    (s = weir_hparams_read(d->gguf, &d->hparams, err)) || (s = same_vocabulary(d, err)) ||
 	    (s = weir_weights_load(d->gguf, &d->hparams, config->device, config->instance,
@@ -154,11 +155,16 @@ weir_status weir_drafter_new(const struct weir_drafter_config *config, struct we
 	    (s = weir_graph_build(&d->hparams, d->weights, d->cache, NULL, &limits, &d->program,
 				  &d->logits, err)) ||
 	    (s = make_arrays(d, err))) {
-		if (err && strncmp(err->text, config->path, strlen(config->path)) != 0)
-			weir_fail_prefix(err, config->path);
+		const char *name = d->gguf ? weir_gguf_path(d->gguf) : NULL;
+
+		if (err && name && strncmp(err->text, name, strlen(name)) != 0)
+			weir_fail_prefix(err, name);
 		weir_drafter_free(d);
 		return s;
 	}
+	weir_gguf_close(d->gguf);
+	d->gguf = NULL;
+	d->c.model = NULL;
 	*ret = d;
 	return WEIR_OK;
 }

@@ -7,6 +7,7 @@
  */
 #include "encoder-weights.h"
 #include "fail.h"
+#include "weight-reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ struct loader {
 	const struct weir_host_log *log;
 	struct weir_encoder_weights *w;
 	struct weir_error *err;
+	struct weir_weight_reader reader;
 	bool rank, hand_over; /* hand_over false: the first walk, which only checks and counts */
 	size_t n_used;
 	uint64_t done, total; /* bytes */
@@ -153,16 +155,21 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 	bool vector = t->ne[1] == 1 && n_parts > 1;
 	uint64_t n_in = vector ? t->ne[0] / n_parts : t->ne[0];
 	uint64_t n_out = vector ? 1 : t->ne[1] / n_parts;
+	bool device = false;
 	weir_status s;
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
 	s = weir_host_go_on(l->log, l->err);
 	if (s < 0)
 		return s;
-	for (uint32_t i = 0; i < n_parts && s >= 0; i++)
-		s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use,
-					 (const uint8_t *)t->data + i * (t->n_bytes / n_parts),
-					 &ret[i], l->err);
+	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
+		struct weir_weight_shape shape = { n_in, n_out, use, 1 };
+
+		s = weir_weight_give(&l->reader, t, i * (t->n_bytes / n_parts),
+				     t->n_bytes / n_parts, &shape, &ret[i], &device, l->err);
+	}
+	if (s < 0 && !device)
+		return s; /* it names the file */
 	if (s == WEIR_E_UNSUPPORTED)
 		return weir_fail(l->err, s,
 				 "tensor '%s' is of type %s, which the device has no kernels for "
@@ -339,6 +346,8 @@ weir_status weir_encoder_weights_load(const struct weir_gguf *g, const struct we
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the list of weights");
 	l.w->device = device;
 	l.w->instance = instance;
+	l.reader =
+		(struct weir_weight_reader){ .device = device, .instance = instance, .log = log };
 	l.w->n_layers = h->n_layers;
 	l.w->layers = calloc(h->n_layers, sizeof(*l.w->layers));
 	if (!l.w->layers) {
@@ -352,8 +361,9 @@ weir_status weir_encoder_weights_load(const struct weir_gguf *g, const struct we
 			l.w->main_type = i;
 	l.w->n_bytes = l.total;
 	l.hand_over = true;
-	if ((s = take_all(&l)))
+	if ((s = take_all(&l)) || (s = weir_gguf_check_unchanged(g, err)))
 		goto fail;
+	weir_weight_reader_clear(&l.reader);
 	weir_host_progress(log, "loading weights", l.total, l.total);
 	l.w->n_types = rows_of(g, shapes[WEIR_ENCODER_TYPES].name);
 	if (l.w->tensor[WEIR_ENCODER_POSITIONS])
@@ -361,6 +371,7 @@ weir_status weir_encoder_weights_load(const struct weir_gguf *g, const struct we
 	*ret = l.w;
 	return WEIR_OK;
 fail:
+	weir_weight_reader_clear(&l.reader);
 	weir_encoder_weights_free(l.w);
 	return s;
 }

@@ -3,8 +3,8 @@
  * encoder-weights.h - the tensors of a model that only encodes, found by name, checked, and given
  * to the device: BERT and its descendants.
  *
- * Called by backend.c's load and by free, on a worker; read by graph-encoder.c. The mapped file
- * stays open as long as the weights live: a device may keep using its bytes.
+ * Called by backend.c's load and by free, on a worker; read by graph-encoder.c. The file is needed
+ * no longer than the load.
  */
 #ifndef WEIR_TENSOR_ENCODER_WEIGHTS_H
 #define WEIR_TENSOR_ENCODER_WEIGHTS_H

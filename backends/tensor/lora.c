@@ -4,6 +4,7 @@
  */
 #include "lora.h"
 #include "fail.h"
+#include "weight-reader.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 struct adapter {
 	char *name;
-	struct weir_gguf *g;
+	struct weir_gguf *g;          /* while it loads */
 	struct weir_lora_pair *pairs; /* [n_layers + 1][WEIR_LORA_N] */
 };
 
@@ -29,6 +30,7 @@ struct reader {
 	struct adapter *to;
 	const struct weir_hparams *h;
 	struct weir_error *err;
+	struct weir_weight_reader bytes;
 	float alpha, scale;
 };
 
@@ -148,14 +150,18 @@ static weir_status check_pair(const struct reader *r, const char *base, const st
 			 (unsigned long long)n_out, WEIR_MAX_RANK);
 }
 
-static weir_status give(const struct reader *r, const struct weir_gguf_tensor *t, uint64_t n_out,
-			const void *at, weir_buffer **ret)
+/* n_out rows of a tensor from its byte `at` on, which they are n bytes of. */
+static weir_status give(struct reader *r, const struct weir_gguf_tensor *t, uint64_t n_out,
+			uint64_t at, uint64_t n, weir_buffer **ret)
 {
-	weir_status s = r->l->device->weight(r->l->instance, t->type, t->ne[0], n_out,
-					     WEIR_WEIGHT_MATRIX, at, ret, r->err);
+	struct weir_weight_shape shape = { t->ne[0], n_out, WEIR_WEIGHT_MATRIX, 1 };
+	bool device = false;
+	weir_status s = weir_weight_give(&r->bytes, t, at, n, &shape, ret, &device, r->err);
 
 	if (s >= 0)
 		return WEIR_OK;
+	if (!device)
+		return s; /* it names the file */
 	if (s == WEIR_E_UNSUPPORTED)
 		return weir_fail(r->err, s,
 				 "adapter '%s': tensor '%s' is of type %s, which the device has no "
@@ -166,26 +172,28 @@ static weir_status give(const struct reader *r, const struct weir_gguf_tensor *t
 	return s;
 }
 
-static weir_status hand_over(const struct reader *r, const struct target *t,
+static weir_status hand_over(struct reader *r, const struct target *t,
 			     const struct weir_gguf_tensor *a, const struct weir_gguf_tensor *b)
 {
 	struct weir_lora_pair *pairs = r->to->pairs + (size_t)t->layer * WEIR_LORA_N + t->first;
-	const uint8_t *at = b->data;
+	uint64_t at = 0;
 	weir_status s;
 
 	for (uint32_t i = 0; i < t->n_parts; i++) {
+		uint64_t n = t->n_out[i] * (b->n_bytes / b->ne[1]);
+
 		pairs[i].scale = r->alpha == 0 ? r->scale : r->scale * r->alpha / (float)a->ne[1];
-		if ((s = give(r, a, a->ne[1], a->data, &pairs[i].a)) ||
-		    (s = give(r, b, t->n_out[i], at, &pairs[i].b)))
+		if ((s = give(r, a, a->ne[1], 0, a->n_bytes, &pairs[i].a)) ||
+		    (s = give(r, b, t->n_out[i], at, n, &pairs[i].b)))
 			return s;
-		at += t->n_out[i] * (b->n_bytes / b->ne[1]);
+		at += n;
 	}
 	r->l->bytes += a->n_bytes + b->n_bytes;
 	return WEIR_OK;
 }
 
 /* "<base>.lora_a" and its partner. */
-static weir_status take_tensor(const struct reader *r, const struct weir_gguf_tensor *a)
+static weir_status take_tensor(struct reader *r, const struct weir_gguf_tensor *a)
 {
 	static const char end_a[] = ".lora_a", end_b[] = ".lora_b";
 	const size_t n_end = sizeof(end_a) - 1;
@@ -271,7 +279,7 @@ static weir_status read_adapter(struct reader *r, const struct weir_lora_conf *c
 		if ((s = take_tensor(r, weir_gguf_tensor_at(to->g, i))))
 			return s;
 	}
-	return WEIR_OK;
+	return weir_gguf_check_unchanged(to->g, r->err);
 }
 
 weir_status weir_lora_load(const struct weir_tensor_conf *conf, const struct weir_hparams *h,
@@ -291,12 +299,15 @@ weir_status weir_lora_load(const struct weir_tensor_conf *conf, const struct wei
 	*r.l = (struct weir_lora){ .device = device,
 				   .instance = instance,
 				   .n_layers = h->n_layers };
+	r.bytes = (struct weir_weight_reader){ .device = device, .instance = instance, .log = log };
 	r.l->adapters = calloc(conf->n_lora, sizeof(*r.l->adapters));
 	if (!r.l->adapters) {
 		s = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for adapters");
 		goto fail;
 	}
 	for (uint32_t i = 0; i < conf->n_lora; i++) {
+		weir_host_logf(log, WEIR_LOG_INFO, "adapter %s is read from %s", conf->lora[i].name,
+			       conf->lora[i].path);
 		r.to = &r.l->adapters[r.l->n++];
 		s = read_adapter(&r, &conf->lora[i]);
 		if (s != WEIR_OK)
@@ -304,10 +315,14 @@ weir_status weir_lora_load(const struct weir_tensor_conf *conf, const struct wei
 		weir_host_logf(log, WEIR_LOG_INFO, "adapter %s: %s, %zu tensors, scale %g",
 			       r.to->name, weir_gguf_path(r.to->g), weir_gguf_n_tensors(r.to->g),
 			       (double)conf->lora[i].scale);
+		weir_gguf_close(r.to->g);
+		r.to->g = NULL;
 	}
+	weir_weight_reader_clear(&r.bytes);
 	*ret = r.l;
 	return WEIR_OK;
 fail:
+	weir_weight_reader_clear(&r.bytes);
 	weir_lora_free(r.l);
 	return s;
 }

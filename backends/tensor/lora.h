@@ -2,10 +2,10 @@
 /*
  * lora.h - low-rank adapters (Hu et al. 2021), read from GGUF files beside the model's.
  *
- * Made by backend.c's load on a worker after the weights, read by graph.c. The files stay mapped as
- * long as the set lives. Format: general.type "adapter", adapter.type "lora", adapter.lora.alpha,
- * and for each matrix W of the model two tensors, W.lora_a [rank][n_in] and W.lora_b [n_out][rank];
- * what is added is scale * alpha / rank (alpha 0: scale) times B A x.
+ * Made by backend.c's load on a worker after the weights, read by graph.c. Format: general.type
+ * "adapter", adapter.type "lora", adapter.lora.alpha, and for each matrix W of the model two
+ * tensors, W.lora_a [rank][n_in] and W.lora_b [n_out][rank]; what is added is scale * alpha / rank
+ * (alpha 0: scale) times B A x.
  */
 #ifndef WEIR_TENSOR_LORA_H
 #define WEIR_TENSOR_LORA_H

@@ -3,6 +3,7 @@
  */
 #include "weights.h"
 #include "fail.h"
+#include "weight-reader.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -125,12 +126,6 @@ static const uint8_t bias_scales[WEIR_LAYER_N] = {
 	[WEIR_LAYER_DOWN_BIAS] = WEIR_SCALE_DOWN + 1,
 };
 
-/* A bias that was divided. */
-struct weir_bias {
-	struct weir_bias *next;
-	float x[];
-};
-
 /* Tensors that hold the rows (a vector: the elements) of several, one after the other. */
 static const struct fused {
 	struct shape shape;
@@ -181,6 +176,7 @@ struct loader {
 	const struct weir_host_log *log;
 	struct weir_weights *w;
 	struct weir_error *err;
+	struct weir_weight_reader reader;
 	bool hand_over;           /* false: the first pass, which only checks and counts */
 	struct weir_layer *layer; /* that is taken, or NULL */
 	size_t n_used;            /* tensors that the model has a place for */
@@ -346,30 +342,14 @@ static float factor_at(const struct loader *l, weir_buffer *const *at)
 	return i ? l->layer->scale[i - 1] : 1.0f;
 }
 
-/* n floats at src, divided, in memory that lives as long as the weights. */
-static weir_status divide(struct loader *l, const char *name, const void *src, uint64_t n,
-			  float factor, const void **ret)
-{
-	struct weir_bias *b = malloc(sizeof(*b) + (size_t)n * sizeof(float));
-
-	if (!b)
-		return weir_fail(l->err, WEIR_E_EXHAUSTED, "no memory for '%s'", name);
-	b->next = l->w->biases;
-	l->w->biases = b;
-	memcpy(b->x, src, (size_t)n * sizeof(float));
-	for (uint64_t i = 0; i < n; i++)
-		b->x[i] /= factor;
-	*ret = b->x;
-	return WEIR_OK;
-}
-
 /* One tensor, as n_parts ranges of its rows, or of a vector's elements. */
 static weir_status hand_over(struct loader *l, const char *name, const struct weir_gguf_tensor *t,
 			     uint32_t use, const struct shape *parts, uint32_t n_parts,
 			     weir_buffer **ret)
 {
 	const struct weir_gguf_type *type = weir_gguf_type(t->type);
-	const uint8_t *at = t->data;
+	uint64_t at = 0;
+	bool device = false;
 	weir_status s;
 
 	weir_host_progress(l->log, "loading weights", l->done, l->total);
@@ -379,16 +359,14 @@ static weir_status hand_over(struct loader *l, const char *name, const struct we
 	for (uint32_t i = 0; i < n_parts && s >= 0; i++) {
 		uint64_t n_in = extent_of(l->h, parts[i].n_in);
 		uint64_t n_out = extent_of(l->h, parts[i].n_out) * extent_of(l->h, parts[i].stack);
-		float factor = factor_at(l, &ret[i]);
-		const void *src = at;
+		uint64_t n = n_in * n_out / type->block_size * type->block_bytes;
+		struct weir_weight_shape shape = { n_in, n_out, use, factor_at(l, &ret[i]) };
 
-		if (factor != 1.0f)
-			s = divide(l, name, at, n_in, factor, &src);
-		if (s == WEIR_OK)
-			s = l->w->device->weight(l->w->instance, t->type, n_in, n_out, use, src,
-						 &ret[i], l->err);
-		at += n_in * n_out / type->block_size * type->block_bytes;
+		s = weir_weight_give(&l->reader, t, at, n, &shape, &ret[i], &device, l->err);
+		at += n;
 	}
+	if (s < 0 && !device)
+		return s; /* it names the file */
 	if (s == WEIR_E_UNSUPPORTED)
 		return weir_fail(l->err, s,
 				 "tensor '%s' is of type %s, which the device has no kernels for; "
@@ -473,24 +451,14 @@ static uint32_t use_of(const struct shape *shape)
 	return shape->n_out == NONE ? WEIR_WEIGHT_VECTOR : WEIR_WEIGHT_MATRIX;
 }
 
-static weir_status count_number(struct loader *l, const struct weir_gguf_tensor *t)
-{
-	if (l->hand_over) {
-		l->done += t->n_bytes;
-		return WEIR_OK;
-	}
-	l->n_used++;
-	l->total += t->n_bytes;
-	l->w->n_params++;
-	return WEIR_OK;
-}
-
-/* One number of type F32 beside the matrix <stem>.weight; *ret stays 1 where there is none. */
+/* One number of type F32 beside the matrix <stem>.weight, in the first pass: what was decided by it
+ * there must hold in the second. *ret stays as it is where there is none. */
 static weir_status take_number(struct loader *l, const char *stem, const char *what, float *ret)
 {
 	const struct weir_gguf_tensor *t;
 	char name[80];
-	float x;
+	float x = 0;
+	weir_status s;
 
 	snprintf(name, sizeof(name), "%s.weight", stem);
 	if (!weir_gguf_tensor(l->g, name)) /* what is alone is a leftover */
@@ -503,12 +471,21 @@ static weir_status take_number(struct loader *l, const char *stem, const char *w
 		return weir_fail(l->err, WEIR_E_INVALID,
 				 "tensor '%s' must be one number of type F32, it has %llu bytes",
 				 name, (unsigned long long)t->n_bytes);
-	memcpy(&x, t->data, sizeof(x));
+	if (l->hand_over) {
+		l->done += t->n_bytes;
+		return WEIR_OK;
+	}
+	s = weir_gguf_read(t, 0, &x, sizeof(x), l->err);
+	if (s < 0)
+		return s;
 	if (!isfinite(x) || x == 0)
 		return weir_fail(l->err, WEIR_E_INVALID,
 				 "tensor '%s' is %g, it must be finite and not 0", name, (double)x);
 	*ret = x;
-	return count_number(l, t);
+	l->n_used++;
+	l->total += t->n_bytes;
+	l->w->n_params++;
+	return WEIR_OK;
 }
 
 /* A matrix's factor: a number for the graph, nothing for the device. What NVFP4's files call
@@ -525,7 +502,7 @@ static weir_status take_factors(struct loader *l, uint32_t layer)
 {
 	float *scale = l->w->layers[layer].scale;
 
-	for (uint32_t i = 0; i < WEIR_SCALE_N; i++)
+	for (uint32_t i = 0; !l->hand_over && i < WEIR_SCALE_N; i++)
 		scale[i] = 1.0f;
 	for (size_t i = 0; i < N_FACTORS; i++) {
 		const struct factor *f = &layer_factors[i];
@@ -597,7 +574,8 @@ static weir_status take_all(struct loader *l)
 	struct weir_weights *w = l->w;
 	weir_status s;
 
-	w->output_scale = 1.0f;
+	if (!l->hand_over)
+		w->output_scale = 1.0f;
 	if ((s = take_factor(l, "output", &w->output_scale)))
 		return s;
 	for (size_t i = 0; i < N_GLOBALS; i++) {
@@ -727,6 +705,8 @@ weir_status weir_weights_load(const struct weir_gguf *g, const struct weir_hpara
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for the list of weights");
 	l.w->device = device;
 	l.w->instance = instance;
+	l.reader =
+		(struct weir_weight_reader){ .device = device, .instance = instance, .log = log };
 	l.w->n_layers = h->n_layers;
 	l.w->layers = calloc(h->n_layers, sizeof(*l.w->layers));
 	if (!l.w->layers) {
@@ -738,12 +718,14 @@ weir_status weir_weights_load(const struct weir_gguf *g, const struct weir_hpara
 	name_main_type(&l);
 	l.w->n_bytes = l.total;
 	l.hand_over = true;
-	if ((s = take_all(&l)))
+	if ((s = take_all(&l)) || (s = weir_gguf_check_unchanged(g, err)))
 		goto fail;
+	weir_weight_reader_clear(&l.reader);
 	weir_host_progress(log, "loading weights", l.total, l.total);
 	*ret = l.w;
 	return WEIR_OK;
 fail:
+	weir_weight_reader_clear(&l.reader);
 	weir_weights_free(l.w);
 	return s;
 }
@@ -765,10 +747,6 @@ void weir_weights_free(struct weir_weights *w)
 
 		if (buffer)
 			w->device->buffer_free(w->instance, buffer);
-	}
-	for (struct weir_bias *b = w->biases, *next; b; b = next) {
-		next = b->next;
-		free(b);
 	}
 	free(w->layers);
 	free(w);

@@ -2,8 +2,8 @@
 /*
  * weights.h - a model's tensors, found by name, checked, and given to the device.
  *
- * Called by backend.c's load and by free, on a worker; read by graph.c. The mapped file stays open
- * as long as the weights live: a device may keep using its bytes.
+ * Called by backend.c's load and by free, on a worker; read by graph.c. The file is needed no
+ * longer than the load.
  */
 #ifndef WEIR_TENSOR_WEIGHTS_H
 #define WEIR_TENSOR_WEIGHTS_H
@@ -70,8 +70,6 @@ struct weir_layer {
 	float scale[WEIR_SCALE_N];
 };
 
-struct weir_bias; /* weights.c */
-
 struct weir_weights {
 	const struct weir_device *device;
 	struct weir_instance *instance;
@@ -83,15 +81,15 @@ struct weir_weights {
 	weir_buffer *rope_freqs;             /* or NULL */
 	weir_buffer *rope_long, *rope_short; /* LongRoPE's factors, or both NULL */
 	float output_scale;                  /* as a layer's */
-	struct weir_bias *biases;
 	uint64_t n_params, n_bytes;
 	uint32_t main_type; /* the matrices' most frequent type, by bytes: WEIR_DTYPE_* */
 };
 
 /* Checks all tensors first, then hands them over one by one, with progress in the log. Errors:
  * INVALID (missing, of another shape: name, expected and found), UNSUPPORTED (a tensor that this
- * architecture does not have here, or a type that the device cannot take), and the device's own.
- * On failure nothing stays behind. */
+ * architecture does not have here, or a type that the device cannot take), UNAVAILABLE (the file
+ * cannot be read, or was changed meanwhile), and the device's own. Needs g no longer when it is
+ * done; on failure nothing stays behind. */
 weir_status weir_weights_load(const struct weir_gguf *g, const struct weir_hparams *h,
 			      const struct weir_device *device, struct weir_instance *instance,
 			      const struct weir_host_log *log, struct weir_weights **ret,

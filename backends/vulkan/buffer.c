@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARE_BYTES = 1 << 18 };
-
 struct source {
 	const struct weir_vk_type *type;
 	uint64_t n_in, n_out;
@@ -28,14 +26,6 @@ static void fill_bytes(void *data, uint64_t at, uint64_t n, uint8_t *dst)
 	memcpy(dst, (const uint8_t *)data + at, n);
 }
 
-/* Rows of floats whose layout is the file's: a device that shares the host's memory reads them
- * there. Small ones are not worth an allocation of their own. */
-static bool may_share(const struct weir_vk *vk, const struct source *s, uint64_t bytes)
-{
-	return vk->share && !s->type->split && s->n_in % 8 == 0 && bytes >= SHARE_BYTES &&
-	       (uintptr_t)s->src % 16 == 0;
-}
-
 static weir_status make_matrix(struct weir_vk *vk, weir_buffer *b, const struct source *s,
 			       struct weir_error *err)
 {
@@ -48,16 +38,6 @@ static weir_status make_matrix(struct weir_vk *vk, weir_buffer *b, const struct 
 				    "a matrix of %llu x %llu is too large for the vulkan backend",
 				    (unsigned long long)s->n_out, (unsigned long long)s->n_in);
 	b->bytes = planes.bytes;
-	if (may_share(vk, s, b->bytes)) {
-		struct weir_error why;
-
-		if (!weir_vk_memory_share(vk, s->src, b->bytes, "a weight", &b->memory, &offset,
-					  &why)) {
-			b->address = b->memory.address + offset;
-			return WEIR_OK;
-		}
-		vk->share = false;
-	}
 	status = weir_vk_slab_take(vk, b->bytes, &b->slab, &offset, err);
 	if (status)
 		return status;

@@ -167,7 +167,6 @@ static weir_status choose_memory(struct weir_vk *vk, struct weir_error *err)
 	vk->import = weir_vk_is_shared(vk) && vk->caps.host_import &&
 		     vk->api.GetMemoryHostPointerPropertiesEXT &&
 		     !(vk->config.without & (WEIR_VK_WITHOUT_IMPORT | WEIR_VK_WITHOUT_MAPPED));
-	vk->share = vk->import;
 	for (int i = 0; i < WEIR_VK_N_PLACES; i++)
 		if (vk->memory_type[i] < 0)
 			return weir_vk_fail(err, WEIR_E_UNSUPPORTED,

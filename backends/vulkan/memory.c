@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <weir/services.h>
 
@@ -187,28 +186,6 @@ weir_status weir_vk_memory_import(struct weir_vk *vk, uint64_t bytes, const char
 	m.host = host;
 	vk->bytes_imported += m.bytes;
 	*ret = m;
-	return WEIR_OK;
-}
-
-weir_status weir_vk_memory_share(struct weir_vk *vk, const void *src, uint64_t bytes,
-				 const char *what, struct weir_vk_memory *ret, uint64_t *ret_offset,
-				 struct weir_error *err)
-{
-	uint64_t grain = vk->caps.import_alignment, page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t offset = (uintptr_t)src % grain;
-	weir_status status = weir_vk_alive(vk, err);
-
-	if (status)
-		return status;
-	/* Whole pages around src are there, larger pieces may not be. */
-	if (grain > page || bytes > UINT64_MAX / 2)
-		return weir_vk_fail(err, WEIR_E_UNSUPPORTED, "%s is not aligned", what);
-	bytes = (offset + bytes + grain - 1) / grain * grain;
-	status = make_memory(vk, bytes, WEIR_VK_PLACE_DEVICE, (uint8_t *)(uintptr_t)src - offset,
-			     what, ret, err);
-	if (status)
-		return status;
-	*ret_offset = offset;
 	return WEIR_OK;
 }
 

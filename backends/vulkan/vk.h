@@ -162,7 +162,7 @@ struct weir_vk {
 	struct weir_vk_memory staging; /* where weights cannot be written in place */
 	uint64_t bytes_allocated;      /* from the device's heaps */
 	uint64_t bytes_imported;       /* host memory taken for weights */
-	bool import, share;            /* weights in host memory; in the file's own pages */
+	bool import;                   /* weights in host memory */
 	atomic_uint n_messages;        /* of the validation layers */
 	atomic_int interrupted;
 	bool has_run; /* no load is interrupted any more */
@@ -251,11 +251,6 @@ weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_
  */
 weir_status weir_vk_memory_import(struct weir_vk *vk, uint64_t bytes, const char *what,
 				  struct weir_vk_memory *ret, struct weir_error *err);
-/* The pages around src, which outlive it: src is at ret's address + *ret_offset. Fails where the
- * driver does not take them (a file's pages that may only be read). */
-weir_status weir_vk_memory_share(struct weir_vk *vk, const void *src, uint64_t bytes,
-				 const char *what, struct weir_vk_memory *ret, uint64_t *ret_offset,
-				 struct weir_error *err);
 void weir_vk_memory_free(struct weir_vk *vk, struct weir_vk_memory *memory);
 /* A piece of a slab for a weight, 256-byte aligned. */
 weir_status weir_vk_slab_take(struct weir_vk *vk, uint64_t bytes, struct weir_vk_slab **ret_slab,

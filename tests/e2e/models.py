@@ -160,11 +160,38 @@ def test_file_gone_and_back():
             model = server.get("/v1/models/weir-demo")[1]
             assert model["state"] == "failed" and model["status"] == {"value": "unloaded", "failed": True}, model
             assert "m.gguf" in model["error"]
+            told = [model, server.get("/v1/models")[1], server.get("/health")[1], answer, ask(server)[1]]
+            assert folder not in json.dumps(told), told
+            assert f"{file}" in server.text()
             assert ask(server)[0] == 503
             pathlib.Path(f"{file}.away").rename(file)
             hang_up(server)
             until("the reload tries again", lambda: state(server) == "ready")
             assert ask(server, n=5)[0] == 200
+
+
+def test_file_changed_under_it():
+    """A file that is cut off and written over in place, while its model serves and before it is loaded again."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, ini = pathlib.Path(folder) / "m.gguf", pathlib.Path(folder) / "p.ini"
+        shutil.copy(MODEL, file)
+        profile(ini, model=file, extra="[backend.more]\nplugin = echo\nserves = more\n")
+        with Server(ini) as server:
+            whole = text_of(ask(server, n=60))
+            for size in (MODEL.stat().st_size // 2, 5000):
+                os.truncate(file, size)
+                assert text_of(ask(server, n=60)) == whole
+                assert ask(server, model="more")[0] == 200
+            change(server, "unload")
+            status, answer, _ = server.post("/v1/models/weir-demo/load?wait=true", None)
+            assert status == 503 and "truncated" in answer["error"]["message"], answer
+            assert ask(server, model="more")[0] == 200
+            with open(file, "r+b") as to:
+                to.write(MODEL.read_bytes())
+            assert change(server, "load") == "ready"
+            with open(file, "r+b") as to:
+                to.write(b"\x7f" * MODEL.stat().st_size)
+            assert text_of(ask(server, n=60)) == whole
 
 
 def test_on_demand_and_idle():
@@ -229,7 +256,9 @@ def replaced(folder, extra):
             assert text_of(ask(server, n=20)) == whole
         else:
             until("it has failed", lambda: state(server) == "failed")
-            assert "/nowhere/x.gguf" in server.get("/health")[1]["backends"][0]["error"]
+            why = server.get("/health")[1]["backends"][0]["error"]
+            assert why.startswith("x.gguf: ") and "/nowhere" not in why, why
+            assert "/nowhere/x.gguf" in server.text(), "the folder is for the log"
         profile(ini, context=768, extra=extra + "\n[backend.more]\nplugin = echo\nserves = more\n")
         hang_up(server)
         until("it is ready", lambda: state(server) == "ready")

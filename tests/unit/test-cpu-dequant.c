@@ -168,7 +168,7 @@ static void test_repack(void)
 				src[k] = (uint8_t)g_rand_int(rand);
 			weir_cpu_repack(id, src, row, n_rows, n_in, group);
 			for (unsigned r = 0; r < n_rows; r++) {
-				weir_cpu_unpack(id, group, r, n_in, back);
+				weir_cpu_unpack(id, group, r, n_in, 0, n_in, back);
 				if (id == WEIR_DTYPE_TQ1_0) { /* several bytes mean the same */
 					type->row(src + r * row, 3, want);
 					type->row(back, 3, got);

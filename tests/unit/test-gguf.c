@@ -159,6 +159,7 @@ static void test_tensors(void)
 	const struct weir_gguf_tensor *t;
 	struct weir_gguf *g = NULL;
 	struct weir_error err;
+	guint8 byte = 0;
 	float x;
 
 	g_assert_cmpint(weir_gguf_open_memory(f->data, f->len, &g, &err), ==, WEIR_OK);
@@ -173,12 +174,18 @@ static void test_tensors(void)
 	g_assert_cmpuint(t->n_bytes, ==, 6 * 34);
 	t = weir_gguf_tensor(g, "vector");
 	g_assert_cmpuint(t->n_bytes, ==, 20);
-	memcpy(&x, (const char *)t->data + 16, 4);
+	g_assert_cmpint(weir_gguf_read(t, 16, &x, 4, &err), ==, WEIR_OK);
 	g_assert_cmpfloat(x, ==, 4.0f);
+	g_assert_cmpint(weir_gguf_read(t, 20, &x, 0, &err), ==, WEIR_OK);
+	g_assert_cmpint(weir_gguf_read(t, 17, &x, 4, &err), ==, WEIR_E_INVALID);
+	g_assert_cmpint(weir_gguf_read(t, 21, &x, 0, &err), ==, WEIR_E_INVALID);
+	g_assert_cmpint(weir_gguf_read(t, UINT64_MAX, &x, 4, NULL), ==, WEIR_E_INVALID);
 	t = weir_gguf_tensor(g, "scalar");
 	g_assert_cmpuint(t->n_bytes, ==, 4);
 	t = weir_gguf_tensor(g, "bytes");
-	g_assert_cmpuint(((const guint8 *)t->data)[63], ==, 63);
+	g_assert_cmpint(weir_gguf_read(t, 63, &byte, 1, &err), ==, WEIR_OK);
+	g_assert_cmpuint(byte, ==, 63);
+	g_assert_cmpint(weir_gguf_check_unchanged(g, &err), ==, WEIR_OK);
 	weir_gguf_close(g);
 	weir_gguf_close(NULL);
 }
@@ -487,8 +494,11 @@ static guint64 read_everything(const struct weir_gguf *g)
 	for (size_t i = 0; i < weir_gguf_n_tensors(g); i++) {
 		const struct weir_gguf_tensor *t = weir_gguf_tensor_at(g, i);
 
+		g_autofree guint8 *data = g_malloc(t->n_bytes);
+
+		g_assert_cmpint(weir_gguf_read(t, 0, data, t->n_bytes, NULL), ==, WEIR_OK);
 		for (guint64 j = 0; j < t->n_bytes; j++)
-			sum += ((const guint8 *)t->data)[j];
+			sum += data[j];
 	}
 	return sum;
 }
@@ -540,7 +550,7 @@ static void assert_open_fails(const char *path, weir_status status, const char *
 	struct weir_error err;
 
 	g_assert_cmpint(weir_gguf_open(path, &g, &err), ==, status);
-	g_assert_nonnull(strstr(err.text, path));
+	g_assert_true(g_str_has_prefix(err.text, strrchr(path, '/') + 1));
 	g_assert_nonnull(strstr(err.text, text));
 	g_assert_null(g);
 }
@@ -552,19 +562,18 @@ static void test_files(void)
 	g_autoptr(GByteArray) f = good_file();
 	struct weir_gguf *g = NULL;
 	struct weir_error err;
-	size_t len;
 
 	assert_open_fails(path, WEIR_E_NOT_FOUND, "No such file");
 	assert_open_fails(dir, WEIR_E_INVALID, "directory");
 	{ /* A long path leaves room for the reason. */
 		g_autofree char *name = g_strnfill(250, 'x');
-		g_autofree char *deep = g_strdup_printf("/%s/\xff\n%s/m.gguf", name, name);
+		g_autofree char *deep = g_strdup_printf("/%s/\xff\n%s", name, name);
 
 		g_assert_cmpint(weir_gguf_open(deep, &g, &err), ==, WEIR_E_NOT_FOUND);
 		g_assert_nonnull(strstr(err.text, "No such file"));
 		g_assert_true(g_str_has_prefix(err.text, "...xxx"));
 		g_assert_cmpint(weir_gguf_open("/a\xff\n.gguf", &g, &err), ==, WEIR_E_NOT_FOUND);
-		g_assert_true(g_str_has_prefix(err.text, "/a??.gguf: "));
+		g_assert_true(g_str_has_prefix(err.text, "a??.gguf: "));
 	}
 	g_assert_true(g_file_set_contents(path, "", 0, NULL));
 	assert_open_fails(path, WEIR_E_INVALID, "empty");
@@ -576,11 +585,11 @@ static void test_files(void)
 	g_unlink(path);
 	g_assert_true(g_file_set_contents(path, (const char *)f->data, f->len, NULL));
 	g_assert_cmpint(weir_gguf_open(path, &g, &err), ==, WEIR_OK);
-	g_assert_cmpstr(weir_gguf_path(g), ==, path);
-	g_assert_nonnull(weir_gguf_map(g, &len));
-	g_assert_cmpuint(len, ==, f->len);
+	/* clients may read it: no folder */
+	g_assert_cmpstr(weir_gguf_path(g), ==, strrchr(path, '/') + 1);
+	g_assert_cmpuint(weir_gguf_file_bytes(g), ==, f->len);
 	for (size_t i = 0; i < weir_gguf_n_tensors(g); i++)
-		g_assert_cmpuint((guintptr)weir_gguf_tensor_at(g, i)->data % 64, ==, 0);
+		g_assert_cmpuint(weir_gguf_tensor_at(g, i)->offset % 64, ==, 0);
 	g_assert_cmpuint(read_everything(g), >, 0);
 	weir_gguf_close(g);
 	g_unlink(path);
@@ -662,8 +671,10 @@ static void test_split(void)
 					weir_gguf_tensor(g, parts[k].tensor);
 
 				g_assert_true(t == weir_gguf_tensor_at(g, k));
-				g_assert_cmpfloat(((const float *)t->data)[7], ==,
-						  (float)(100 * k + 7));
+				float x = 0;
+
+				g_assert_cmpint(weir_gguf_read(t, 28, &x, 4, NULL), ==, WEIR_OK);
+				g_assert_cmpfloat(x, ==, (float)(100 * k + 7));
 			}
 			g_assert_cmpuint(read_everything(g), >, 0);
 			weir_gguf_close(g);

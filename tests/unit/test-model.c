@@ -679,7 +679,7 @@ static void test_options(void)
 		{ { "block_tokens", "12" }, WEIR_E_INVALID, "power of two" },
 		{ { "block_tokens", "4" }, WEIR_E_INVALID, "block_tokens" },
 		{ { "max_sequences", "0" }, WEIR_E_INVALID, "max_sequences" },
-		{ { "model", "/nowhere/at/all.gguf" }, WEIR_E_NOT_FOUND, "/nowhere" },
+		{ { "model", "/nowhere/at/all.gguf" }, WEIR_E_NOT_FOUND, "all.gguf: cannot open" },
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -45,7 +45,7 @@ struct plan {
 
 static uint64_t total_of(const struct session_bytes *b)
 {
-	return b->matrices + b->vectors + b->kv + b->arena + b->program;
+	return b->matrices + b->tables + b->vectors + b->kv + b->arena + b->program;
 }
 
 static weir_status make(const struct tool *tool, struct plan *p, struct weir_error *err)
@@ -105,7 +105,7 @@ static void print_json(const struct plan *p, const char *path)
 	tool_json_text(stdout, path);
 	printf(", \"context\": %u, \"sequences\": %u, \"batch_tokens\": %u, \"kv_blocks\": %u, "
 	       "\"block_tokens\": %u,\n \"bytes\": {\"file_weights\": %llu, \"matrices\": %llu, "
-	       "\"vectors\": %llu, \"tables_in_file\": %llu, \"kv\": %llu, \"arena\": %llu, "
+	       "\"vectors\": %llu, \"tables\": %llu, \"kv\": %llu, \"arena\": %llu, "
 	       "\"program\": %llu, \"total\": %llu},\n \"kv_bytes_per_token\": %llu, "
 	       "\"memory_free\": %llu, \"fits\": %s, \"cache_tokens_free\": %llu, "
 	       "\"longest_context\": ",
@@ -142,14 +142,12 @@ static void print_text(const struct plan *p, const char *path, uint32_t trained)
 	printf("  for %u tokens of context, %u sequences together, %u tokens in a step\n\n",
 	       p->model.n_ctx, p->model.max_rows, p->model.max_tokens);
 	print_line("matrices", p->bytes.matrices, "in the kernels' layout");
+	print_line("tables", p->bytes.tables, "embeddings that are looked up");
 	print_line("vectors", p->bytes.vectors, "norms and biases, F32");
 	print_line("KV cache", p->bytes.kv, cache);
 	print_line("arena", p->bytes.arena, "temporaries of a step, logits included");
 	print_line("program", p->bytes.program, "lists of operations");
 	print_line("together", p->total, "");
-	if (p->bytes.tables)
-		printf("  and %s that are read in the mapped file itself (embeddings)\n",
-		       tool_bytes(p->bytes.tables).text);
 	printf("\n%s free here: ", tool_bytes(p->memory_free).text);
 	if (p->total <= p->memory_free)
 		printf("it fits.\n");

@@ -74,8 +74,7 @@ struct work {
 struct slab {
 	const struct weir_cpu_type *from, *to;
 	uint32_t type;
-	const uint8_t *src;
-	uint8_t *dst;
+	uint8_t *src, *dst;
 	uint64_t n_in, n_rows, rows_each;
 	size_t src_row, dst_row;
 	double error[MAX_JOBS], squares[MAX_JOBS];
@@ -140,7 +139,6 @@ static weir_status convert_tensor(struct work *w, const struct weir_gguf_tensor 
 	struct slab s = { .from = weir_cpu_type(t->type),
 			  .to = weir_cpu_type(type),
 			  .type = type,
-			  .src = t->data,
 			  .n_in = t->ne[0] };
 	weir_status status = WEIR_OK;
 
@@ -148,9 +146,10 @@ static weir_status convert_tensor(struct work *w, const struct weir_gguf_tensor 
 	s.dst_row = (size_t)(s.n_in / s.to->block * s.to->bytes);
 	s.rows_each = JOB_WEIGHTS / s.n_in + 1;
 	step = s.rows_each * MAX_JOBS;
+	s.src = malloc((size_t)(step < n_rows ? step : n_rows) * s.src_row);
 	s.dst = malloc((size_t)(step < n_rows ? step : n_rows) * s.dst_row);
-	if (!s.dst)
-		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for tensor '%s'", name);
+	if (!s.src || !s.dst)
+		status = weir_fail(err, WEIR_E_EXHAUSTED, "no memory for tensor '%s'", name);
 	for (uint64_t row = 0; row < n_rows && status == WEIR_OK; row += step) {
 		uint64_t n = n_rows - row < step ? n_rows - row : step;
 
@@ -159,10 +158,13 @@ static weir_status convert_tensor(struct work *w, const struct weir_gguf_tensor 
 			break;
 		}
 		tool_bar(name, w->done, w->total);
-		status = convert_slab(w, &s, name, n, err);
-		s.src += n * s.src_row;
+		weir_gguf_read_ahead(t, (row + n) * s.src_row, n * s.src_row);
+		status = weir_gguf_read(t, row * s.src_row, s.src, (size_t)n * s.src_row, err);
+		if (status == WEIR_OK)
+			status = convert_slab(w, &s, name, n, err);
 		w->done += n * s.n_in;
 	}
+	free(s.src);
 	free(s.dst);
 	return status;
 }
@@ -170,20 +172,25 @@ static weir_status convert_tensor(struct work *w, const struct weir_gguf_tensor 
 static weir_status copy_tensor(struct work *w, const struct weir_gguf_tensor *t, const char *name,
 			       struct weir_error *err)
 {
-	const uint8_t *p = t->data;
-	uint64_t left = t->n_bytes;
+	const size_t most = (size_t)4 << 20;
+	uint8_t *bytes = malloc(most);
 	weir_status s = WEIR_OK;
 
-	while (left > 0 && s == WEIR_OK) {
-		size_t n = left < 1u << 24 ? (size_t)left : 1u << 24;
+	if (!bytes)
+		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory for tensor '%s'", name);
+	for (uint64_t at = 0; at < t->n_bytes && s == WEIR_OK; at += most) {
+		size_t n = t->n_bytes - at < most ? (size_t)(t->n_bytes - at) : most;
 
-		if (tool_interrupted())
-			return weir_fail(err, WEIR_E_CANCELLED, "stopped");
+		if (tool_interrupted()) {
+			s = weir_fail(err, WEIR_E_CANCELLED, "stopped");
+			break;
+		}
 		tool_bar(name, w->done, w->total);
-		s = gguf_writer_put(w->writer, p, n, err);
-		p += n;
-		left -= n;
+		s = weir_gguf_read(t, at, bytes, n, err);
+		if (s == WEIR_OK)
+			s = gguf_writer_put(w->writer, bytes, n, err);
 	}
+	free(bytes);
 	w->done += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
 	return s;
 }
@@ -192,10 +199,10 @@ static weir_status write_all(struct work *w, const struct weir_gguf *g, const ui
 			     struct weir_error *err)
 {
 	char name[96];
+	weir_status s;
 
 	for (size_t i = 0; i < weir_gguf_n_tensors(g); i++) {
 		const struct weir_gguf_tensor *t = weir_gguf_tensor_at(g, i);
-		weir_status s;
 
 		tool_printable(t->name, name, sizeof(name));
 		s = types[i] == t->type ? copy_tensor(w, t, name, err)
@@ -205,7 +212,8 @@ static weir_status write_all(struct work *w, const struct weir_gguf *g, const ui
 		if (s != WEIR_OK)
 			return s;
 	}
-	return gguf_writer_finish(w->writer, err);
+	s = weir_gguf_check_unchanged(g, err);
+	return s == WEIR_OK ? gguf_writer_finish(w->writer, err) : s;
 }
 
 /* The types of all tensors; refuses what cannot be read. */
@@ -251,13 +259,10 @@ static weir_status choose(struct work *w, const struct weir_gguf *g, const struc
 
 static void report(const struct work *w, const struct weir_gguf *g, const char *path)
 {
-	size_t before;
-
-	weir_gguf_map(g, &before);
 	printf("%s: %s, %.2f bits a weight; the (first) input file has %s\n", path,
 	       tool_bytes(gguf_writer_bytes(w->writer)).text,
 	       8.0 * (double)gguf_writer_bytes(w->writer) / (double)(w->total ? w->total : 1),
-	       tool_bytes(before).text);
+	       tool_bytes(weir_gguf_file_bytes(g)).text);
 	for (uint32_t i = 0; i < MAX_TYPES; i++) {
 		if (!w->n_tensors[i])
 			continue;

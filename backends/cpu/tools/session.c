@@ -43,7 +43,7 @@ static void info(struct weir_instance *instance, struct weir_device_info *ret)
 
 /* As weir_cpu_weight() would make it, without the matrix itself. */
 static weir_status plan_matrix(uint32_t type, uint64_t n_in, uint64_t n_out, uint32_t use,
-			       const void *src, weir_buffer **ret, struct weir_error *err)
+			       weir_buffer **ret, struct weir_error *err)
 {
 	const struct weir_cpu_type *t = weir_cpu_type(type);
 	char buf[16];
@@ -61,7 +61,7 @@ static weir_status plan_matrix(uint32_t type, uint64_t n_in, uint64_t n_out, uin
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return weir_cpu_fail(err, WEIR_E_EXHAUSTED, "no memory for a weight");
-	*b = (weir_buffer){ .type = type, .use = use, .n_in = n_in, .n_out = n_out, .src = src };
+	*b = (weir_buffer){ .type = type, .use = use, .n_in = n_in, .n_out = n_out };
 	b->src_row = (size_t)(n_in / t->block * t->bytes);
 	b->group_bytes = weir_cpu_group_bytes(type, n_in);
 	b->n_groups = (size_t)((n_out + 15) / 16);
@@ -74,27 +74,42 @@ static weir_status plan_matrix(uint32_t type, uint64_t n_in, uint64_t n_out, uin
 	return WEIR_OK;
 }
 
+static void count_weight(struct session *s, const weir_buffer *b)
+{
+	if (b->use & WEIR_WEIGHT_MATRIX)
+		s->bytes.matrices += s->plan ? b->n_groups * b->group_bytes : b->data_bytes;
+	if (b->use & WEIR_WEIGHT_VECTOR)
+		s->bytes.vectors += b->n_in * b->n_out * sizeof(float);
+	if (weir_cpu_keeps_table(b->type, b->use))
+		s->bytes.tables += b->src_row * b->n_out;
+}
+
+static weir_status weight_from(struct weir_instance *instance, uint32_t type, uint64_t n_in,
+			       uint64_t n_out, uint32_t use, const struct weir_source *src,
+			       weir_buffer **ret, struct weir_error *err)
+{
+	struct session *s = session_of(instance);
+	weir_status status;
+
+	if (s->plan && !(use & WEIR_WEIGHT_VECTOR))
+		status = plan_matrix(type, n_in, n_out, use, ret, err);
+	else
+		status = weir_cpu_weight_from(instance, type, n_in, n_out, use, src, ret, err);
+	if (status == WEIR_OK)
+		count_weight(s, *ret);
+	return status;
+}
+
+/* Only vectors come so. */
 static weir_status weight(struct weir_instance *instance, uint32_t type, uint64_t n_in,
 			  uint64_t n_out, uint32_t use, const void *src, weir_buffer **ret,
 			  struct weir_error *err)
 {
-	struct session *s = session_of(instance);
-	weir_buffer *b = NULL;
-	weir_status status;
+	weir_status status = weir_cpu_weight(instance, type, n_in, n_out, use, src, ret, err);
 
-	if (s->plan && use & WEIR_WEIGHT_MATRIX && !(use & WEIR_WEIGHT_VECTOR))
-		status = plan_matrix(type, n_in, n_out, use, src, &b, err);
-	else
-		status = weir_cpu_weight(instance, type, n_in, n_out, use, src, &b, err);
-	if (status != WEIR_OK)
-		return status;
-	s->bytes.matrices += s->plan ? b->n_groups * b->group_bytes : b->data_bytes;
-	if (use & WEIR_WEIGHT_VECTOR)
-		s->bytes.vectors += n_in * n_out * sizeof(float);
-	if (use & WEIR_WEIGHT_TABLE)
-		s->bytes.tables += b->src_row * n_out;
-	*ret = b;
-	return WEIR_OK;
+	if (status == WEIR_OK)
+		count_weight(session_of(instance), *ret);
+	return status;
 }
 
 static weir_status kv(struct weir_instance *instance, uint32_t type, uint32_t n_blocks,
@@ -181,6 +196,7 @@ static struct weir_device counting_device(void)
 
 	device.info = info;
 	device.weight = weight;
+	device.weight_from = weight_from;
 	device.kv = kv;
 	device.program_new = program_new;
 	device.run = run;

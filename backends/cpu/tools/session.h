@@ -33,10 +33,10 @@ struct session_wish {
 struct session_bytes {
 	uint64_t matrices; /* in the kernels' own layout, padding included */
 	uint64_t vectors;  /* norms, biases: F32 */
-	uint64_t tables;  /* looked up where they are, in the mapped file: no memory of their own */
-	uint64_t kv;      /* K and V, all blocks */
-	uint64_t arena;   /* temporaries of the compiled program(s) */
-	uint64_t program; /* its own lists */
+	uint64_t tables;   /* rows of embeddings, where no matrix has them */
+	uint64_t kv;       /* K and V, all blocks */
+	uint64_t arena;    /* temporaries of the compiled program(s) */
+	uint64_t program;  /* its own lists */
 };
 
 struct session;

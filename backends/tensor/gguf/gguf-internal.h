@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gguf-internal.h - what gguf.c (parses), gguf-split.c (joins) and gguf-values.c (reads) share.
+ * gguf-internal.h - what gguf.c (parses), gguf-file.c (reads files), gguf-split.c (joins) and
+ * gguf-values.c (gives values) share.
  * Nobody else includes it.
  */
 #ifndef WEIR_TENSOR_GGUF_INTERNAL_H
@@ -8,6 +9,10 @@
 
 #include "gguf.h"
 #include "name-map.h"
+
+#include <time.h>
+
+#define GGUF_MAX_HEADER ((size_t)256 << 20) /* far above every real one */
 
 struct gguf_key {
 	struct weir_str name; /* first: the name map reads it */
@@ -20,9 +25,13 @@ struct gguf_key {
 
 struct weir_gguf {
 	char *path;
+	/* The file's first n_head bytes, in memory: our own where there is a file, room for `room`
+	 * of them; else the caller's, and all there are. */
 	const uint8_t *base;
-	size_t len;
-	bool mapped;
+	size_t n_head, room;
+	uint64_t len; /* of the file */
+	int fd;       /* -1: memory */
+	struct timespec changed;
 	uint32_t version;
 	struct gguf_key *keys;
 	size_t n_keys;
@@ -36,6 +45,14 @@ struct weir_gguf {
 
 /* gguf.c: one file, whatever it says of others. */
 weir_status gguf_open_one(const char *path, struct weir_gguf **ret, struct weir_error *err);
+
+/* gguf-file.c: opens the file of a new g, and finds out its length; an empty one is no error here.
+ * Then at least its first n bytes in memory, of the header's n <= room: what lies at g->base never
+ * moves. trim() gives back what is beyond them. */
+weir_status gguf_file_open(struct weir_gguf *g, const char *path, struct weir_error *err);
+weir_status gguf_file_need(struct weir_gguf *g, size_t n, struct weir_error *err);
+void gguf_file_trim(struct weir_gguf *g, size_t n);
+void gguf_file_close(struct weir_gguf *g);
 
 /* gguf-split.c: after gguf_open_one(path, &g): the other parts, if there are any. path NULL: a
  * file in memory, whose parts cannot be found. */

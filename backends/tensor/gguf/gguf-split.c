@@ -60,7 +60,7 @@ static weir_status open_part(struct weir_gguf *g, const char *path, uint64_t no,
 		return weir_fail(err, status,
 				 "%s: part %" PRIu64 " of %" PRIu64
 				 " of the model is missing; all parts must lie in one folder",
-				 path, no + 1, count);
+				 strrchr(path, '/') ? strrchr(path, '/') + 1 : path, no + 1, count);
 	if (status < 0)
 		return status;
 	g->parts[g->n_parts++] = part;

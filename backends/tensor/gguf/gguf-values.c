@@ -297,10 +297,9 @@ const char *weir_gguf_path(const struct weir_gguf *g)
 	return g->path;
 }
 
-const void *weir_gguf_map(const struct weir_gguf *g, size_t *ret_len)
+uint64_t weir_gguf_file_bytes(const struct weir_gguf *g)
 {
-	*ret_len = g->len;
-	return g->base;
+	return g->len;
 }
 
 uint32_t weir_gguf_version(const struct weir_gguf *g)

@@ -9,16 +9,10 @@
 #include "gguf-internal.h"
 #include "unicode-tables.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* Far above every real model; they bound what a hostile header costs. */
-#define MAX_HEADER  ((size_t)256 << 20)
 #define MAX_ENTRIES ((uint64_t)1 << 20)
 #define MAX_KEY     65535u
 #define MAX_NAME    64u
@@ -29,7 +23,7 @@
 #define SMALLEST_TENSOR 25u /* 8 + 1 name, 4 dimensions, 4 type, 8 offset */
 
 struct cursor {
-	const struct weir_gguf *g;
+	struct weir_gguf *g;
 	size_t at;
 	size_t end;
 	struct weir_error *err;
@@ -55,8 +49,13 @@ static weir_status truncated(const struct cursor *c)
 
 static weir_status take(struct cursor *c, uint64_t n_bytes, const uint8_t **ret)
 {
+	weir_status status;
+
 	if (n_bytes > c->end - c->at)
 		return truncated(c);
+	status = gguf_file_need(c->g, c->at + (size_t)n_bytes, c->err);
+	if (status < 0)
+		return status;
 	*ret = c->g->base + c->at;
 	c->at += (size_t)n_bytes;
 	return WEIR_OK;
@@ -259,7 +258,7 @@ static weir_status refuse_type(const struct cursor *c, uint32_t type)
 			 c->g->path, weir_quote(c->name).text, type, whose);
 }
 
-/* Shape and type of one tensor. t->data stays NULL; ret_offset is what the file says. */
+/* Shape and type of one tensor. t->file stays NULL; ret_offset is what the file says. */
 static weir_status take_tensor(struct cursor *c, struct weir_gguf_tensor *t, uint64_t *ret_offset)
 {
 	const struct weir_gguf_type *type;
@@ -353,18 +352,20 @@ static weir_status place_tensors(struct weir_gguf *g, struct cursor *c, const ui
 				c->err, WEIR_E_INVALID,
 				"%s: tensor '%s' needs %llu bytes at offset %llu of the data, "
 				"which "
-				"begins at byte %llu, but the file has %zu bytes; it is truncated, "
-				"fetch it again",
+				"begins at byte %llu, but the file has %llu bytes; it is "
+				"truncated, fetch it again",
 				g->path, weir_quote(t->name).text, (unsigned long long)t->n_bytes,
-				(unsigned long long)offsets[i], (unsigned long long)start, g->len);
-		t->data = g->base + start + offsets[i];
+				(unsigned long long)offsets[i], (unsigned long long)start,
+				(unsigned long long)g->len);
+		t->offset = start + offsets[i];
+		t->file = g;
 	}
 	return WEIR_OK;
 }
 
 static bool begins_with(const struct weir_gguf *g, const char *text)
 {
-	return g->len >= strlen(text) && memcmp(g->base, text, strlen(text)) == 0;
+	return g->n_head >= strlen(text) && memcmp(g->base, text, strlen(text)) == 0;
 }
 
 /* The usual mistakes have names. */
@@ -373,7 +374,7 @@ static weir_status not_gguf(const struct weir_gguf *g, struct weir_error *err)
 	const char *what = "it does not begin with the bytes GGUF";
 	bool text = true;
 
-	for (size_t i = 0; i < g->len && i < 64; i++)
+	for (size_t i = 0; i < g->n_head && i < 64; i++)
 		text = text && (g->base[i] >= 0x20 || (g->base[i] >= 9 && g->base[i] <= 13));
 	if (g->len == 0)
 		what = "it is empty";
@@ -385,7 +386,7 @@ static weir_status not_gguf(const struct weir_gguf *g, struct weir_error *err)
 		what = "it is in a GGML format from before GGUF; convert the model again";
 	else if (begins_with(g, "PK\x03\x04"))
 		what = "it is a zip archive (perhaps a PyTorch checkpoint); convert it to GGUF";
-	else if (g->len > 9 && g->base[8] == '{' && g->base[7] == 0)
+	else if (g->n_head > 9 && g->base[8] == '{' && g->base[7] == 0)
 		what = "it looks like a safetensors file; convert it to GGUF";
 	else if (text)
 		what = "it is a text file";
@@ -432,9 +433,12 @@ static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 	uint64_t n_tensors = 0, n_keys = 0, *offsets = NULL;
 	weir_status status;
 
+	c.end = g->len < GGUF_MAX_HEADER ? (size_t)g->len : GGUF_MAX_HEADER;
+	status = gguf_file_need(g, c.end < 64 ? c.end : 64, err);
+	if (status < 0)
+		return status;
 	if (!begins_with(g, "GGUF"))
 		return not_gguf(g, err);
-	c.end = g->len < MAX_HEADER ? g->len : MAX_HEADER;
 	if ((status = take_u32(&c, &g->version)) < 0 || (status = check_version(g, err)) < 0 ||
 	    (status = take_u64(&c, &n_tensors)) < 0 || (status = take_u64(&c, &n_keys)) < 0 ||
 	    (status = check_counts(&c, n_tensors, n_keys)) < 0 ||
@@ -443,6 +447,8 @@ static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 	status = take_tensors(g, &c, n_tensors, &offsets);
 	if (status == WEIR_OK)
 		status = place_tensors(g, &c, offsets);
+	if (status == WEIR_OK)
+		gguf_file_trim(g, c.at);
 	free(offsets);
 	return status;
 }
@@ -450,9 +456,15 @@ static weir_status parse(struct weir_gguf *g, struct weir_error *err)
 /* A path as it stands in messages: they hold 448 bytes of valid UTF-8, and the reason matters. */
 static char *label(const char *path)
 {
-	size_t len = strlen(path), at = len > MAX_LABEL ? len - MAX_LABEL : 0, n = 0, rune_len;
-	char *text = malloc(len - at + 4);
+	const char *slash = strrchr(path, '/');
+	size_t len, at, n = 0, rune_len;
+	char *text;
 
+	if (slash && slash[1])
+		path = slash + 1;
+	len = strlen(path);
+	at = len > MAX_LABEL ? len - MAX_LABEL : 0;
+	text = malloc(len - at + 4);
 	if (!text)
 		return NULL;
 	if (at > 0) {
@@ -482,46 +494,8 @@ static weir_status new_gguf(const char *path, struct weir_gguf **ret, struct wei
 		free(g);
 		return weir_fail(err, WEIR_E_EXHAUSTED, "no memory to open a model file");
 	}
+	g->fd = -1;
 	*ret = g;
-	return WEIR_OK;
-}
-
-static weir_status refuse_open(struct weir_error *err, const char *path, int why)
-{
-	weir_status code = why == ENOENT || why == ENOTDIR       ? WEIR_E_NOT_FOUND
-			   : why == EACCES || why == EPERM       ? WEIR_E_DENIED
-			   : why == ENOMEM || why == EMFILE      ? WEIR_E_EXHAUSTED
-			   : why == ELOOP || why == ENAMETOOLONG ? WEIR_E_INVALID
-								 : WEIR_E_UNAVAILABLE;
-
-	return weir_fail(err, code, "%s: cannot open the model file: %s", path, strerror(why));
-}
-
-static weir_status map_file(struct weir_gguf *g, int fd, struct weir_error *err)
-{
-	struct stat info;
-	void *p;
-
-	if (fstat(fd, &info) < 0)
-		return refuse_open(err, g->path, errno);
-	if (S_ISDIR(info.st_mode))
-		return weir_fail(err, WEIR_E_INVALID,
-				 "%s: is a directory; name the .gguf file in it", g->path);
-	if (!S_ISREG(info.st_mode))
-		return weir_fail(err, WEIR_E_INVALID,
-				 "%s: is not a regular file, so it cannot be mapped", g->path);
-	if (info.st_size == 0)
-		return not_gguf(g, err);
-	if ((uint64_t)info.st_size > SIZE_MAX)
-		return weir_fail(err, WEIR_E_EXHAUSTED, "%s: larger than the address space",
-				 g->path);
-	p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return weir_fail(err, errno == ENOMEM ? WEIR_E_EXHAUSTED : WEIR_E_UNAVAILABLE,
-				 "%s: cannot map the model file: %s", g->path, strerror(errno));
-	g->base = p;
-	g->len = (size_t)info.st_size;
-	g->mapped = true;
 	return WEIR_OK;
 }
 
@@ -529,15 +503,10 @@ weir_status gguf_open_one(const char *path, struct weir_gguf **ret, struct weir_
 {
 	struct weir_gguf *g;
 	weir_status status = new_gguf(path, &g, err);
-	int fd;
 
 	if (status < 0)
 		return status;
-	/* Non-blocking, so that a FIFO is refused instead of waited for. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	status = fd < 0 ? refuse_open(err, g->path, errno) : map_file(g, fd, err);
-	if (fd >= 0)
-		close(fd);
+	status = gguf_file_open(g, path, err);
 	if (status == WEIR_OK)
 		status = parse(g, err);
 	if (status < 0) {
@@ -573,6 +542,7 @@ weir_status weir_gguf_open_memory(const void *data, size_t len, struct weir_gguf
 	if (status < 0)
 		return status;
 	g->base = data;
+	g->n_head = len;
 	g->len = len;
 	status = parse(g, err);
 	if (status == WEIR_OK)
@@ -598,8 +568,7 @@ void weir_gguf_close(struct weir_gguf *g)
 	for (size_t i = 0; i < g->n_parts; i++)
 		weir_gguf_close(g->parts[i]);
 	free(g->parts);
-	if (g->mapped)
-		munmap((void *)(uintptr_t)g->base, g->len);
+	gguf_file_close(g);
 	free(g->path);
 	free(g);
 }

@@ -4,19 +4,19 @@
  *
  * Source of the format: the public GGUF specification (ggml, docs/gguf.md).
  *
- * The file is mapped, never copied: every string, array and tensor that a getter hands out points
- * into the map and lives until weir_gguf_close(). A struct weir_gguf never changes after open, so
- * every function here but close is [any] and may run on many threads at once.
+ * The header is copied: every string and array that a getter hands out points into memory of g and
+ * lives until weir_gguf_close(). The tensors' data is read by weir_gguf_read(), from the file that
+ * was opened, which is never mapped: whatever is done to a file in the meantime (cut off, written
+ * over, a disk that fails), reading it ends with an error, not with a signal, and what was checked
+ * stays what it was. A struct weir_gguf never changes after open, so every function here but close
+ * is [any] and may run on many threads at once.
  *
  * A file is hostile until proven otherwise. open() walks the whole header and refuses, with a text
  * that says what, where (byte offset, name) and what to do: counts that the file cannot hold, items
  * past the end, unknown value or tensor types, private types of forks, duplicate names, shapes that
- * overflow or do not fill whole blocks, data outside of the file. What was accepted can be read
- * without further checks of bounds: data .. data + n_bytes of each tensor is mapped. Memory taken
- * besides the map is about 100 bytes for each key and tensor (a million of each at most) and 8 for
- * each string in an array; a header may have 256 MiB.
- * What no check can catch: another process that shortens the file while it is mapped. Touching
- * pages that are gone raises SIGBUS; replace a model by rename(), never by writing into it.
+ * overflow or do not fill whole blocks, data outside of the file. Memory taken is the header's (256
+ * MiB at most), about 100 bytes for each key and tensor (a million of each at most) and 8 for each
+ * string in an array.
  *
  * Everywhere: `err` may be NULL when the caller does not want the text; `ret` is written only on
  * success. Keys are NUL-terminated, tensor and key names never hold NUL bytes.
@@ -93,15 +93,15 @@ struct weir_gguf_type {
 
 /* A tensor as the file describes it. ne[0] is the row length (contiguous), a multiple of the type's
  * block size; dimensions past n_dims are 1 (all of them when n_dims is 0: one number); none is 0.
- * data is aligned to the file's alignment (32 unless it says otherwise, 8 at least) when the file
- * was mapped by weir_gguf_open(). */
+ */
 struct weir_gguf_tensor {
 	struct weir_str name;
 	uint32_t type;
 	uint32_t n_dims;
 	uint64_t ne[4];
-	const void *data;
 	uint64_t n_bytes;
+	uint64_t offset;              /* of its data from the beginning of that file */
+	const struct weir_gguf *file; /* that holds it: this one or another part of the model */
 };
 
 /* An array value, by value: free to copy, nothing to free. Elements are read with the functions
@@ -128,18 +128,32 @@ enum weir_gguf_array_kind {
  * type), EXHAUSTED (no memory, no address space), UNAVAILABLE (an I/O error). */
 weir_status weir_gguf_open(const char *path, struct weir_gguf **ret, struct weir_error *err);
 
-/* The same over memory that the caller keeps unchanged until close. For tests and fuzzing. */
+/* The same over memory that the caller keeps until close. For tests and fuzzing. */
 weir_status weir_gguf_open_memory(const void *data, size_t len, struct weir_gguf **ret,
 				  struct weir_error *err);
 
-/* Accepts NULL. Unmaps: every pointer that came out of g is dead after it. */
+/* Accepts NULL. Every pointer that came out of g is dead after it. */
 void weir_gguf_close(struct weir_gguf *g);
 
-/* The path for messages: of a long one the end, unprintable bytes as '?'; "memory" for open_memory.
- */
+/* n bytes of the tensor's data from its byte `at` on; at + n beyond n_bytes is INVALID. Errors of
+ * the file: UNAVAILABLE, when it ends before (it did not when it was opened, so it was changed
+ * since) or cannot be read. */
+weir_status weir_gguf_read(const struct weir_gguf_tensor *t, uint64_t at, void *ret, size_t n,
+			   struct weir_error *err);
+
+/* Tells the system that these bytes of a tensor, or what follows it in the file, are wanted soon. A
+ * hint: out of range or impossible does nothing. */
+void weir_gguf_read_ahead(const struct weir_gguf_tensor *t, uint64_t at, uint64_t n);
+
+/* UNAVAILABLE: since it was opened the file, or another part of the model, has got another length
+ * or was written to, so what was read of it may be of two files. Ask when all is read. */
+weir_status weir_gguf_check_unchanged(const struct weir_gguf *g, struct weir_error *err);
+
+/* The file's name for messages, without its folder (clients may read them): of a long one the end,
+ * unprintable bytes as '?'; "memory" for open_memory. */
 const char *weir_gguf_path(const struct weir_gguf *g);
-/* The mapped bytes of the whole file. */
-const void *weir_gguf_map(const struct weir_gguf *g, size_t *ret_len);
+/* The length of the (first) file. */
+uint64_t weir_gguf_file_bytes(const struct weir_gguf *g);
 uint32_t weir_gguf_version(const struct weir_gguf *g);
 
 /* Keys in file order, for listing. i < weir_gguf_n_keys(). ret_type may be NULL. */

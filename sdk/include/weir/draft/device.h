@@ -208,6 +208,16 @@ struct weir_device_info {
 	char name[128];                     /* "AMD EPYC, AVX-512 VNNI, 2 threads" */
 };
 
+/* Where the bytes of a weight come from; lent for the call. */
+struct weir_source {
+	uint32_t size, reserved;
+	/* n bytes from byte `at` on; both within the weight. An error ends the weight, and is given
+	 * on as it is. [any] */
+	weir_status (*read)(const struct weir_source *, uint64_t at, void *ret, size_t n,
+			    struct weir_error *);
+};
+WEIR_FROZEN(struct weir_source, read);
+
 struct weir_device {
 	uint32_t size, reserved;
 	void (*info)(struct weir_instance *, struct weir_device_info *ret); /* [any] */
@@ -216,7 +226,7 @@ struct weir_device {
 	bool (*supports)(struct weir_instance *, const struct weir_op *,
 			 const struct weir_tensor *);
 	/* A weight of n_out rows of n_in elements in GGUF's row-major form of `type`, converted to
-	 * the device's own layout. src stays valid until destroy(): a device may keep using it.
+	 * the device's own layout. src is lent for the call: a device copies what it needs of it.
 	 * UNSUPPORTED: no kernel for the type. [worker] */
 	weir_status (*weight)(struct weir_instance *, uint32_t type, uint64_t n_in, uint64_t n_out,
 			      uint32_t use, const void *src, weir_buffer **ret,
@@ -250,10 +260,17 @@ struct weir_device {
 	 */
 	void (*interrupt)(struct weir_instance *);
 	/* Runs fn(data, i) for i < n on the device's host threads, and returns when all are done:
-	 * sampling and other host work of a step. NULL: none. [step] */
+	 * sampling and other host work of a step, and reading while a model loads. NULL: none.
+	 * [worker, step] */
 	void (*parallel)(struct weir_instance *, uint32_t n, void (*fn)(void *data, uint32_t i),
 			 void *data);
+	/* As weight(), of bytes that it reads as it needs them, on threads of its own too: so no
+	 * more than a piece of a file is in memory beside what becomes of it. NULL: none, weight()
+	 * is called with all of them. [worker] */
+	weir_status (*weight_from)(struct weir_instance *, uint32_t type, uint64_t n_in,
+				   uint64_t n_out, uint32_t use, const struct weir_source *src,
+				   weir_buffer **ret, struct weir_error *);
 };
-WEIR_FROZEN(struct weir_device, parallel);
+WEIR_FROZEN(struct weir_device, weight_from);
 
 #endif
