@@ -14,6 +14,7 @@ enum { ALIGNMENT = 256 };
 
 #define SLAB_BYTES    (UINT64_C(64) << 20)
 #define STAGING_BYTES (UINT64_C(8) << 20)
+#define ROOM_BYTES    (UINT64_C(1) << 20)  /* less is not worth a look at what is left */
 #define PIECE_BYTES   (UINT64_C(16) << 20) /* written before the next look at interrupt() */
 
 /* Which memory type an allocation may have, or -1: the place's own, or, for the host's memory, one
@@ -138,6 +139,38 @@ fail:
 	return status;
 }
 
+/* What the system could give without swapping, in bytes; UINT64_MAX: it does not tell. */
+static uint64_t host_memory_left(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long long kib;
+	uint64_t ret = UINT64_MAX;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1 && kib < UINT64_MAX / 1024)
+			ret = kib * 1024;
+	if (file)
+		fclose(file);
+	return ret;
+}
+
+/* Where the device's memory is the system's, more than there is would be promised, and end the
+ * process once it is written to. */
+static weir_status check_room(const struct weir_vk *vk, uint64_t bytes, const char *what,
+			      struct weir_error *err)
+{
+	uint64_t left;
+
+	if (bytes < ROOM_BYTES || !weir_vk_is_shared(vk) || bytes <= (left = host_memory_left()))
+		return WEIR_OK;
+	return weir_vk_fail(err, WEIR_E_EXHAUSTED,
+			    "%s of %llu MiB is more than the system has left (%llu MiB); use a "
+			    "smaller model, or set context, kv_memory or max_batch_tokens lower",
+			    what, (unsigned long long)(bytes >> 20),
+			    (unsigned long long)(left >> 20));
+}
+
 weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_place place,
 			       const char *what, struct weir_vk_memory *ret, struct weir_error *err)
 {
@@ -149,7 +182,9 @@ weir_status weir_vk_memory_new(struct weir_vk *vk, uint64_t bytes, enum weir_vk_
 	if (bytes > UINT64_MAX - ALIGNMENT)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s is too large", what);
 	bytes = (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
-	status = make_memory(vk, bytes, place, NULL, what, &m, err);
+	status = check_room(vk, bytes, what, err);
+	if (!status)
+		status = make_memory(vk, bytes, place, NULL, what, &m, err);
 	if (status)
 		return status;
 	vk->bytes_allocated += m.bytes;
@@ -175,6 +210,9 @@ weir_status weir_vk_memory_import(struct weir_vk *vk, uint64_t bytes, const char
 	if (bytes > SIZE_MAX - grain)
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s is too large", what);
 	bytes = (bytes + grain - 1) / grain * grain;
+	status = check_room(vk, bytes, what, err);
+	if (status)
+		return status;
 	if (posix_memalign(&host, grain, bytes))
 		return weir_vk_fail(err, WEIR_E_EXHAUSTED, "%s: no %llu bytes of memory", what,
 				    (unsigned long long)bytes);
@@ -393,22 +431,6 @@ weir_status weir_vk_upload(struct weir_vk *vk, const struct weir_vk_memory *dst,
 		status = weir_vk_go_on(vk, err);
 	}
 	return status;
-}
-
-/* What the system could give without swapping, in bytes; UINT64_MAX: it does not tell. */
-static uint64_t host_memory_left(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned long long kib;
-	uint64_t ret = UINT64_MAX;
-	char line[128];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %llu", &kib) == 1 && kib < UINT64_MAX / 1024)
-			ret = kib * 1024;
-	if (file)
-		fclose(file);
-	return ret;
 }
 
 static uint64_t heap_left(const struct weir_vk *vk)

@@ -45,6 +45,13 @@ static VKAPI_ATTR VkResult VKAPI_CALL full(VkDevice device, const VkMemoryAlloca
 	return VK_ERROR_OUT_OF_DEVICE_MEMORY;
 }
 
+static VKAPI_ATTR VkResult VKAPI_CALL never(VkDevice device, const VkMemoryAllocateInfo *info,
+					    const VkAllocationCallbacks *callbacks,
+					    VkDeviceMemory *ret)
+{
+	g_assert_not_reached();
+}
+
 static void test_lost(void)
 {
 	struct weir_error err = { 0 };
@@ -91,6 +98,7 @@ static void test_memory(void)
 	struct weir_error err = { 0 };
 	weir_buffer *buffer = NULL;
 	PFN_vkAllocateMemory allocate;
+	struct weir_vk_memory memory;
 	struct small s;
 	struct dish dish;
 	struct desk d;
@@ -112,6 +120,16 @@ static void test_memory(void)
 				     &buffer, &err),
 			==, WEIR_E_EXHAUSTED);
 	g_assert_null(buffer);
+	/* More than the system has, from a driver that would promise it. */
+	if (weir_vk_is_shared(d.data.vk) && g_file_test("/proc/meminfo", G_FILE_TEST_EXISTS)) {
+		d.data.vk->caps.max_allocation = 0;
+		d.data.vk->api.AllocateMemory = never;
+		g_assert_cmpint(weir_vk_memory_new(d.data.vk, UINT64_C(1) << 44,
+						   WEIR_VK_PLACE_DEVICE, "a cache", &memory, &err),
+				==, WEIR_E_EXHAUSTED);
+		g_assert_nonnull(strstr(err.text, "more than the system has left"));
+		d.data.vk->api.AllocateMemory = allocate;
+	}
 	/* And all is well after. */
 	dish_make(&dish, &d, &s.recipe);
 	dish_step(&dish, s.batch);
