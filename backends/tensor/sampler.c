@@ -414,21 +414,31 @@ void weir_sampler_score(const float *logits, uint32_t n_vocab, int32_t token, ui
 		list_top(logits, n_vocab, isnan(ret->logprob) ? 0 : n_top, log_sum, ret_top);
 }
 
+/* Steps 1 to 3. Returns the most likely token of what they leave, or -1. */
+static int32_t shape(struct weir_sampler *s, const struct weir_draw *d, bool biased)
+{
+	uint32_t start = window_start(d);
+
+	apply_mask(s, d);
+	repetition(s, d, start);
+	presence_frequency(s, d, start);
+	if (biased)
+		apply_bias(s, d->sampling);
+	return most_likely(s->logit, s->n_vocab);
+}
+
 weir_status weir_sampler_draw(struct weir_sampler *s, const struct weir_draw *d,
 			      struct weir_drawn *ret, struct weir_error *err)
 {
 	const struct weir_sampling *sampling = d->sampling;
 	struct weir_drawn drawn = { .logprob = NAN };
 	weir_status status = copy_logits(s, d->logits, err);
-	uint32_t start = window_start(d);
 
 	if (status != WEIR_OK)
 		return status;
-	apply_mask(s, d);
-	repetition(s, d, start);
-	presence_frequency(s, d, start);
-	apply_bias(s, sampling);
-	drawn.token = most_likely(s->logit, s->n_vocab);
+	drawn.token = shape(s, d, true);
+	if (drawn.token < 0 && d->mask && copy_logits(s, d->logits, err) == WEIR_OK)
+		drawn.token = shape(s, d, false);
 	if (drawn.token < 0 && maximum(d->logits, s->n_vocab) == -INFINITY)
 		return weir_fail(err, WEIR_E_INTERNAL,
 				 "sampling: the logits of all tokens are minus infinity: the "

@@ -10,7 +10,8 @@
  * see the distribution that is drawn from):
  *   1. mask, end tokens (no_end)                         banned tokens are out for good
  *   2. repetition penalty, then presence and frequency   over the window repeat_last_n
- *   3. logit bias                                        <= -100 bans, >= 100: only such tokens
+ *   3. logit bias                                        <= -100 bans, >= 100: only such tokens;
+ *      left out where it would leave nothing of what the mask allows: a grammar goes on
  *   4. temperature 0: the largest logit, on ties the lowest id; else division by temperature
  *   5. top_k, typical_p, top_p, min_p, each on what the one before left, renormalised
  *   6. the draw: Philox4x32-10 keyed by the seed at counter n_history

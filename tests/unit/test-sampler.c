@@ -344,10 +344,13 @@ static void test_rules(void)
 		  0 },
 		{ "mask", 0, 1, 0, 0, -1, { { 0 } }, 0, 0x28, false, 3 },
 		{ "mask, drawn", 5, 1, 0, 0, -1, { { 0 } }, 0, 0x20, false, 5 },
-		{ "mask beats force", 0, 1, 0, 0, -1, { { 0, 100 } }, 1, 0x28, false, -1 },
+		{ "mask beats force", 0, 1, 0, 0, -1, { { 0, 100 } }, 1, 0x28, false, 3 },
+		{ "mask beats bans", 1, 1, 0, 0, -1, { { 3, -100 } }, 1, 0x08, false, 3 },
 		{ "no end", 0, 1, 0, 0, -1, { { 0 } }, 0, 0, true, 1 },
 		{ "no end beats force", 0, 1, 0, 0, -1, { { 6, 100 } }, 1, 0, true, -1 },
-		{ "nothing left", 1, 1, 0, 0, -1, { { 3, -100 } }, 1, 0x08, false, -1 },
+		/* the end is the only one that the mask has, and it is banned by more than a bias
+		 */
+		{ "nothing left", 1, 1, 0, 0, -1, { { 0, -100 } }, 1, 0x01, true, -1 },
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(rules); i++) {
